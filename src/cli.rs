@@ -1,0 +1,123 @@
+//! The command line: what can be typed, and what runs then.
+//!
+//! Each command is a file: what it takes, and what it does with that.
+
+mod completions;
+mod doctor;
+mod exit;
+mod healthcheck;
+mod scan;
+mod serve;
+mod words;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use argh::{ArgsInfo, FromArgs};
+use tokio::runtime::{self, Runtime};
+
+use self::exit::Exit;
+use crate::limits;
+
+/// Tell which TCP ports of a host are open, honestly. Without a command: serve.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(help_triggers("-h", "--help", "help"))]
+struct Args {
+    /// print the version and stop
+    #[argh(switch, short = 'V')]
+    version: bool,
+    #[argh(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, once")]
+enum Command {
+    Serve(serve::ServeArgs),
+    Scan(scan::ScanArgs),
+    Doctor(doctor::DoctorArgs),
+    Healthcheck(healthcheck::HealthcheckArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the command that `arguments`, the program's name first, ask for.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    run_words(arguments).into()
+}
+
+fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
+    let Ok(mut words) = arguments.map(OsString::into_string).collect::<Result<Vec<_>, _>>() else {
+        print_error("an argument is not UTF-8");
+        return Exit::Usage;
+    };
+    let program = if words.is_empty() { NAME.to_owned() } else { words.remove(0) };
+    let program = program.rsplit('/').next().unwrap_or(NAME);
+    // Serving is the default command, so its flags can stand alone.
+    let names_a_command = |word: &String| !word.starts_with('-') || TOP_LEVEL.contains(&&**word);
+    if !words.first().is_some_and(names_a_command) {
+        words.insert(0, "serve".to_owned());
+    }
+    let typed = words::split_values(words);
+    let words: Vec<&str> = typed.iter().map(String::as_str).collect();
+    let args = match Args::from_args(&[program], &words) {
+        Ok(args) => args,
+        Err(early) if early.status.is_ok() => return print(early.output.trim_end()),
+        Err(early) => {
+            print_error(early.output.trim_end());
+            return Exit::Usage;
+        }
+    };
+    if args.version {
+        return print(concat!("open-ports ", env!("CARGO_PKG_VERSION")));
+    }
+    match args.command {
+        Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Scan(args)) => scan::run(args, &typed),
+        Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Healthcheck(args)) => healthcheck::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args),
+        None => Exit::Usage,
+    }
+}
+
+/// The runtime that all commands run on, with a worker a core.
+fn start_runtime(cores: NonZeroUsize) -> io::Result<Runtime> {
+    runtime::Builder::new_multi_thread()
+        .worker_threads(cores.get())
+        .max_blocking_threads(limits::MAX_LOOKUPS)
+        .event_interval(limits::EVENT_INTERVAL)
+        .enable_all()
+        .build()
+}
+
+/// The cores that this process may use: the affinity mask and the cgroup's CPU
+/// quota are in it.
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Prints the only output of a command.
+fn print(text: &str) -> Exit {
+    match writeln!(io::stdout(), "{text}") {
+        Ok(()) => Exit::Whole,
+        Err(error) => Exit::of_output(&error),
+    }
+}
+
+// A standard error that is gone leaves nobody to tell.
+fn print_error(text: &str) {
+    let _ = writeln!(io::stderr(), "{NAME}: {text}");
+}
+
+fn failed(reason: &str) -> Exit {
+    print_error(reason);
+    Exit::Failure
+}
+
+const NAME: &str = "open-ports";
+
+/// Flags that belong to no command.
+const TOP_LEVEL: [&str; 5] = ["-h", "--help", "help", "--version", "-V"];

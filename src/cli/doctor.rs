@@ -1,0 +1,23 @@
+//! `open-ports doctor`: what this machine allows, and what follows.
+
+use argh::{ArgsInfo, FromArgs};
+
+use super::{Exit, cores, failed, print};
+use crate::doctor::Machine;
+use crate::scan::{descriptor_limits, raise_descriptor_limit};
+
+/// Tell what this machine allows a scan, and what to change.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "doctor", help_triggers("-h", "--help", "help"))]
+pub(super) struct DoctorArgs {}
+
+pub(super) fn run(_: &DoctorArgs) -> Exit {
+    let limits = descriptor_limits();
+    // What a scan would get: the raise may be refused.
+    let raised = u64::try_from(raise_descriptor_limit()).ok();
+    let machine = Machine::observe((limits.0, limits.1.and(raised)), cores());
+    match machine.diagnosis() {
+        Ok(diagnosis) => print(diagnosis.to_string().trim_end()),
+        Err(error) => failed(&error.to_string()),
+    }
+}

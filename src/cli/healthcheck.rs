@@ -1,0 +1,31 @@
+//! `open-ports healthcheck`: for containers, which have nothing to ask with.
+
+use argh::{ArgsInfo, FromArgs};
+
+use super::{Exit, failed};
+use crate::config::{self, Sources};
+use crate::healthcheck;
+
+/// Ask the service here whether it lives: exit status 0 if so, 1 if not. Finds
+/// it by the same flag and variables as serve.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "healthcheck", help_triggers("-h", "--help", "help"))]
+pub(super) struct HealthcheckArgs {
+    /// address and port that the service listens on (127.0.0.1:8080, or the
+    /// port in PORT)
+    #[argh(option, arg_name = "address")]
+    listen: Option<String>,
+}
+
+pub(super) fn run(args: &HealthcheckArgs) -> Exit {
+    let flags = |name: &str| args.listen.clone().filter(|_| name == "listen");
+    let environment = |name: &str| std::env::var(name).ok();
+    let addresses = match config::listen_addresses(&Sources::new(&flags, &environment)) {
+        Ok(addresses) => addresses,
+        Err(error) => return failed(&error.to_string()),
+    };
+    match healthcheck::ask(&addresses) {
+        Ok(()) => Exit::Whole,
+        Err(error) => failed(&error.to_string()),
+    }
+}

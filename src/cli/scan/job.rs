@@ -1,0 +1,293 @@
+//! What is to be scanned: as typed, and as it makes sense.
+
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, BufRead, BufReader};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Exit, ScanArgs, exit_of};
+use crate::cli::{failed, print_error};
+use crate::config::{ConfigError, Sources};
+use crate::expect::Expectations;
+use crate::host::Family;
+use crate::limits;
+use crate::output::Format;
+use crate::policy::{Policy, Rules};
+use crate::ports::PortSet;
+use crate::request::{self, FieldErrors};
+use crate::scan::Keep;
+use crate::targets::{AddressRange, AddressSet, HostList, HostSet, HostSpec};
+
+/// A scan of many hosts that makes sense.
+pub(super) struct Job {
+    /// The command line, for formats that keep it.
+    pub(super) command: String,
+    pub(super) first: HostSet,
+    pub(super) rest: HostList,
+    pub(super) exclude: AddressSet,
+    pub(super) ports: PortSet,
+    pub(super) family: Family,
+    pub(super) policy: Policy,
+    pub(super) timeout: Duration,
+    pub(super) deadline: Option<Duration>,
+    pub(super) rate: Option<NonZeroU32>,
+    pub(super) keep: Keep,
+    pub(super) seed: u64,
+    pub(super) expectations: Expectations,
+    /// `None` is the one that suits where the output goes.
+    pub(super) format: Option<Format>,
+    pub(super) output: Option<PathBuf>,
+    /// How many columns the longest host typed takes.
+    pub(super) host_width: usize,
+}
+
+/// Why nothing is scanned.
+pub(super) enum Refusal {
+    Usage(String),
+    Failure(String),
+}
+
+impl Refusal {
+    pub(super) fn told(self) -> Exit {
+        match self {
+            Self::Failure(reason) => failed(&reason),
+            Self::Usage(reason) => {
+                print_error(&reason);
+                Exit::Usage
+            }
+        }
+    }
+}
+
+impl Job {
+    /// Finds everything that is wrong with the flags at once, and then reads the
+    /// first hosts.
+    pub(super) fn try_new(
+        args: ScanArgs,
+        typed: &[String],
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Refusal> {
+        let mut errors = FieldErrors::default();
+        let flags = Flags::read(&args, &mut errors);
+        let policy = policy(&args, environment, &mut errors);
+        let mut specs = specs(&args.hosts, &mut errors);
+        let exclude = exclude(&args.exclude, &mut errors);
+        let expectations = expectations(&args, flags.as_ref(), &mut errors)?;
+        let (Some(flags), Some(policy), true) = (flags, policy, errors.is_empty()) else {
+            return Err(Refusal::Usage(errors.to_string()));
+        };
+        specs.extend(expectations.hosts().map(|host| host.parse().expect("read as a host")));
+        let host_width = specs.iter().map(width).max().unwrap_or_default();
+        let list = args.targets.as_deref().map(open).transpose()?;
+        if specs.is_empty() && list.is_none() {
+            return Err(Refusal::Usage("name a host to scan, or a list with --targets".into()));
+        }
+        let mut rest = HostList::new(specs, list, exclude.clone(), flags.seed);
+        let first = rest.next_set().map_err(|error| match exit_of(&error) {
+            Exit::Usage => Refusal::Usage(format!("--targets: {error}")),
+            _ => Refusal::Failure(format!("--targets: {error}")),
+        })?;
+        let first = first.filter(|first| first.remaining() > 0 || !rest.is_exhausted());
+        let first = first.ok_or_else(|| Refusal::Usage("there is no host left to scan".into()))?;
+        Ok(Self {
+            command: format!("{} {}", super::NAME, typed.join(" ")),
+            first,
+            rest,
+            exclude,
+            ports: flags.ports,
+            family: flags.family,
+            policy,
+            timeout: flags.timeout,
+            deadline: flags.deadline,
+            rate: flags.rate,
+            keep: if args.details { Keep::NotClosed } else { Keep::Open },
+            seed: flags.seed,
+            expectations,
+            format: flags.format,
+            output: args.output.map(PathBuf::from),
+            host_width,
+        })
+    }
+}
+
+/// The flags that stand for themselves.
+struct Flags {
+    ports: PortSet,
+    family: Family,
+    timeout: Duration,
+    deadline: Option<Duration>,
+    rate: Option<NonZeroU32>,
+    seed: u64,
+    format: Option<Format>,
+}
+
+impl Flags {
+    fn read(args: &ScanArgs, errors: &mut FieldErrors) -> Option<Self> {
+        let ports = ports(args, errors);
+        let family = match args.family.as_deref() {
+            None | Some("any") => Some(Family::Any),
+            Some("ipv4") => Some(Family::Ipv4),
+            Some("ipv6") => Some(Family::Ipv6),
+            Some(_) => errors.reject("--family", "must be any, ipv4 or ipv6"),
+        };
+        let timeouts = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
+        let timeout = match args.timeout_ms.as_deref() {
+            None => Some(limits::DEFAULT_TIMEOUT),
+            Some(text) => request::read_milliseconds(text, "--timeout-ms", timeouts, errors),
+        };
+        let deadlines = (limits::MIN_DEADLINE, limits::MAX_MAX_DEADLINE);
+        let deadline = match args.deadline_ms.as_deref() {
+            None => Some(None),
+            Some(text) => {
+                request::read_milliseconds(text, "--deadline-ms", deadlines, errors).map(Some)
+            }
+        };
+        let rate = match args.rate.as_deref() {
+            None => Some(None),
+            Some(text) => request::read_rate(text, "--rate", None, errors).map(Some),
+        };
+        let seed = match args.seed.as_deref() {
+            None => Some(RandomState::new().hash_one(0)),
+            Some(text) => text.parse().ok().or_else(|| {
+                errors.reject("--seed", format!("must be a number, 0 to {}", u64::MAX))
+            }),
+        };
+        let format = match args.format.as_deref() {
+            None => Some(None),
+            Some(name) => Format::named(name).map(Some).or_else(|| {
+                let names = Format::ALL.map(|(name, _)| name).join(", ");
+                errors.reject("--format", format!("must be one of {names}"))
+            }),
+        };
+        Some(Self {
+            ports: ports?,
+            family: family?,
+            timeout: timeout?,
+            deadline: deadline?,
+            rate: rate?,
+            seed: seed?,
+            format: format?,
+        })
+    }
+}
+
+fn ports(args: &ScanArgs, errors: &mut FieldErrors) -> Option<PortSet> {
+    let given = [&args.ports, &args.to_port, &args.top];
+    if given.iter().filter(|given| given.is_some()).count() > 1 {
+        return errors.reject("-p", "excludes --to-port and --top; give one of them");
+    }
+    if let Some(list) = &args.ports {
+        // What nmap's users write for all of them.
+        let list = if list == "-" { "all" } else { list };
+        return match list.parse() {
+            Ok(ports) => Some(ports),
+            Err(error) => errors.reject("-p", format!("{error}")),
+        };
+    }
+    if let Some(last) = &args.to_port {
+        let ports =
+            crate::ports::parse_port(last).and_then(|last| PortSet::try_range(1, last).ok());
+        return ports.or_else(|| errors.reject("--to-port", "must be 1 to 65535"));
+    }
+    let count = args.top.as_deref().unwrap_or(DEFAULT_TOP);
+    let ports = format!("top{count}").parse().ok();
+    ports.or_else(|| errors.reject("--top", "must be 1 to 1000"))
+}
+
+fn policy(
+    args: &ScanArgs,
+    environment: &dyn Fn(&str) -> Option<String>,
+    errors: &mut FieldErrors,
+) -> Option<Policy> {
+    let flags = |setting: &str| match setting {
+        "allow" => args.allow.clone(),
+        "deny" => args.deny.clone(),
+        _ => None,
+    };
+    let sources = Sources::new(&flags, environment);
+    let mut rules = |setting| match sources.read_as::<Rules>(setting, "a list of rules") {
+        Ok(rules) => Some(rules),
+        Err(ConfigError::Invalid { origin, value, expected }) => {
+            errors.reject(&origin, format!("{value:?} is not {expected}"))
+        }
+        Err(error) => errors.reject(setting, error.to_string()),
+    };
+    let (allow, deny) = (rules("allow"), rules("deny"));
+    Some(Policy::new(allow?.unwrap_or_else(Rules::any), deny?.unwrap_or_default()))
+}
+
+fn specs(words: &[String], errors: &mut FieldErrors) -> Vec<HostSpec> {
+    let mut specs = Vec::with_capacity(words.len());
+    for word in words {
+        match word.parse() {
+            Ok(spec) => specs.push(spec),
+            Err(error) => errors.add(word, format!("{error}")),
+        }
+    }
+    specs
+}
+
+/// Names are refused: what one resolves to may change before it is met.
+fn exclude(lists: &[String], errors: &mut FieldErrors) -> AddressSet {
+    let mut ranges: Vec<AddressRange> = Vec::new();
+    for word in lists.iter().flat_map(|list| list.split(',')) {
+        match word.parse() {
+            Ok(HostSpec::Addresses(range)) => ranges.push(range),
+            Ok(HostSpec::Name(_)) => {
+                errors.add("--exclude", format!("{word} is a name; give its addresses"));
+            }
+            Err(error) => errors.add("--exclude", format!("{word:?} {error}")),
+        }
+    }
+    AddressSet::new(ranges, &AddressSet::default())
+}
+
+fn expectations(
+    args: &ScanArgs,
+    flags: Option<&Flags>,
+    errors: &mut FieldErrors,
+) -> Result<Expectations, Refusal> {
+    let ports = flags.map(|flags| &flags.ports);
+    let every = args
+        .expect
+        .as_deref()
+        .and_then(|list| request::read_expectation(list, ports, "--expect", errors));
+    let mut expectations = Expectations::new(every);
+    if let Some(path) = &args.expect_file {
+        let failed = |error: io::Error| Refusal::Failure(format!("--expect-file {path}: {error}"));
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let read = expectations.read(&text, ports);
+        if let Err(error) = read {
+            errors.add("--expect-file", error.to_string());
+        }
+    }
+    Ok(expectations)
+}
+
+fn open(path: &str) -> Result<Box<dyn BufRead + Send>, Refusal> {
+    if path == "-" {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    match File::open(path) {
+        Ok(file) => Ok(Box::new(BufReader::new(file))),
+        Err(error) => Err(Refusal::Failure(format!("--targets {path}: {error}"))),
+    }
+}
+
+/// Columns that the host takes in a table.
+fn width(spec: &HostSpec) -> usize {
+    match spec {
+        // With the address behind it.
+        HostSpec::Name(name) => name.len() + " (255.255.255.255)".len(),
+        HostSpec::Addresses(range) => match range.first() {
+            IpAddr::V4(_) => "255.255.255.255".len(),
+            address @ IpAddr::V6(_) => address.to_string().len(),
+        },
+    }
+}
+
+/// As many ports as nmap, naabu and most others take unless told otherwise.
+const DEFAULT_TOP: &str = "1000";

@@ -1,0 +1,274 @@
+//! A sweep from its start to its end: news to the output, progress to the line,
+//! and signals to the sweep.
+
+use std::io::{self, BufWriter};
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::FutureExt;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::job::Job;
+use super::line::Line;
+use super::sink::Sink;
+use super::{Exit, exit_of};
+use crate::cli::{failed, print_error};
+use crate::expect::Expectations;
+use crate::output::{Format, Head, Printer, Summary};
+use crate::ports::PortSet;
+use crate::report::{Report, Subject};
+use crate::resolve::Resolver;
+use crate::scan::{DescriptorPlan, Scanner};
+use crate::shutdown::StopSignals;
+use crate::sweep::{HostEnd, HostOutcome, News, Sweep, SweepPlan};
+
+/// Scans, prints, and tells how it went.
+pub(super) async fn run(job: Job, descriptors: DescriptorPlan, cores: NonZeroUsize) -> Exit {
+    let mut signals = match StopSignals::try_new() {
+        Ok(signals) => signals,
+        Err(error) => return failed(&format!("cannot handle signals: {error}")),
+    };
+    let sink = match Sink::open(job.output.as_deref()) {
+        Ok(sink) => sink,
+        Err(error) => {
+            let path = job.output.unwrap_or_default();
+            return failed(&format!("cannot write {}: {error}", path.display()));
+        }
+    };
+    let begun = Instant::now();
+    let (mut session, mut sweep) = start(job, sink, descriptors, cores, begun);
+    let signal = session.follow(&mut sweep, &mut signals).await;
+    session.end(&sweep, signal, begun.elapsed())
+}
+
+/// What a sweep has come to so far.
+struct Session {
+    printer: Printer<BufWriter<Sink>>,
+    line: Line,
+    /// Whether the format has a row for each finding of a host's report.
+    rows: bool,
+    ports: PortSet,
+    expectations: Expectations,
+    summary: Summary,
+    /// The gravest thing that happened.
+    exit: Exit,
+    /// Hosts told of on standard error as not scanned.
+    complaints: usize,
+    /// Why the output cannot be written any more.
+    broken: Option<io::Error>,
+}
+
+fn start(
+    job: Job,
+    sink: Sink,
+    descriptors: DescriptorPlan,
+    cores: NonZeroUsize,
+    begun: Instant,
+) -> (Session, Sweep) {
+    let is_terminal = sink.is_terminal();
+    let format = job.format.unwrap_or(if is_terminal { Format::Table } else { Format::Plain });
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let head = Head {
+        command: job.command,
+        ports: job.ports.clone(),
+        started: SystemTime::now(),
+        host_width: job.host_width,
+        colour: is_terminal && !no_colour,
+    };
+    let scanner = Scanner::new(descriptors.for_command(), cores);
+    let scanner = match job.rate {
+        Some(rate) => scanner.with_rate(rate),
+        None => scanner,
+    };
+    let plan = SweepPlan {
+        ports: job.ports.clone(),
+        family: job.family,
+        exclude: job.exclude,
+        policy: job.policy,
+        timeout: job.timeout,
+        until: job.deadline.map(|deadline| begun + deadline),
+        keep: job.keep,
+        seed: job.seed,
+    };
+    let sweep = Sweep::new(scanner, Resolver::new(), plan, job.first, job.rest);
+    let session = Session {
+        printer: Printer::new(format, head, BufWriter::new(sink)),
+        line: Line::new(),
+        rows: matches!(format, Format::Json | Format::Grepable | Format::Xml),
+        ports: job.ports,
+        expectations: job.expectations,
+        summary: Summary::default(),
+        exit: Exit::Whole,
+        complaints: 0,
+        broken: None,
+    };
+    (session, sweep)
+}
+
+impl Session {
+    /// Prints what there is to tell until the end, and returns the signal that
+    /// brought it about, if one did.
+    async fn follow(&mut self, sweep: &mut Sweep, signals: &mut StopSignals) -> Option<u8> {
+        let mut ticks = ticks();
+        let mut stopped_by = None;
+        self.broken = self.printer.begin().err();
+        loop {
+            if self.broken.is_some() {
+                return stopped_by;
+            }
+            tokio::select! {
+                biased;
+                signal = signals.next() => {
+                    if stopped_by.replace(signal).is_some() {
+                        return stopped_by;
+                    }
+                    sweep.stop();
+                }
+                news = sweep.next() => match news {
+                    Some(news) => self.tell(news, sweep),
+                    None => return stopped_by,
+                },
+                _ = ticks.tick() => {
+                    let (progress, total) = sweep.progress();
+                    self.line.tell(progress, total);
+                }
+            }
+        }
+    }
+
+    /// Tells `first` and what else there is to tell at once.
+    fn tell(&mut self, first: News, sweep: &mut Sweep) {
+        let more = std::iter::from_fn(|| sweep.next().now_or_never().flatten());
+        let news: Vec<News> = [first].into_iter().chain(more).take(NEWS_AT_ONCE).collect();
+        let line = Line::clone(&self.line);
+        let told = line.aside(|| {
+            news.into_iter().try_for_each(|news| self.tell_one(news))?;
+            self.printer.flush()
+        });
+        self.broken = told.err();
+    }
+
+    fn tell_one(&mut self, news: News) -> io::Result<()> {
+        match news {
+            News::Found(found) => self.printer.found(&found),
+            News::Ended(end) => self.tell_end(end),
+            News::ListFailed(error) => {
+                print_error(&format!("--targets: {error}"));
+                self.exit = self.exit.min(exit_of(&error));
+                Ok(())
+            }
+        }
+    }
+
+    fn tell_end(&mut self, HostEnd { host, outcome }: HostEnd) -> io::Result<()> {
+        let mut subject = Subject {
+            domain: &host,
+            ports: &self.ports,
+            details: self.rows,
+            expectation: self.expectations.of(&host),
+            left_out: 0,
+        };
+        let (report, complaint) = match outcome {
+            HostOutcome::Scanned { tallies, timing, left_out, elapsed, stopped } => {
+                subject.left_out = left_out;
+                let mut report = Report::new(&subject, &tallies, &timing, elapsed);
+                if stopped && !report.complete {
+                    report.reason = Some(INTERRUPTED);
+                }
+                (report, None)
+            }
+            HostOutcome::NotResolved(error) => {
+                self.exit = self.exit.min(Exit::NotResolved);
+                (Report::not_scanned(&subject, "not-resolved"), Some(error.to_string()))
+            }
+            HostOutcome::Refused(refusal) => {
+                (Report::not_scanned(&subject, "refused-by-policy"), Some(refusal.to_string()))
+            }
+        };
+        if let Some(complaint) = complaint {
+            self.complaints += 1;
+            if self.complaints <= MOST_COMPLAINTS {
+                print_error(&complaint);
+            }
+        }
+        if !report.complete {
+            self.exit = self.exit.min(Exit::Incomplete);
+            self.summary.reason = self.summary.reason.or(report.reason);
+        }
+        if let Some(comparison) = &report.comparison
+            && comparison.differs()
+        {
+            self.exit = self.exit.min(Exit::Unexpected);
+            print_error(&format!("{host}: {comparison}"));
+        }
+        for address in report.addresses.iter().filter(|address| address.accepts_everything) {
+            let address = address.address;
+            print_error(&format!("{address} accepts connections on ports that nobody uses"));
+        }
+        self.summary.count(&report);
+        self.printer.host(&report)
+    }
+
+    /// Prints the end of the output, and settles how the command ends.
+    fn end(mut self, sweep: &Sweep, signal: Option<u8>, elapsed: Duration) -> Exit {
+        self.line.finish();
+        let exit = match signal {
+            Some(signal) => Exit::Signalled(signal),
+            None => self.exit,
+        };
+        if let Some(error) = self.broken {
+            return exit.min(Exit::of_output(&error));
+        }
+        self.summary.unvisited_hosts = sweep.unvisited();
+        if !sweep.is_whole() {
+            let reason = if signal.is_some() { INTERRUPTED } else { "deadline" };
+            self.summary.reason = self.summary.reason.or(Some(reason));
+        }
+        self.summary.complete = self.summary.reason.is_none();
+        self.summary.elapsed = elapsed;
+        let written = self.printer.end(&self.summary).and_then(|()| {
+            self.printer.into_inner().into_inner().map_err(io::IntoInnerError::into_error)?.finish()
+        });
+        if let Err(error) = written {
+            return exit.min(Exit::of_output(&error));
+        }
+        if self.complaints > MOST_COMPLAINTS {
+            let more = self.complaints - MOST_COMPLAINTS;
+            print_error(&format!("{more} more hosts were not scanned"));
+        }
+        match self.summary.reason {
+            None => exit,
+            Some(reason) => {
+                let Summary { not_scanned, unvisited_hosts, .. } = self.summary;
+                let hosts = match unvisited_hosts {
+                    0 => String::new(),
+                    hosts => format!(", {hosts} hosts not visited"),
+                };
+                print_error(&format!(
+                    "incomplete ({reason}): {not_scanned} ports not scanned{hosts}"
+                ));
+                exit.min(Exit::Incomplete)
+            }
+        }
+    }
+}
+
+fn ticks() -> Interval {
+    let mut ticks = interval(PROGRESS_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first is at once, when there is nothing to tell.
+    ticks.reset();
+    ticks
+}
+
+/// What a scan that a signal stopped gives as its reason.
+const INTERRUPTED: &str = "interrupted";
+
+/// News told between two looks at signals and the clock.
+const NEWS_AT_ONCE: usize = 1024;
+
+/// Hosts not scanned that are told of one by one; a sweep may have thousands.
+const MOST_COMPLAINTS: usize = 10;
+
+/// How often the progress line changes: often enough to look alive.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);

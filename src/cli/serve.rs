@@ -1,0 +1,249 @@
+//! `open-ports serve`: the service, and its start.
+
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use argh::{ArgsInfo, FromArgs};
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+use super::{Exit, cores, failed, start_runtime};
+use crate::admission::Admission;
+use crate::config::{Config, ConfigError, LogConfig, LogFormat, Sources};
+use crate::http::{self, App, Drained, ServerLimits};
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::request::Ceilings;
+use crate::resolve::Resolver;
+use crate::scan::{
+    DescriptorPlan, Scanner, TooFewDescriptors, memory_limit, raise_descriptor_limit,
+};
+use crate::shutdown::StopSignals;
+use crate::tokens::{TokenFile, TokenFileError};
+
+/// Answer GET /open-ports over HTTP. Every option is also an environment
+/// variable: --max-scans is OPEN_PORTS_MAX_SCANS.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "serve", help_triggers("-h", "--help", "help"))]
+pub(super) struct ServeArgs {
+    /// address and port to listen on (127.0.0.1:8080, or all interfaces at the
+    /// port in PORT)
+    #[argh(option, arg_name = "address")]
+    listen: Option<String>,
+    /// what may be scanned: networks and addresses, each with a port or a range
+    /// if wanted, or private, loopback, link-local, any; required unless only
+    /// this host can connect
+    #[argh(option, arg_name = "rules")]
+    allow: Option<String>,
+    /// what may not be scanned, whatever is allowed
+    #[argh(option, arg_name = "rules")]
+    deny: Option<String>,
+    /// file of bearer tokens, a line name:token each; read again when it
+    /// changes (nobody needs a token)
+    #[argh(option, arg_name = "file")]
+    tokens: Option<String>,
+    /// scans at once (16)
+    #[argh(option, arg_name = "count")]
+    max_scans: Option<String>,
+    /// scans at once of one caller (8)
+    #[argh(option, arg_name = "count")]
+    max_scans_per_caller: Option<String>,
+    /// scans at once of one address (1); the same scan again joins the first
+    #[argh(option, arg_name = "count")]
+    max_scans_per_target: Option<String>,
+    /// probes a second of all scans together (0, no ceiling)
+    #[argh(option, arg_name = "rate")]
+    max_rate: Option<String>,
+    /// probes a second of one scan (0, no ceiling)
+    #[argh(option, arg_name = "rate")]
+    max_scan_rate: Option<String>,
+    /// seconds a scan may take (300)
+    #[argh(option, arg_name = "seconds")]
+    max_deadline: Option<String>,
+    /// seconds to go on accepting after SIGTERM, while not ready (0)
+    #[argh(option, arg_name = "seconds")]
+    drain_delay: Option<String>,
+    /// seconds that running requests may take after that (30)
+    #[argh(option, arg_name = "seconds")]
+    grace: Option<String>,
+    /// address and port for /metrics alone, without tokens (none)
+    #[argh(option, arg_name = "address")]
+    metrics_listen: Option<String>,
+    /// least important level to log: error, warn, info, debug, trace (info)
+    #[argh(option, arg_name = "level")]
+    log: Option<String>,
+    /// text or json (text on a terminal, json otherwise)
+    #[argh(option, arg_name = "format")]
+    log_format: Option<String>,
+}
+
+/// Why the service does not run.
+#[derive(Debug, Error)]
+enum Failure {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Descriptors(#[from] TooFewDescriptors),
+    #[error("tokens: {0}")]
+    Tokens(#[from] TokenFileError),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot start the runtime: {0}")]
+    Runtime(io::Error),
+    #[error("cannot handle signals: {0}")]
+    Signals(io::Error),
+}
+
+pub(super) fn run(args: &ServeArgs) -> Exit {
+    match serve(args) {
+        Ok(()) => Exit::Whole,
+        Err(failure) => failed(&failure.to_string()),
+    }
+}
+
+fn serve(args: &ServeArgs) -> Result<(), Failure> {
+    let (flags, environment) =
+        (|name: &str| args.flag(name), |name: &str| std::env::var(name).ok());
+    let config = Config::try_new(&Sources::new(&flags, &environment))?;
+    start_log(config.log);
+    let descriptors = DescriptorPlan::try_new(raise_descriptor_limit())?.within(memory_limit());
+    let open = |path| TokenFile::try_new(path, Instant::now());
+    let tokens = config.tokens.clone().map(open).transpose()?;
+    let cores = cores();
+    let runtime = start_runtime(cores).map_err(Failure::Runtime)?;
+    let result = runtime.block_on(run_server(&config, descriptors, tokens, cores));
+    // A name may still be resolving; nobody waits for it.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run_server(
+    config: &Config,
+    descriptors: DescriptorPlan,
+    tokens: Option<TokenFile>,
+    cores: NonZeroUsize,
+) -> Result<(), Failure> {
+    let mut signals = StopSignals::try_new().map_err(Failure::Signals)?;
+    let listener = listen(&config.listen)?;
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => Some(listen(&[address])?),
+        None => None,
+    };
+    let app = Arc::new(app(config, descriptors, tokens, cores));
+    let server = ServerLimits {
+        connections: descriptors.connections,
+        drain_delay: config.drain_delay,
+        grace: config.grace,
+    };
+    let address = |listener: &TcpListener| listener.local_addr().ok().map(tracing::field::display);
+    tracing::info!(
+        listen = address(&listener),
+        metrics_listen = metrics_listener.as_ref().and_then(address),
+        fanouts = cores,
+        descriptors = descriptors.limit,
+        memory = memory_limit(),
+        probes = descriptors.probes,
+        connections = descriptors.connections,
+        "serving"
+    );
+    if let Some(listener) = metrics_listener {
+        let metrics = Arc::clone(&app.metrics);
+        let server = ServerLimits { connections: limits::MAX_METRICS_CONNECTIONS, ..server };
+        // Ends with the runtime, so that the last moments can be seen.
+        tokio::spawn(http::serve_metrics(listener, metrics, server, std::future::pending()));
+    }
+    let stop = async move {
+        let signal = signals.next().await;
+        tracing::info!(signal, "stopping: finishing what is running");
+        tokio::spawn(async move {
+            let signal = signals.next().await;
+            std::process::exit(SIGNALLED + i32::from(signal));
+        });
+    };
+    match http::serve(listener, app, server, stop).await {
+        Drained::Whole => tracing::info!("stopped"),
+        Drained::Cut(connections) => tracing::warn!(connections, "stopped, cutting some off"),
+    }
+    Ok(())
+}
+
+fn app(
+    config: &Config,
+    descriptors: DescriptorPlan,
+    tokens: Option<TokenFile>,
+    cores: NonZeroUsize,
+) -> App {
+    let quotas = config.quotas;
+    let scanner = Scanner::new(descriptors.probes, cores);
+    let scanner = match quotas.rate {
+        Some(rate) => scanner.with_rate(rate),
+        None => scanner,
+    };
+    // The others are for health checks, metrics and refusals.
+    let requests = descriptors.connections - descriptors.connections / 4;
+    let admission = Arc::new(Admission::new(quotas, requests));
+    App {
+        metrics: Arc::new(Metrics::new(scanner.clone(), Arc::clone(&admission))),
+        scanner,
+        resolver: Resolver::new(),
+        policy: config.policy.clone(),
+        admission,
+        ceilings: Ceilings { deadline: quotas.deadline, rate: quotas.scan_rate },
+        tokens,
+        stopping: AtomicBool::new(false),
+    }
+}
+
+fn listen(addresses: &[SocketAddr]) -> Result<TcpListener, Failure> {
+    let (last, others) = addresses.split_last().expect("there is an address to listen on");
+    if let Some(listener) = others.iter().find_map(|address| http::listen(*address).ok()) {
+        return Ok(listener);
+    }
+    http::listen(*last).map_err(|source| Failure::Listen { address: *last, source })
+}
+
+fn start_log(config: LogConfig) {
+    let is_terminal = io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt()
+        .with_max_level(config.level)
+        .with_writer(io::stderr)
+        .with_ansi(is_terminal)
+        .with_target(false);
+    match config.format {
+        Some(LogFormat::Text) => log.init(),
+        None if is_terminal => log.init(),
+        Some(LogFormat::Json) | None => log.json().flatten_event(true).init(),
+    }
+}
+
+impl ServeArgs {
+    /// What was given for a setting of [`Config`].
+    fn flag(&self, setting: &str) -> Option<String> {
+        let flag = match setting {
+            "listen" => &self.listen,
+            "allow" => &self.allow,
+            "deny" => &self.deny,
+            "tokens" => &self.tokens,
+            "max-scans" => &self.max_scans,
+            "max-scans-per-caller" => &self.max_scans_per_caller,
+            "max-scans-per-target" => &self.max_scans_per_target,
+            "max-rate" => &self.max_rate,
+            "max-scan-rate" => &self.max_scan_rate,
+            "max-deadline" => &self.max_deadline,
+            "drain-delay" => &self.drain_delay,
+            "grace" => &self.grace,
+            "metrics-listen" => &self.metrics_listen,
+            "log" => &self.log,
+            "log-format" => &self.log_format,
+            _ => return None,
+        };
+        flag.clone()
+    }
+}
+
+/// Exit status of a process that a signal ended, less the signal's number.
+const SIGNALLED: i32 = 128;

@@ -1,0 +1,374 @@
+//! How the service is to run: flags over environment over defaults.
+//!
+//! Every setting has one name: `max-scans` is the flag `--max-scans` and the
+//! environment variable `OPEN_PORTS_MAX_SCANS`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::limits;
+use crate::policy::{Policy, Rules};
+use crate::ports::parse_port;
+
+/// Settings that make sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses to listen on; the first that works is taken.
+    pub listen: Vec<SocketAddr>,
+    /// Where to serve metrics apart from everything else.
+    pub metrics_listen: Option<SocketAddr>,
+    /// How long running requests may go on once no new ones are accepted.
+    pub grace: Duration,
+    /// How long to go on accepting after SIGTERM, while not ready.
+    pub drain_delay: Duration,
+    /// What may be scanned.
+    pub policy: Policy,
+    /// The file of bearer tokens.
+    pub tokens: Option<PathBuf>,
+    /// Who may scan how much.
+    pub quotas: Quotas,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+/// How many scans, how fast and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Scans at once.
+    pub scans: NonZeroUsize,
+    /// Scans at once of one caller.
+    pub scans_per_caller: NonZeroUsize,
+    /// Scans at once that probe one address.
+    pub scans_per_target: NonZeroUsize,
+    /// Probes a second of all scans together.
+    pub rate: Option<NonZeroU32>,
+    /// Probes a second of one scan.
+    pub scan_rate: Option<NonZeroU32>,
+    /// How long a scan may take.
+    pub deadline: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The least important level that is logged.
+    pub level: tracing::Level,
+    /// `None`: text on a terminal, JSON otherwise.
+    pub format: Option<LogFormat>,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why the service cannot run like this.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// A setting makes no sense.
+    #[error("{origin}: {value:?} is not {expected}")]
+    Invalid {
+        /// The flag or the environment variable.
+        origin: String,
+        /// What was given.
+        value: String,
+        /// What is accepted.
+        expected: String,
+    },
+    /// Others could reach the scanner, and nobody said what they may scan.
+    #[error(
+        "{listen} can be reached by others, so say what they may scan: \
+         --allow private, or OPEN_PORTS_ALLOW=10.0.0.0/8,192.168.7.0/24:1-1024; \
+         --allow any lifts the limit"
+    )]
+    NoAllowList {
+        /// The listener.
+        listen: SocketAddr,
+    },
+}
+
+/// Where settings come from: flags, then the environment.
+pub struct Sources<'a> {
+    flags: &'a dyn Fn(&str) -> Option<String>,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl<'a> Sources<'a> {
+    /// `flags` is asked by a setting's name, `environment` by a variable's.
+    pub fn new(
+        flags: &'a dyn Fn(&str) -> Option<String>,
+        environment: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Self {
+        Self { flags, environment }
+    }
+
+    /// The value of `setting` and where it comes from, as its user knows it.
+    fn get(&self, setting: &str) -> Option<(String, String)> {
+        let from_flag = (self.flags)(setting).map(|value| (format!("--{setting}"), value));
+        from_flag.or_else(|| {
+            let variable = variable(setting);
+            // An empty variable is one that a manifest left blank.
+            let value = (self.environment)(&variable).filter(|value| !value.is_empty())?;
+            Some((variable, value))
+        })
+    }
+
+    /// Reads `setting`, if it is given.
+    ///
+    /// # Errors
+    /// When `parse` makes nothing of the value.
+    pub fn read<T>(
+        &self,
+        setting: &str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some((origin, value)) = self.get(setting) else { return Ok(None) };
+        match parse(&value) {
+            Some(parsed) => Ok(Some(parsed)),
+            None => Err(ConfigError::Invalid { origin, value, expected: expected.to_owned() }),
+        }
+    }
+
+    /// Reads `setting`, if it is given, by its `FromStr`, whose error is told.
+    ///
+    /// # Errors
+    /// When the value cannot be read.
+    pub fn read_as<T: FromStr<Err: ToString>>(
+        &self,
+        setting: &str,
+        expected: &str,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some((origin, value)) = self.get(setting) else { return Ok(None) };
+        match value.parse() {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(error) => {
+                let expected = format!("{expected}: {}", T::Err::to_string(&error));
+                Err(ConfigError::Invalid { origin, value, expected })
+            }
+        }
+    }
+}
+
+impl Config {
+    /// Settles what flags and environment leave open.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense, by the name the user knows.
+    pub fn try_new(sources: &Sources<'_>) -> Result<Self, ConfigError> {
+        let listen = listen_addresses(sources)?;
+        let seconds = |setting, most: Duration| {
+            let expected = format!("a number of seconds, 0 to {}", most.as_secs());
+            sources.read(setting, &expected, |text| {
+                let seconds = text.parse().ok().map(Duration::from_secs)?;
+                (seconds <= most).then_some(seconds)
+            })
+        };
+        let allow = sources.read_as("allow", RULES)?;
+        let deny = sources.read_as("deny", RULES)?;
+        let is_local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
+        let allow = match (allow, listen.iter().find(|address| !is_local(address))) {
+            (Some(allow), _) => allow,
+            (None, None) => Rules::any(),
+            (None, Some(&listen)) => return Err(ConfigError::NoAllowList { listen }),
+        };
+        let deadline = seconds("max-deadline", limits::MAX_MAX_DEADLINE)?
+            .unwrap_or(limits::DEFAULT_MAX_DEADLINE)
+            .max(limits::MIN_DEADLINE);
+        Ok(Self {
+            listen,
+            metrics_listen: sources.read("metrics-listen", ADDRESS, parse_address)?,
+            grace: seconds("grace", limits::MAX_GRACE)?.unwrap_or(limits::DEFAULT_GRACE),
+            drain_delay: seconds("drain-delay", limits::MAX_GRACE)?.unwrap_or_default(),
+            policy: Policy::new(allow, deny.unwrap_or_default()),
+            tokens: sources.read("tokens", "a path", |text| Some(PathBuf::from(text)))?,
+            quotas: Quotas {
+                scans: count(sources, "max-scans", limits::DEFAULT_MAX_SCANS)?,
+                scans_per_caller: count(
+                    sources,
+                    "max-scans-per-caller",
+                    limits::DEFAULT_MAX_SCANS_PER_CALLER,
+                )?,
+                scans_per_target: count(
+                    sources,
+                    "max-scans-per-target",
+                    limits::DEFAULT_MAX_SCANS_PER_TARGET,
+                )?,
+                rate: rate(sources, "max-rate")?,
+                scan_rate: rate(sources, "max-scan-rate")?,
+                deadline,
+            },
+            log: LogConfig::try_new(sources)?,
+        })
+    }
+}
+
+impl LogConfig {
+    fn try_new(sources: &Sources<'_>) -> Result<Self, ConfigError> {
+        let level = sources.read("log", "error, warn, info, debug or trace", |text| {
+            let named = !text.bytes().any(|byte| byte.is_ascii_digit());
+            text.parse().ok().filter(|_| named)
+        })?;
+        let format = sources.read("log-format", "text or json", |text| match text {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        })?;
+        Ok(Self { level: level.unwrap_or(tracing::Level::INFO), format })
+    }
+}
+
+/// Where the service listens: the first of these that works.
+///
+/// # Errors
+/// When what is given is not an address, or not a port.
+pub fn listen_addresses(sources: &Sources<'_>) -> Result<Vec<SocketAddr>, ConfigError> {
+    if let Some(address) = sources.read("listen", ADDRESS, parse_address)? {
+        return Ok(vec![address]);
+    }
+    // The convention of serverless platforms: serve there, and on all
+    // interfaces. A machine without IPv6 takes the second.
+    let Some(value) = (sources.environment)("PORT") else {
+        return Ok(vec![limits::DEFAULT_LISTEN]);
+    };
+    let port = parse_port(&value).ok_or_else(|| ConfigError::Invalid {
+        origin: "PORT".into(),
+        value,
+        expected: "a port, 1 to 65535".into(),
+    })?;
+    let everywhere = [IpAddr::from(Ipv6Addr::UNSPECIFIED), Ipv4Addr::UNSPECIFIED.into()];
+    Ok(everywhere.map(|address| (address, port).into()).to_vec())
+}
+
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    text.parse().ok()
+}
+
+/// The environment variable of a setting.
+#[must_use]
+pub fn variable(setting: &str) -> String {
+    format!("OPEN_PORTS_{}", setting.to_ascii_uppercase().replace('-', "_"))
+}
+
+fn count(
+    sources: &Sources<'_>,
+    setting: &str,
+    default: usize,
+) -> Result<NonZeroUsize, ConfigError> {
+    let given = sources.read(setting, "a number, 1 or more", |text| text.parse().ok())?;
+    Ok(given.unwrap_or(NonZeroUsize::new(default).expect("defaults are not 0")))
+}
+
+/// Probes a second; 0 is no ceiling.
+fn rate(sources: &Sources<'_>, setting: &str) -> Result<Option<NonZeroU32>, ConfigError> {
+    let expected = "a number of probes a second, or 0 for no ceiling";
+    let given = sources.read(setting, expected, |text| text.parse::<u32>().ok())?;
+    Ok(given.and_then(NonZeroU32::new))
+}
+
+const RULES: &str = "a list of addresses and networks";
+
+const ADDRESS: &str = "an address with a port, like 127.0.0.1:8080 or [::]:8080";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(name: &str) -> Option<String> {
+        let value = match name {
+            "OPEN_PORTS_LISTEN" => "127.0.0.2:2",
+            "OPEN_PORTS_GRACE" => "7",
+            "OPEN_PORTS_ALLOW" => "private",
+            "PORT" => "3",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
+
+    fn config(
+        flags: &dyn Fn(&str) -> Option<String>,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Config, ConfigError> {
+        Config::try_new(&Sources::new(flags, environment))
+    }
+
+    fn listen(flag: Option<&str>, environment: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+        let flags = |name: &str| flag.filter(|_| name == "listen").map(str::to_owned);
+        let config = config(&flags, environment).unwrap();
+        config.listen.iter().map(SocketAddr::to_string).collect()
+    }
+
+    #[test]
+    fn flags_come_before_the_environment_and_that_before_defaults() {
+        let only_port = |name: &str| environment(name).filter(|_| name != "OPEN_PORTS_LISTEN");
+        assert_eq!(listen(Some("127.0.0.1:1"), &environment), ["127.0.0.1:1"]);
+        assert_eq!(listen(None, &environment), ["127.0.0.2:2"]);
+        assert_eq!(listen(None, &only_port), ["[::]:3", "0.0.0.0:3"]);
+        assert_eq!(listen(None, &|_| None), ["127.0.0.1:8080"]);
+        assert_eq!(config(&|_| None, &environment).unwrap().grace, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn an_empty_variable_is_as_good_as_none() {
+        let config = config(&|_| None, &|_| Some(String::new()).filter(|_| false)).unwrap();
+        let blank = |name: &str| (name != "PORT").then(String::new);
+        assert_eq!(self::config(&|_| None, &blank).unwrap(), config);
+    }
+
+    #[test]
+    fn an_error_names_where_the_value_came_from() {
+        let flags = |name: &str| (name == "listen").then(|| "8080".to_owned());
+        assert_eq!(
+            config(&flags, &|_| None).unwrap_err().to_string(),
+            "--listen: \"8080\" is not an address with a port, like 127.0.0.1:8080 or [::]:8080"
+        );
+        for (variable, value) in [
+            ("PORT", "0"),
+            ("OPEN_PORTS_GRACE", "-1"),
+            ("OPEN_PORTS_GRACE", "3601"),
+            ("OPEN_PORTS_MAX_SCANS", "0"),
+            ("OPEN_PORTS_MAX_RATE", "many"),
+            ("OPEN_PORTS_LOG", "loud"),
+            ("OPEN_PORTS_LOG", "3"),
+            ("OPEN_PORTS_LOG_FORMAT", "xml"),
+            ("OPEN_PORTS_ALLOW", "10.0.0.0/33"),
+            ("OPEN_PORTS_DENY", "10.0.0.0/8,,"),
+        ] {
+            let given = |name: &str| (name == variable).then(|| value.to_owned());
+            let error = config(&|_| None, &given).unwrap_err();
+            let named = matches!(&error, ConfigError::Invalid { origin, .. } if origin == variable);
+            assert!(named, "{variable}={value}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_listener_that_others_can_reach_wants_an_allow_list() {
+        for (address, local) in [
+            ("127.0.0.5:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("10.0.0.1:1", false),
+        ] {
+            let listen = |name: &str| (name == "listen").then(|| address.to_owned());
+            let allowed = |name: &str| match name {
+                "allow" => Some("10.0.0.0/8:22".to_owned()),
+                name => listen(name),
+            };
+            let alone = config(&listen, &|_| None);
+            let refused = matches!(alone, Err(ConfigError::NoAllowList { .. }));
+            assert_eq!(refused, !local, "{address}");
+            assert!(config(&allowed, &|_| None).is_ok(), "{address}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! What this machine allows a scan, what follows from that, and what to change.
+//!
+//! Facts are read from the kernel's files; everything else is pure, so that the
+//! advice can be tested with the facts of other machines.
+
+use std::fmt;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::limits;
+use crate::ports::PortSet;
+use crate::scan::{self, DescriptorPlan, ScanPlan, Scanner, TooFewDescriptors};
+
+/// What was found out about this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The limits on open descriptors as they were before this process raised
+    /// the first to the second; `None` is none.
+    pub descriptors: (Option<u64>, Option<u64>),
+    /// The first and last port that connections start from.
+    pub source_ports: Option<(u16, u16)>,
+    /// The table of tracked connections.
+    pub conntrack: Option<Conntrack>,
+    /// How far this machine's IPv6 addresses reach.
+    pub ipv6: Ipv6Reach,
+    /// Cores that this process may use.
+    pub cores: NonZeroUsize,
+    /// The cgroup's limit on memory in bytes.
+    pub memory: Option<u64>,
+}
+
+/// The table in which a firewall keeps connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conntrack {
+    /// Entries it may have.
+    pub max: u64,
+    /// Entries it has.
+    pub used: u64,
+    /// How long it keeps a connection that nobody answered.
+    pub syn_sent: Duration,
+}
+
+/// How far IPv6 goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ipv6Reach {
+    /// There is none.
+    Nowhere,
+    /// Only this host.
+    Loopback,
+    /// Only neighbours.
+    Link,
+    /// As far as routes go.
+    Everywhere,
+}
+
+/// What follows for a scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    machine: Machine,
+    /// Probes in flight if memory were no matter.
+    roomy: usize,
+    /// Probes in flight at most.
+    window: usize,
+    /// How long every port of a silent host takes.
+    silent_host: Duration,
+}
+
+impl Machine {
+    /// Looks at the machine that this process runs on. `descriptors` are the
+    /// limits that it found.
+    #[must_use]
+    pub fn observe(descriptors: (Option<u64>, Option<u64>), cores: NonZeroUsize) -> Self {
+        let number = |path: &str| read(path)?.parse().ok();
+        let conntrack =
+            |file: &str| number(&format!("/proc/sys/net/netfilter/nf_conntrack_{file}"));
+        let conntrack = conntrack("max").zip(conntrack("count")).map(|(max, used)| {
+            let seconds = conntrack("tcp_timeout_syn_sent");
+            let syn_sent = seconds.map_or(DEFAULT_SYN_SENT, Duration::from_secs);
+            Conntrack { max, used, syn_sent }
+        });
+        let range = read("/proc/sys/net/ipv4/ip_local_port_range");
+        let interfaces = read("/proc/net/if_inet6").unwrap_or_default();
+        Self {
+            descriptors,
+            source_ports: range.as_deref().and_then(port_range),
+            conntrack,
+            ipv6: Ipv6Reach::of_interfaces(&interfaces),
+            cores,
+            memory: scan::memory_limit(),
+        }
+    }
+
+    /// What follows from it.
+    ///
+    /// # Errors
+    /// When there are too few descriptors to scan at all.
+    pub fn diagnosis(self) -> Result<Diagnosis, TooFewDescriptors> {
+        let limit = self.descriptors.1.and_then(|limit| usize::try_from(limit).ok());
+        let plan = DescriptorPlan::try_new(limit.unwrap_or(usize::MAX))?;
+        let window = plan.within(self.memory).for_command();
+        let silent = ScanPlan::new(vec![[192, 0, 2, 1].into()], PortSet::all());
+        let silent_host = Scanner::new(window, self.cores).worst_case(&silent);
+        Ok(Diagnosis { machine: self, roomy: plan.for_command(), window, silent_host })
+    }
+}
+
+impl Diagnosis {
+    /// Probes a second when nothing answers.
+    fn silent_rate(&self) -> u64 {
+        let ports = f64::from(PortSet::all().len());
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let rate = (ports / self.silent_host.as_secs_f64()) as u64;
+        rate
+    }
+
+    /// What to change, if anything.
+    #[must_use]
+    pub fn advice(&self) -> Vec<String> {
+        let mut advice = Vec::new();
+        if self.roomy < limits::MAX_PROBE_DESCRIPTORS / 2 {
+            let enough = limits::MAX_PROBE_DESCRIPTORS + limits::RESERVED_DESCRIPTORS;
+            advice.push(format!(
+                "raise the hard limit on descriptors to {enough} for the widest window (ulimit -Hn, \
+                 LimitNOFILE= of systemd, --ulimit nofile= of a container)"
+            ));
+        }
+        if let Some((first, last)) = self.machine.source_ports
+            && last - first < FEW_SOURCE_PORTS
+        {
+            advice.push(
+                "widen the range of source ports (sysctl net.ipv4.ip_local_port_range): scans of \
+                 one port of many hosts share it with everything else"
+                    .into(),
+            );
+        }
+        if let Some(conntrack) = self.machine.conntrack
+            && conntrack.sustained() < self.silent_rate()
+        {
+            let rate = conntrack.sustained();
+            advice.push(format!(
+                "scan silent hosts with --rate {rate}, or raise net.netfilter.nf_conntrack_max: \
+                 a full table drops other people's connections too"
+            ));
+        }
+        if self.window < self.roomy {
+            let enough = limits::PROCESS_MEMORY + self.roomy * limits::PROBE_MEMORY * 3 / 2;
+            advice.push(format!(
+                "allow {} MB of memory for {} probes in flight: sockets count as memory of the \
+                 cgroup",
+                enough.div_ceil(1 << 20),
+                self.roomy
+            ));
+        }
+        advice
+    }
+}
+
+impl Conntrack {
+    /// Probes a second that go unanswered without filling the table.
+    fn sustained(&self) -> u64 {
+        (self.max.saturating_sub(self.used) / self.syn_sent.as_secs().max(1)).max(1)
+    }
+}
+
+impl Ipv6Reach {
+    /// Reads the kernel's list of IPv6 addresses: the fourth column is the scope
+    /// (`IPV6_ADDR_*` in the kernel's include/net/ipv6.h).
+    fn of_interfaces(list: &str) -> Self {
+        let scopes = list.lines().filter_map(|line| line.split_whitespace().nth(3));
+        let reach = scopes.map(|scope| match scope {
+            "10" => Self::Loopback,
+            "20" => Self::Link,
+            _ => Self::Everywhere,
+        });
+        reach.max().unwrap_or(Self::Nowhere)
+    }
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { machine, window, silent_host, .. } = self;
+        let limit = |limit: Option<u64>| limit.map_or("none".into(), |limit| limit.to_string());
+        let (soft, hard) = machine.descriptors;
+        let mut line = |what: &str, text: String| writeln!(f, "{what:14} {text}");
+        line("descriptors", format!("soft limit {}, hard limit {}", limit(soft), limit(hard)))?;
+        line("window", format!("{window} probes in flight"))?;
+        line(
+            "silent host",
+            format!(
+                "all 65535 ports in {:.1} s at most, {} probes a second",
+                silent_host.as_secs_f64(),
+                self.silent_rate()
+            ),
+        )?;
+        let source_ports = machine.source_ports.map(|(first, last)| {
+            format!("{first} to {last}, {} of them", u32::from(last) - u32::from(first) + 1)
+        });
+        line("source ports", source_ports.unwrap_or_else(|| UNSEEN.into()))?;
+        let conntrack = machine.conntrack.map(|table| {
+            let Conntrack { max, used, .. } = table;
+            format!(
+                "{used} of {max} entries used; room for {} silent probes a second",
+                table.sustained()
+            )
+        });
+        line("conntrack", conntrack.unwrap_or_else(|| UNSEEN.into()))?;
+        let reach = match machine.ipv6 {
+            Ipv6Reach::Nowhere => "none",
+            Ipv6Reach::Loopback => "this host only",
+            Ipv6Reach::Link => "neighbours only",
+            Ipv6Reach::Everywhere => "yes",
+        };
+        line("IPv6", reach.into())?;
+        line("cores", format!("{}, a fan-out each", machine.cores))?;
+        let memory = machine.memory.map(|bytes| format!("limited to {} MB", bytes >> 20));
+        line("memory", memory.unwrap_or_else(|| "no limit seen".into()))?;
+        for advice in self.advice() {
+            line("to change", advice)?;
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+fn port_range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once(char::is_whitespace)?;
+    let (first, last) = (first.parse().ok()?, last.trim().parse().ok()?);
+    (first <= last).then_some((first, last))
+}
+
+/// What the kernel has unless told otherwise (nf_conntrack_proto_tcp.c).
+const DEFAULT_SYN_SENT: Duration = Duration::from_secs(120);
+
+/// Half of what the smallest usual range has.
+const FEW_SOURCE_PORTS: u16 = 14_000;
+
+const UNSEEN: &str = "not seen from here";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roomy() -> Machine {
+        Machine {
+            descriptors: (Some(1024), Some(1 << 20)),
+            source_ports: Some((32_768, 60_999)),
+            conntrack: None,
+            ipv6: Ipv6Reach::Everywhere,
+            cores: NonZeroUsize::new(2).unwrap(),
+            memory: None,
+        }
+    }
+
+    fn advice(machine: Machine) -> Vec<String> {
+        machine.diagnosis().unwrap().advice()
+    }
+
+    #[test]
+    fn a_machine_with_room_has_nothing_to_change() {
+        assert_eq!(advice(roomy()), Vec::<String>::new());
+        assert_eq!(advice(Machine { descriptors: (None, None), ..roomy() }), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_narrows_a_scan_is_named_with_the_number_to_set() {
+        let few = Machine { descriptors: (Some(256), Some(256)), ..roomy() };
+        assert!(few.clone().diagnosis().unwrap().to_string().contains("228 probes in flight"));
+        assert!(advice(few)[0].contains("20028"));
+        let ports = Machine { source_ports: Some((50_000, 51_000)), ..roomy() };
+        assert!(advice(ports)[0].contains("ip_local_port_range"));
+        let table = Conntrack { max: 65_536, used: 5_536, syn_sent: Duration::from_secs(120) };
+        assert!(advice(Machine { conntrack: Some(table), ..roomy() })[0].contains("--rate 500,"));
+        let memory = Machine { memory: Some(64 << 20), ..roomy() };
+        assert!(advice(memory)[0].starts_with("allow 272 MB of memory for 20000 probes"));
+        let enough = Machine { memory: Some(272 << 20), ..roomy() };
+        assert_eq!(advice(enough), Vec::<String>::new());
+        let none = Machine { descriptors: (Some(20), Some(20)), ..roomy() };
+        assert!(none.diagnosis().is_err());
+    }
+
+    #[test]
+    fn the_kernels_files_are_understood() {
+        assert_eq!(port_range("32768\t60999"), Some((32_768, 60_999)));
+        assert_eq!((port_range("60999 32768"), port_range("")), (None, None));
+        let line = |scope: &str| format!("fe80000000000000 02 40 {scope} 80 eth0\n");
+        let reach = |scopes: &[&str]| {
+            Ipv6Reach::of_interfaces(&scopes.iter().map(|scope| line(scope)).collect::<String>())
+        };
+        assert_eq!(reach(&[]), Ipv6Reach::Nowhere);
+        assert_eq!(reach(&["10"]), Ipv6Reach::Loopback);
+        assert_eq!(reach(&["20", "10"]), Ipv6Reach::Link);
+        assert_eq!(reach(&["10", "00", "20"]), Ipv6Reach::Everywhere);
+    }
+}

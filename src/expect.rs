@@ -1,0 +1,280 @@
+//! Which ports ought to be open, and how what was found differs from that: a
+//! scan with an expectation is a test.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::ports::{PortListError, PortSet};
+use crate::targets::{HostSpec, HostSpecError};
+
+/// The ports that ought to be open; all others ought not.
+///
+/// Written, it is a port list or `none`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expectation(Option<PortSet>);
+
+/// What was found, beside what was expected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Comparison {
+    /// Whether every port was scanned, and what is open is what was expected.
+    pub as_expected: bool,
+    /// The ports that are open and ought not to be, in ascending order.
+    pub unexpected: Vec<u16>,
+    /// The ports that ought to be open and were not found so, in ascending order.
+    pub missing: Vec<u16>,
+}
+
+/// What is expected of each host of a sweep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expectations {
+    every: Option<Expectation>,
+    hosts: BTreeMap<String, Expectation>,
+}
+
+/// A line that expects nothing sensible.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("line {line}: {fault}")]
+pub struct ExpectationLineError {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub fault: ExpectationFault,
+}
+
+/// What is wrong with a line of expectations.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ExpectationFault {
+    /// It is not two words.
+    #[error("write a host and its ports, like \"10.0.0.5 22,443\" or \"10.0.0.6 none\"")]
+    Form,
+    /// The first is no host.
+    #[error("{word:?} {error}")]
+    Host {
+        /// The word.
+        word: String,
+        /// What is wrong with it.
+        error: HostSpecError,
+    },
+    /// The first is many hosts.
+    #[error("{0} is many hosts; give each its own line")]
+    Many(String),
+    /// The host has a line already.
+    #[error("{0} has a line already")]
+    Again(String),
+    /// The second is no list of ports.
+    #[error("{0}")]
+    Ports(PortListError),
+    /// It is about ports that are not scanned.
+    #[error("names ports that are not to be scanned: {0}")]
+    Beyond(PortSet),
+}
+
+impl Expectations {
+    /// The same expectation of every host, if there is one.
+    #[must_use]
+    pub fn new(every: Option<Expectation>) -> Self {
+        Self { every, hosts: BTreeMap::new() }
+    }
+
+    /// What is expected of `host`.
+    #[must_use]
+    pub fn of(&self, host: &str) -> Option<&Expectation> {
+        self.hosts.get(host).or(self.every.as_ref())
+    }
+
+    /// The hosts that have an expectation of their own.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.hosts.keys().map(String::as_str)
+    }
+
+    /// Reads lines of a host and its ports, all of which have to be among the
+    /// ports to scan, if these are known. What follows `#` is a comment.
+    ///
+    /// # Errors
+    /// The first line that makes no sense.
+    pub fn read(
+        &mut self,
+        lines: &str,
+        scanned: Option<&PortSet>,
+    ) -> Result<(), ExpectationLineError> {
+        for (number, line) in lines.lines().enumerate() {
+            let words = line.split('#').next().unwrap_or_default().split_whitespace();
+            let words: Vec<&str> = words.collect();
+            self.read_line(&words, scanned)
+                .map_err(|fault| ExpectationLineError { line: number + 1, fault })?;
+        }
+        Ok(())
+    }
+
+    fn read_line(
+        &mut self,
+        words: &[&str],
+        scanned: Option<&PortSet>,
+    ) -> Result<(), ExpectationFault> {
+        let (host, ports) = match *words {
+            [] => return Ok(()),
+            [host, ports] => (host, ports),
+            _ => return Err(ExpectationFault::Form),
+        };
+        let host = match host.parse() {
+            Ok(HostSpec::Name(name)) => name,
+            Ok(HostSpec::Addresses(range)) if range.span() == 0 => range.first().to_string(),
+            Ok(HostSpec::Addresses(_)) => return Err(ExpectationFault::Many(host.into())),
+            Err(error) => return Err(ExpectationFault::Host { word: host.into(), error }),
+        };
+        let expectation: Expectation = ports.parse().map_err(ExpectationFault::Ports)?;
+        if let Some(beyond) = scanned.and_then(|scanned| expectation.beyond(scanned)) {
+            return Err(ExpectationFault::Beyond(beyond));
+        }
+        match self.hosts.insert(host.clone(), expectation) {
+            None => Ok(()),
+            Some(_) => Err(ExpectationFault::Again(host)),
+        }
+    }
+}
+
+impl Expectation {
+    /// The ports that ought to be open, if there are any.
+    #[must_use]
+    pub fn ports(&self) -> Option<&PortSet> {
+        self.0.as_ref()
+    }
+
+    /// What is expected of ports that are not in `scanned`, and so would never
+    /// be found.
+    #[must_use]
+    pub fn beyond(&self, scanned: &PortSet) -> Option<PortSet> {
+        self.0.as_ref()?.difference(scanned)
+    }
+
+    /// Compares with the ports found `open`, which are in ascending order. A
+    /// scan that is not `complete` may have missed something unexpected.
+    #[must_use]
+    pub fn compare(&self, open: &[u16], complete: bool) -> Comparison {
+        let expects = |port: u16| self.0.as_ref().is_some_and(|ports| ports.contains(port));
+        let unexpected: Vec<u16> = open.iter().copied().filter(|&port| !expects(port)).collect();
+        let expected = self.0.iter().flat_map(PortSet::iter);
+        let missing: Vec<u16> = expected.filter(|port| open.binary_search(port).is_err()).collect();
+        let as_expected = complete && unexpected.is_empty() && missing.is_empty();
+        Comparison { as_expected, unexpected, missing }
+    }
+}
+
+impl Comparison {
+    /// Whether something differs; of what was not scanned, nothing is known.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        !(self.unexpected.is_empty() && self.missing.is_empty())
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lists = [("unexpected", &self.unexpected), ("missing", &self.missing)];
+        let mut separator = "";
+        for (what, ports) in lists.iter().filter(|(_, ports)| !ports.is_empty()) {
+            let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+            write!(f, "{separator}{what} {}", ports.join(","))?;
+            separator = "; ";
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Expectation {
+    type Err = PortListError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == NONE { Ok(Self(None)) } else { text.parse().map(|ports| Self(Some(ports))) }
+    }
+}
+
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(ports) => ports.fmt(f),
+            None => f.write_str(NONE),
+        }
+    }
+}
+
+/// The word that stands for no port at all.
+const NONE: &str = "none";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compare(expected: &str, open: &[u16]) -> (bool, Vec<u16>, Vec<u16>) {
+        let expectation: Expectation = expected.parse().unwrap();
+        assert_eq!(expectation.to_string(), expected);
+        let Comparison { as_expected, unexpected, missing } = expectation.compare(open, true);
+        (as_expected, unexpected, missing)
+    }
+
+    #[test]
+    fn what_differs_is_told_both_ways() {
+        assert_eq!(compare("22,443", &[22, 443]), (true, vec![], vec![]));
+        assert_eq!(compare("22,443", &[22, 8080]), (false, vec![8080], vec![443]));
+        assert_eq!(compare("none", &[]), (true, vec![], vec![]));
+        assert_eq!(compare("none", &[1, 65535]), (false, vec![1, 65535], vec![]));
+        assert_eq!(compare("80-82", &[]), (false, vec![], vec![80, 81, 82]));
+    }
+
+    fn read(lines: &str) -> Result<Expectations, String> {
+        let mut expectations = Expectations::new("none".parse().ok());
+        let scanned = "1-1024".parse().unwrap();
+        expectations.read(lines, Some(&scanned)).map_err(|error| error.to_string())?;
+        Ok(expectations)
+    }
+
+    #[test]
+    fn a_file_tells_what_to_expect_of_each_host() {
+        let read = read("# hosts\nweb.example\t80,443\n\n[fd00::1] none # none\n").unwrap();
+        let of = |host: &str| read.of(host).map(Expectation::to_string);
+        assert_eq!(read.hosts().collect::<Vec<_>>(), ["fd00::1", "web.example"]);
+        assert_eq!(of("web.example"), Some("80,443".into()));
+        assert_eq!(
+            (of("fd00::1"), of("other.example")),
+            (Some("none".into()), Some("none".into()))
+        );
+    }
+
+    #[test]
+    fn a_line_that_makes_no_sense_is_named() {
+        for (lines, error) in [
+            ("web", "line 1: write a host and its ports"),
+            ("\nweb 22 80", "line 2: write a host and its ports"),
+            ("10.0.0.0/24 22", "line 1: 10.0.0.0/24 is many hosts"),
+            ("10.0.0.1:22 22", "line 1: \"10.0.0.1:22\" holds a port"),
+            ("web 22\nweb 22", "line 2: web has a line already"),
+            ("web 22,22", "line 1: 22 is listed more than once"),
+            ("web 1000-1030", "line 1: names ports that are not to be scanned: 1025-1030"),
+        ] {
+            let told = read(lines).unwrap_err();
+            assert!(told.starts_with(error), "{lines}: {told}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_as_expected_before_everything_was_scanned() {
+        let comparison = "22".parse::<Expectation>().unwrap().compare(&[22], false);
+        assert!(!comparison.as_expected && !comparison.differs());
+    }
+
+    #[test]
+    fn an_expectation_of_ports_that_are_not_scanned_is_noticed() {
+        let scanned: PortSet = "1-100".parse().unwrap();
+        let beyond = |expected: &str| {
+            let beyond = expected.parse::<Expectation>().unwrap().beyond(&scanned);
+            beyond.map(|ports| ports.to_string())
+        };
+        assert_eq!(beyond("22,443"), Some("443".into()));
+        assert_eq!((beyond("22"), beyond("none")), (None, None));
+        assert!("22,".parse::<Expectation>().is_err());
+    }
+}

@@ -1,0 +1,241 @@
+//! The server: accepts connections, answers requests, drains.
+//!
+//! hyper lives in this module only. What a request means is the router's
+//! matter; a [`Reply`] is made in `reply`.
+
+mod accept;
+mod audit;
+mod client_io;
+mod connections;
+mod exchange;
+mod open_ports;
+mod query;
+mod reply;
+mod router;
+mod stream;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use self::client_io::ClientIo;
+use self::connections::{BusyBody, Connections, Place};
+pub use self::query::parse as parse_query;
+pub use self::reply::{Reply, ReplyBody};
+pub use self::router::{respond, respond_metrics};
+use crate::admission::Admission;
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::policy::Policy;
+use crate::request::Ceilings;
+use crate::resolve::Resolver;
+use crate::scan::Scanner;
+use crate::tokens::TokenFile;
+
+/// What the handlers work with.
+#[derive(Debug)]
+pub struct App {
+    /// Runs the scans.
+    pub scanner: Scanner,
+    /// Finds the addresses.
+    pub resolver: Resolver,
+    /// Says which of them may be scanned.
+    pub policy: Policy,
+    /// Says how many scans may run.
+    pub admission: Arc<Admission>,
+    /// What a request may ask for.
+    pub ceilings: Ceilings,
+    /// Who may ask; everybody, if there are none.
+    pub tokens: Option<TokenFile>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Set once no new work is wanted.
+    pub stopping: AtomicBool,
+}
+
+/// How a server treats its clients.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerLimits {
+    /// Connections held at once; an idle one has to go for a further client.
+    pub connections: usize,
+    /// How long to go on accepting once the server is to stop, and says so on
+    /// `/readyz`: load balancers take that long to notice.
+    pub drain_delay: Duration,
+    /// How long running requests may go on after that.
+    pub grace: Duration,
+}
+
+/// How a server came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request was answered.
+    Whole,
+    /// The grace period ended first; this many connections were cut.
+    Cut(usize),
+}
+
+/// Listens on `address`.
+///
+/// # Errors
+/// When the system refuses.
+///
+/// # Panics
+/// Outside a tokio runtime with I/O.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restarted service need not wait for its old connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(limits::BACKLOG)
+}
+
+/// Serves `app` on `listener` until `shutdown` completes, then stops accepting
+/// and finishes what is running within the grace period.
+///
+/// A client that goes away takes its scan with it.
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    server: ServerLimits,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
+    let stopping = Arc::clone(&app);
+    let shutdown = async {
+        shutdown.await;
+        stopping.stopping.store(true, Ordering::Relaxed);
+        sleep(server.drain_delay).await;
+    };
+    serve_with(listener, server, shutdown, move |client, request| {
+        let app = Arc::clone(&app);
+        async move { respond(&app, client, &request).await }
+    })
+    .await
+}
+
+/// Serves nothing but `/metrics` on `listener`, until `shutdown` completes.
+pub async fn serve_metrics(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    server: ServerLimits,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
+    serve_with(listener, server, shutdown, move |_, request| {
+        let metrics = Arc::clone(&metrics);
+        async move { respond_metrics(&metrics, &request) }
+    })
+    .await
+}
+
+async fn serve_with<H, R>(
+    listener: TcpListener,
+    server: ServerLimits,
+    shutdown: impl Future<Output = ()>,
+    handler: H,
+) -> Drained
+where
+    H: Fn(IpAddr, Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Reply> + Send + 'static,
+{
+    let graceful = GracefulShutdown::new();
+    let connections = Connections::new(server.connections);
+    // Its drop ends them. Nothing is kept of one that has ended: a set of tasks
+    // would hold on to its memory until the next client comes.
+    let (serving, _) = watch::channel(());
+    let accepting = accept_all(listener, &connections, |stream, client, place| {
+        let (handler, watcher) = (handler.clone(), graceful.watcher());
+        let mut serving = serving.subscribe();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                // First, so that a request which is here is seen.
+                () = serve_connection(stream, client, handler, watcher, &place) => {}
+                () = place.evicted() => {}
+                _ = serving.changed() => {}
+            }
+        });
+    });
+    tokio::select! {
+        () = shutdown => {}
+        () = accepting => {}
+    }
+    // The listener is closed by now: a client that comes later is refused and
+    // can go elsewhere.
+    let drained = timeout(server.grace, graceful.shutdown()).await;
+    match drained {
+        Ok(()) => Drained::Whole,
+        Err(_) => Drained::Cut(connections.held()),
+    }
+}
+
+/// Accepts for ever, as many at once as there are slots.
+async fn accept_all(
+    listener: TcpListener,
+    connections: &Arc<Connections>,
+    mut accepted: impl FnMut(TcpStream, IpAddr, Arc<Place>),
+) {
+    let mut pause = limits::MIN_ACCEPT_PAUSE;
+    loop {
+        let slot = connections.slot().await;
+        match listener.accept().await {
+            Ok((stream, client)) => {
+                pause = limits::MIN_ACCEPT_PAUSE;
+                let place = Place::new(connections, client.ip(), slot);
+                accepted(stream, client.ip(), place);
+            }
+            // That client's trouble; accept(2) says to try the next one.
+            Err(error) if is_about_the_client(&error) => {}
+            // Ours, say EMFILE: at once it would fail again, and spin.
+            Err(error) => {
+                tracing::warn!(%error, pause_ms = pause.as_millis(), "cannot accept");
+                sleep(pause).await;
+                pause = (pause * 2).min(limits::MAX_ACCEPT_PAUSE);
+            }
+        }
+    }
+}
+
+fn is_about_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | HostUnreachable | NetworkUnreachable
+    )
+}
+
+async fn serve_connection<H, R>(
+    stream: TcpStream,
+    client: IpAddr,
+    handler: H,
+    watcher: Watcher,
+    place: &Arc<Place>,
+) where
+    H: Fn(IpAddr, Request<Incoming>) -> R,
+    R: Future<Output = Reply>,
+{
+    // Replies are written whole; waiting to join them to others gains nothing.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| {
+        let (busy, reply) = (place.busy(), handler(client, request));
+        async move { Ok::<_, Infallible>(reply.await.map(|body| BusyBody::new(body, busy))) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HEADER_READ_TIMEOUT)
+        .max_buf_size(limits::MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(ClientIo::new(stream)), service);
+    // Whatever ended a connection was the client's doing, and no news.
+    let _ = watcher.watch(connection).await;
+}

@@ -1,0 +1,134 @@
+//! Which form of a reply a client wants: content negotiation, RFC 9110,
+//! section 12.5.1.
+
+use hyper::HeaderMap;
+use hyper::header::ACCEPT;
+
+use crate::request::Format;
+
+/// What a client accepts is none of what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotAcceptable;
+
+/// The format that `named` or, failing that, the `Accept` fields ask for.
+///
+/// # Errors
+/// When the fields leave no format.
+pub(super) fn negotiate(
+    named: Option<Format>,
+    headers: &HeaderMap,
+) -> Result<Format, NotAcceptable> {
+    if let Some(format) = named {
+        return Ok(format);
+    }
+    let mut ranges = Vec::new();
+    for field in headers.get_all(ACCEPT) {
+        // A field that is not text asks for nothing that there is.
+        ranges.extend(field.to_str().unwrap_or("-/-").split(',').filter_map(Range::read));
+    }
+    if ranges.is_empty() {
+        return Ok(Format::Json);
+    }
+    let weighed = OFFERED.into_iter().map(|format| (format, weight(&ranges, format)));
+    // Of equal weights the first offered wins.
+    let best = weighed.reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.filter(|&(_, weight)| weight > 0).map(|(format, _)| format).ok_or(NotAcceptable)
+}
+
+/// The media type of a format.
+pub(super) fn media_type(format: Format) -> &'static str {
+    match format {
+        Format::Json => "application/json",
+        Format::Ndjson => "application/x-ndjson",
+        Format::Sse => "text/event-stream",
+        Format::Text => "text/plain; charset=utf-8",
+    }
+}
+
+/// One media range with its weight in thousandths.
+struct Range<'a> {
+    kind: &'a str,
+    subtype: &'a str,
+    weight: u16,
+}
+
+impl<'a> Range<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let mut parts = text.split(';').map(str::trim);
+        let (kind, subtype) = parts.next()?.split_once('/')?;
+        let quality = parts.find_map(|part| {
+            let (name, value) = part.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
+        });
+        let quality = quality.map_or(Some(1.0), |quality| quality.parse::<f32>().ok())?;
+        // Compared as it is written, with at most three decimals.
+        let thousandths = (quality.clamp(0.0, 1.0) * 1000.0).round();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
+        Some(Self { kind, subtype, weight: thousandths as u16 })
+    }
+
+    /// How exactly the range names `media_type`; 0 is not at all.
+    fn fit(&self, media_type: &str) -> u8 {
+        let essence = media_type.split(';').next().unwrap_or_default();
+        let (kind, subtype) = essence.split_once('/').unwrap_or_default();
+        match (self.kind, self.subtype) {
+            ("*", "*") => 1,
+            (own, "*") if own.eq_ignore_ascii_case(kind) => 2,
+            (own, sub) if own.eq_ignore_ascii_case(kind) && sub.eq_ignore_ascii_case(subtype) => 3,
+            _ => 0,
+        }
+    }
+}
+
+/// The weight that the range which fits `format` best gives it.
+fn weight(ranges: &[Range<'_>], format: Format) -> u16 {
+    let fits = ranges.iter().map(|range| (range.fit(media_type(format)), range.weight));
+    fits.filter(|&(fit, _)| fit > 0).max_by_key(|&(fit, _)| fit).map_or(0, |(_, weight)| weight)
+}
+
+/// What there is, best first.
+const OFFERED: [Format; 4] = [Format::Json, Format::Text, Format::Ndjson, Format::Sse];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn negotiated(accept: &str) -> Result<Format, NotAcceptable> {
+        let headers = [(ACCEPT, accept.parse().unwrap())].into_iter().collect();
+        negotiate(None, &headers)
+    }
+
+    #[test]
+    fn the_heaviest_format_on_offer_is_chosen() {
+        for (accept, format) in [
+            ("*/*", Format::Json),
+            ("", Format::Json),
+            ("text/plain", Format::Text),
+            ("TEXT/Plain", Format::Text),
+            ("text/*", Format::Text),
+            ("text/event-stream", Format::Sse),
+            ("application/x-ndjson", Format::Ndjson),
+            ("application/*;q=0.5, text/plain;q=0.4", Format::Json),
+            ("application/json;q=0.3, text/plain;q=0.4", Format::Text),
+            ("application/json;q=0, */*;q=0.1", Format::Text),
+            ("text/html, application/xhtml+xml, */*;q=0.8", Format::Json),
+            ("text/html, text/plain; charset=utf-8; q=0.9", Format::Text),
+        ] {
+            assert_eq!(negotiated(accept), Ok(format), "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_accepts_nothing_on_offer_gets_nothing() {
+        for accept in ["text/html", "image/*", "application/json;q=0", "*/*;q=0"] {
+            assert_eq!(negotiated(accept), Err(NotAcceptable), "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_named_format_comes_before_the_fields() {
+        let headers = [(ACCEPT, "text/html".parse().unwrap())].into_iter().collect();
+        assert_eq!(negotiate(Some(Format::Sse), &headers), Ok(Format::Sse));
+        assert_eq!(negotiate(None, &HeaderMap::new()), Ok(Format::Json));
+    }
+}

@@ -1,0 +1,308 @@
+//! How many clients are connected, and who has to go when there are too many.
+//!
+//! A connection without a request in progress can be closed at any time, and
+//! its client tries again. When all slots are taken, one that is idle, or sends
+//! its request too slowly, makes room for the next client: however many
+//! connections somebody holds open, the service stays reachable. Whoever holds
+//! most of them gives one up, so that a storm from one place is at the cost of
+//! those who make it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::yield_now;
+
+/// The connections of one listener.
+#[derive(Debug)]
+pub(super) struct Connections {
+    slots: Arc<Semaphore>,
+    /// By number, in the order they were accepted.
+    seats: Mutex<BTreeMap<u64, Arc<Seat>>>,
+    tickets: AtomicU64,
+    /// Told when a connection comes to be idle, or is not to go after all.
+    changed: Notify,
+}
+
+/// One connection as the others see it.
+#[derive(Debug)]
+struct Seat {
+    client: Neighbourhood,
+    /// [`BUSY`], [`LEAVING`] or, if it is idle, a number that grows with every
+    /// connection that comes to be idle.
+    state: AtomicU64,
+    leave: Notify,
+}
+
+/// One connection's place among the others. It starts out idle.
+#[derive(Debug)]
+pub(super) struct Place {
+    connections: Arc<Connections>,
+    number: u64,
+    seat: Arc<Seat>,
+    _slot: OwnedSemaphorePermit,
+}
+
+/// A connection is not idle while this lives.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Place>);
+
+/// A body until whose end its connection is not idle.
+#[derive(Debug)]
+pub(super) struct BusyBody<B> {
+    body: B,
+    _busy: Busy,
+}
+
+/// Where a client is: its IPv4 address or its IPv6 network, of whose addresses
+/// every host may take as many as it likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Neighbourhood {
+    Ipv4(Ipv4Addr),
+    Ipv6([u16; 4]),
+}
+
+impl Connections {
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            slots: Arc::new(Semaphore::new(most)),
+            seats: Mutex::default(),
+            tickets: AtomicU64::new(LEAVING + 1),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Waits until there is a slot for one more, sending idle ones away.
+    pub(super) async fn slot(&self) -> OwnedSemaphorePermit {
+        loop {
+            let changed = self.changed.notified();
+            if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+                return slot;
+            }
+            self.send_one_away();
+            tokio::select! {
+                slot = Arc::clone(&self.slots).acquire_owned() => {
+                    return slot.expect("never closed");
+                }
+                () = changed => {}
+            }
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn held(&self) -> usize {
+        self.seats().len()
+    }
+
+    /// Tells the connection that has been idle longest of those who have most
+    /// idle ones to go, unless one is going already.
+    fn send_one_away(&self) {
+        let seats = self.seats();
+        let mut idle: HashMap<Neighbourhood, (usize, u64, &Seat)> = HashMap::new();
+        for seat in seats.values() {
+            match seat.state.load(Ordering::Acquire) {
+                BUSY => {}
+                LEAVING => return,
+                since => {
+                    let (count, oldest, its_seat) =
+                        idle.entry(seat.client).or_insert((0, since, seat));
+                    *count += 1;
+                    if since < *oldest {
+                        (*oldest, *its_seat) = (since, seat);
+                    }
+                }
+            }
+        }
+        let most = idle.into_values().max_by_key(|&(count, oldest, _)| (count, u64::MAX - oldest));
+        if let Some((_, since, seat)) = most {
+            let state = &seat.state;
+            match state.compare_exchange(since, LEAVING, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => seat.leave.notify_one(),
+                // Its request came in between; there are others.
+                Err(_) => self.changed.notify_waiters(),
+            }
+        }
+    }
+
+    fn ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn seats(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Seat>>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    pub(super) fn new(
+        connections: &Arc<Connections>,
+        client: IpAddr,
+        slot: OwnedSemaphorePermit,
+    ) -> Arc<Self> {
+        let number = connections.ticket();
+        let seat = Arc::new(Seat {
+            client: Neighbourhood::of(client),
+            state: AtomicU64::new(number),
+            leave: Notify::new(),
+        });
+        connections.seats().insert(number, Arc::clone(&seat));
+        Arc::new(Self { connections: Arc::clone(connections), number, seat, _slot: slot })
+    }
+
+    /// Ends when the connection is idle and has to go.
+    pub(super) async fn evicted(&self) {
+        loop {
+            self.seat.leave.notified().await;
+            // A request may be here and nobody has looked: a socket's first
+            // event takes a turn of the runtime to arrive. It is answered.
+            yield_now().await;
+            if self.seat.state.load(Ordering::Acquire) == LEAVING {
+                return;
+            }
+        }
+    }
+
+    /// Takes the connection out of the idle ones.
+    pub(super) fn busy(self: &Arc<Self>) -> Busy {
+        if self.seat.state.swap(BUSY, Ordering::AcqRel) == LEAVING {
+            self.connections.changed.notify_waiters();
+        }
+        Busy(Arc::clone(self))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.seats().remove(&self.number);
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let Place { connections, seat, .. } = &*self.0;
+        seat.state.store(connections.ticket(), Ordering::Release);
+        connections.changed.notify_waiters();
+    }
+}
+
+impl Neighbourhood {
+    fn of(client: IpAddr) -> Self {
+        match client.to_canonical() {
+            IpAddr::V4(address) => Self::Ipv4(address),
+            IpAddr::V6(address) => {
+                let [network @ .., _, _, _, _] = address.segments();
+                Self::Ipv6(network)
+            }
+        }
+    }
+}
+
+impl<B> BusyBody<B> {
+    pub(super) fn new(body: B, busy: Busy) -> Self {
+        Self { body, _busy: busy }
+    }
+}
+
+impl<B: Body + Unpin> Body for BusyBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+const BUSY: u64 = 0;
+
+/// Told to go; a request that comes all the same is answered.
+const LEAVING: u64 = 1;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn place(connections: &Arc<Connections>, client: &str) -> Arc<Place> {
+        let slot = connections.slot().await;
+        Place::new(connections, client.parse().unwrap(), slot)
+    }
+
+    fn leaving(places: &[Arc<Place>]) -> Vec<usize> {
+        let is_leaving = |&at: &usize| places[at].seat.state.load(Ordering::Relaxed) == LEAVING;
+        (0..places.len()).filter(is_leaving).collect()
+    }
+
+    #[tokio::test]
+    async fn who_has_most_idle_connections_gives_up_the_oldest() {
+        let connections = Connections::new(6);
+        let mut places = Vec::new();
+        for client in ["10.0.0.1", "10.0.0.2", "2001:db8::1", "10.0.0.2", "2001:db8::2", "10.0.0.1"]
+        {
+            places.push(place(&connections, client).await);
+        }
+        // Two of each, but one is busy.
+        let busy = places[0].busy();
+        connections.send_one_away();
+        assert_eq!(leaving(&places), [1]);
+        connections.send_one_away();
+        assert_eq!(leaving(&places), [1], "one at a time");
+        drop(places.remove(1));
+        connections.send_one_away();
+        assert_eq!(leaving(&places), [1]);
+        assert_eq!(places[1].seat.client, Neighbourhood::of("2001:db8::".parse().unwrap()));
+        drop(places.remove(1));
+        // Idle again, and since later than the other of its client.
+        drop(busy);
+        connections.send_one_away();
+        assert_eq!(leaving(&places), [3]);
+    }
+
+    #[tokio::test]
+    async fn a_request_at_the_last_moment_saves_its_connection() {
+        let connections = Connections::new(1);
+        let place = place(&connections, "10.0.0.1").await;
+        let waiting = connections.slot();
+        tokio::pin!(waiting);
+        let moment = Duration::from_millis(1);
+        assert!(timeout(moment, &mut waiting).await.is_err());
+        let busy = place.busy();
+        assert!(timeout(moment, place.evicted()).await.is_err());
+        assert!(timeout(moment, &mut waiting).await.is_err());
+        // Idle again, it has to go.
+        drop(busy);
+        assert!(timeout(moment, &mut waiting).await.is_err());
+        place.evicted().await;
+        drop(place);
+        drop(waiting.await);
+    }
+
+    #[test]
+    fn neighbours_are_one_ipv4_address_or_one_ipv6_network() {
+        let same = |a: &str, b: &str| {
+            Neighbourhood::of(a.parse().unwrap()) == Neighbourhood::of(b.parse().unwrap())
+        };
+        assert!(same("10.0.0.1", "::ffff:10.0.0.1"));
+        assert!(same("2001:db8::1", "2001:db8::ffff:0:0:1"));
+        assert!(!same("10.0.0.1", "10.0.0.2"));
+        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
+    }
+}

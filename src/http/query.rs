@@ -1,0 +1,244 @@
+//! The query string of `/open-ports`, by hand: pairs, `+`, percent-escapes,
+//! and which names there are.
+//!
+//! The form is `application/x-www-form-urlencoded` as the URL Standard has it,
+//! read strictly: what a lenient parser would let pass or mend (a broken
+//! escape, bytes that are not UTF-8, a name given twice or not known) is an
+//! error, because a scan of something else than was meant is worse than none.
+
+use std::borrow::Cow;
+
+use crate::request::{FieldErrors, ScanParams};
+
+/// Reads the parameters of a scan.
+///
+/// What can be read is in the parameters even when something else is wrong, so
+/// that later checks find their errors too; [`FieldErrors::or`] joins the two.
+#[must_use]
+pub fn parse(query: &str) -> (ScanParams, FieldErrors) {
+    let mut params = ScanParams::default();
+    let mut errors = FieldErrors::default();
+    let mut unknown = 0_usize;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        // A name that cannot be decoded is not known either.
+        let name = decode(name).unwrap_or(Cow::Borrowed(name));
+        let Some(slot) = slot(&mut params, &name) else {
+            unknown += 1;
+            if unknown <= SHOWN_NAMES {
+                let known = NAMES.join(", ");
+                errors.add(&shown(&name), format!("is not a parameter; there are {known}"));
+            }
+            continue;
+        };
+        match decode(value) {
+            // It is given all the same: nothing else is to be said to be missing.
+            Err(error) => {
+                slot.get_or_insert_default();
+                errors.add(&name, error);
+            }
+            Ok(_) if slot.is_some() => errors.add(&name, "is given more than once"),
+            Ok(value) => *slot = Some(value.into_owned()),
+        }
+    }
+    if unknown > SHOWN_NAMES {
+        let more = unknown - SHOWN_NAMES;
+        errors.add("query", format!("holds {more} more names that are not parameters"));
+    }
+    (params, errors)
+}
+
+/// Decodes one name or value.
+fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
+    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = bytes.next().and_then(hex).zip(bytes.next().and_then(hex));
+                let (high, low) = digits.ok_or(BROKEN_ESCAPE)?;
+                high << 4 | low
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| NOT_UTF8)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+fn slot<'a>(params: &'a mut ScanParams, name: &str) -> Option<&'a mut Option<String>> {
+    Some(match name {
+        "domain" => &mut params.domain,
+        "fromPort" => &mut params.from_port,
+        "toPort" => &mut params.to_port,
+        "ports" => &mut params.ports,
+        "timeoutMs" => &mut params.timeout_ms,
+        "family" => &mut params.family,
+        "details" => &mut params.details,
+        "deadlineMs" => &mut params.deadline_ms,
+        "rate" => &mut params.rate,
+        "format" => &mut params.format,
+        "explain" => &mut params.explain,
+        "expect" => &mut params.expect,
+        _ => return None,
+    })
+}
+
+/// An unknown name comes back in the reply: enough of it to be recognised, and
+/// nothing that a terminal would obey. JSON itself leaves in DEL, the C1
+/// controls and the marks that turn the direction of text.
+fn shown(name: &str) -> String {
+    let (start, rest) = match name.char_indices().nth(SHOWN_CHARS) {
+        None => (name, ""),
+        Some((end, _)) => (&name[..end], "…"),
+    };
+    format!("{}{rest}", start.escape_debug())
+}
+
+const NAMES: [&str; 12] = [
+    "domain",
+    "fromPort",
+    "toPort",
+    "ports",
+    "timeoutMs",
+    "family",
+    "details",
+    "deadlineMs",
+    "rate",
+    "format",
+    "explain",
+    "expect",
+];
+
+/// Unknown names that come back at most. With all that a query can hold, the
+/// reply would be a hundred times as long as the request.
+const SHOWN_NAMES: usize = 8;
+
+const SHOWN_CHARS: usize = 40;
+
+const BROKEN_ESCAPE: &str = "has a broken percent-escape; write % as %25";
+
+const NOT_UTF8: &str = "is not UTF-8 once its percent-escapes are decoded";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn only_error(query: &str) -> String {
+        let (_, errors) = parse(query);
+        assert_eq!(errors.iter().count(), 1, "{query}: {errors}");
+        errors.to_string()
+    }
+
+    #[test]
+    fn values_are_decoded() {
+        let (params, errors) = parse("domain=%6c%6Fcalhost&toPort=80&&ports=22%2C80&family=a+b");
+        assert!(errors.is_empty(), "{errors}");
+        assert_eq!(params.domain.as_deref(), Some("localhost"));
+        assert_eq!(params.ports.as_deref(), Some("22,80"));
+        assert_eq!(params.family.as_deref(), Some("a b"));
+    }
+
+    #[test]
+    fn an_encoded_name_is_still_that_name() {
+        assert_eq!(parse("%64omain=x").0.domain.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn a_name_without_a_value_is_an_empty_value() {
+        for query in ["domain", "domain="] {
+            assert_eq!(parse(query).0.domain.as_deref(), Some(""));
+        }
+    }
+
+    #[test]
+    fn repeated_and_unknown_names_and_broken_escapes_are_errors() {
+        assert_eq!(only_error("domain=a&domain=a"), "domain is given more than once");
+        assert!(
+            only_error("toport=80").starts_with("toport is not a parameter; there are domain,")
+        );
+        assert!(only_error("=1").starts_with(" is not a parameter"));
+        for broken in ["%", "%4", "%zz", "a%2", "%%25", "%+1"] {
+            assert_eq!(only_error(&format!("domain={broken}")), format!("domain {BROKEN_ESCAPE}"));
+        }
+        for bytes in ["%ff", "%c3", "%ed%a0%80"] {
+            assert_eq!(only_error(&format!("domain={bytes}")), format!("domain {NOT_UTF8}"));
+        }
+    }
+
+    #[test]
+    fn errors_do_not_add_up_to_a_long_reply() {
+        for query in ["a&".repeat(4_000), "domain&".repeat(1_000), "domain=%&".repeat(900)] {
+            let (_, errors) = parse(&query);
+            assert!(errors.to_string().len() < 1_000, "{errors}");
+        }
+        let names: Vec<String> = (0..2_000).map(|number| format!("n{number}")).collect();
+        let (_, errors) = parse(&names.join("&"));
+        assert_eq!(errors.iter().count(), SHOWN_NAMES + 1);
+        assert!(
+            errors.to_string().ends_with("query holds 1992 more names that are not parameters")
+        );
+    }
+
+    #[test]
+    fn unknown_names_are_shown_in_part_and_escaped() {
+        assert!(only_error(&"é".repeat(30_000)).len() < 400);
+        for (name, shown) in [("%7f", "\\u{7f} is"), ("a%1b[", "a\\u{1b}[ is"), ("é", "é is")] {
+            assert!(only_error(name).starts_with(shown), "{}", only_error(name));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_still_given() {
+        let (params, _) = parse("ports=%&domain=%ff");
+        assert_eq!((params.ports, params.domain), (Some(String::new()), Some(String::new())));
+    }
+
+    fn encode(text: &str) -> String {
+        text.bytes().fold(String::new(), |encoded, byte| match byte {
+            b' ' => encoded + "+",
+            b'a'..=b'z' | b'0'..=b'9' => encoded + &char::from(byte).to_string(),
+            byte => encoded + &format!("%{byte:02x}"),
+        })
+    }
+
+    #[test]
+    fn every_name_has_its_place() {
+        for name in NAMES {
+            let (params, errors) = parse(&format!("{name}=x"));
+            assert!(errors.is_empty() && params != ScanParams::default(), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_survives_encoding(domain in any::<String>(), ports in any::<String>()) {
+            let query = format!("ports={}&domain={}", encode(&ports), encode(&domain));
+            let (params, errors) = parse(&query);
+            prop_assert!(errors.is_empty());
+            prop_assert_eq!(params.domain, Some(domain));
+            prop_assert_eq!(params.ports, Some(ports));
+        }
+
+        #[test]
+        fn no_query_makes_the_parser_panic(query in "[%&=+a-fdomain0-9é\\PC]{0,80}") {
+            let (params, errors) = parse(&query);
+            prop_assert!(errors.is_empty() || errors.iter().all(|(_, messages)| !messages.is_empty()));
+            prop_assert!(params.domain.is_none_or(|domain| domain.len() <= query.len()));
+        }
+    }
+}

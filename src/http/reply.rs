@@ -1,0 +1,353 @@
+//! Every reply the service gives, by name.
+//!
+//! Bodies end with a newline, so that a terminal stays tidy after `curl`, and
+//! none is empty. Errors are problem documents (RFC 9457).
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE,
+};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use super::accept::media_type;
+use crate::admission::{NotAdmitted, Quota};
+use crate::limits;
+use crate::metrics::Exposition;
+use crate::policy::Refusal;
+use crate::report::Report;
+use crate::request::{FieldErrors, Format};
+use crate::resolve::ResolveError;
+use crate::tokens::AuthError;
+
+/// A reply.
+pub type Reply = Response<ReplyBody>;
+
+/// Its body: in memory, or growing.
+pub type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// An RFC 9457 problem document.
+#[derive(Debug, Serialize)]
+pub(super) struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "FieldErrors::is_empty")]
+    errors: FieldErrors,
+}
+
+pub(super) fn report(report: &Report) -> Reply {
+    let reply = uncached(with_body(StatusCode::OK, media_type(Format::Json), json_line(report)));
+    with_completeness(reply, report)
+}
+
+/// One open port a line.
+pub(super) fn open_ports_text(report: &Report) -> Reply {
+    let mut lines = String::new();
+    for port in &report.open_ports {
+        writeln!(lines, "{port}").expect("to a string");
+    }
+    let reply = uncached(with_body(StatusCode::OK, media_type(Format::Text), lines.into()));
+    with_completeness(reply, report)
+}
+
+pub(super) fn stream(media_type: &'static str, body: ReplyBody) -> Reply {
+    let mut reply = uncached(with_body(StatusCode::OK, media_type, Bytes::new()));
+    *reply.body_mut() = body;
+    // nginx would otherwise hold records back until it has a page of them.
+    reply.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    reply
+}
+
+/// What `HEAD` gets where `GET` would scan.
+pub(super) fn scan_head(media_type: &'static str) -> Reply {
+    uncached(with_body(StatusCode::OK, media_type, Bytes::new()))
+}
+
+pub(super) fn explanation(explanation: &impl Serialize) -> Reply {
+    uncached(with_body(StatusCode::OK, media_type(Format::Json), json_line(explanation)))
+}
+
+/// Adds how long the steps took, as the W3C's Server Timing has it.
+pub(super) fn with_timing(mut reply: Reply, steps: &[(&str, Duration)]) -> Reply {
+    let metric =
+        |(name, took): &(&str, Duration)| format!("{name};dur={:.3}", took.as_secs_f64() * 1e3);
+    let metrics: Vec<String> = steps.iter().map(metric).collect();
+    let value = HeaderValue::from_str(&metrics.join(", ")).expect("names and numbers");
+    reply.headers_mut().insert(SERVER_TIMING, value);
+    reply
+}
+
+pub(super) fn alive() -> Reply {
+    with_body(StatusCode::OK, PLAIN, Bytes::from_static(b"ok\n"))
+}
+
+pub(super) fn not_ready() -> Reply {
+    with_body(StatusCode::SERVICE_UNAVAILABLE, PLAIN, Bytes::from_static(b"stopping\n"))
+}
+
+pub(super) fn metrics(exposition: Exposition, text: String) -> Reply {
+    let media_type = match exposition {
+        Exposition::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        Exposition::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    };
+    let mut reply = with_body(StatusCode::OK, media_type, text.into());
+    reply.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    reply
+}
+
+pub(super) fn openapi() -> Reply {
+    let document = Bytes::from_static(include_bytes!("openapi.json"));
+    with_body(StatusCode::OK, "application/openapi+json", document)
+}
+
+pub(super) fn help() -> Reply {
+    with_body(StatusCode::OK, PLAIN, Bytes::from_static(HELP.as_bytes()))
+}
+
+pub(super) fn invalid_parameters(errors: FieldErrors) -> Reply {
+    Problem {
+        r#type: "urn:open-ports:problem:invalid-parameters",
+        title: "Invalid parameters",
+        status: 400,
+        detail: errors.to_string(),
+        errors,
+    }
+    .into_reply()
+}
+
+pub(super) fn target_too_long() -> Reply {
+    Problem::target_too_long(414).into_reply()
+}
+
+pub(super) fn not_found() -> Reply {
+    Problem {
+        r#type: "about:blank",
+        title: "Not Found",
+        status: 404,
+        detail: "there is nothing here; GET / lists the routes".into(),
+        errors: FieldErrors::default(),
+    }
+    .into_reply()
+}
+
+pub(super) fn method_not_allowed(allow: &'static str) -> Reply {
+    let mut reply = Problem {
+        r#type: "about:blank",
+        title: "Method Not Allowed",
+        status: 405,
+        detail: format!("this route answers {allow}"),
+        errors: FieldErrors::default(),
+    }
+    .into_reply();
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    reply
+}
+
+pub(super) fn not_resolved(error: &ResolveError) -> Reply {
+    let mut errors = FieldErrors::default();
+    errors.add("domain", "does not resolve to an address that could be scanned");
+    Problem {
+        r#type: "urn:open-ports:problem:not-resolved",
+        title: "Name not resolved",
+        status: 422,
+        detail: error.to_string(),
+        errors,
+    }
+    .into_reply()
+}
+
+pub(super) fn not_acceptable() -> Reply {
+    let offered = [Format::Json, Format::Ndjson, Format::Sse, Format::Text].map(media_type);
+    let mut errors = FieldErrors::default();
+    errors.add("Accept", format!("must allow one of {}", offered.join(", ")));
+    let problem = Problem {
+        r#type: "about:blank",
+        title: "Not Acceptable",
+        status: 406,
+        detail: format!("there is {}", offered.join(", ")),
+        errors,
+    };
+    uncached(problem.into_reply())
+}
+
+pub(super) fn unauthorized(error: AuthError) -> Reply {
+    let mut reply = Problem {
+        r#type: "about:blank",
+        title: "Unauthorized",
+        status: 401,
+        detail: format!("{error}; send Authorization: Bearer and a token"),
+        errors: FieldErrors::default(),
+    }
+    .into_reply();
+    let challenge = HeaderValue::from_static(error.challenge());
+    reply.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    reply
+}
+
+pub(super) fn refused(refusal: &Refusal) -> Reply {
+    let mut errors = FieldErrors::default();
+    errors.add("domain", refusal.to_string());
+    let problem = Problem {
+        r#type: "urn:open-ports:problem:refused-by-policy",
+        title: "Refused by policy",
+        status: 403,
+        detail: refusal.to_string(),
+        errors,
+    };
+    #[derive(Serialize)]
+    struct PolicyProblem {
+        #[serde(flatten)]
+        problem: Problem,
+        address: std::net::IpAddr,
+        rule: String,
+    }
+    let (address, rule) = (refusal.address, refusal.rule.to_string());
+    let body = json_line(&PolicyProblem { problem, address, rule });
+    uncached(with_body(StatusCode::FORBIDDEN, PROBLEM_TYPE, body))
+}
+
+pub(super) fn not_admitted(refusal: &NotAdmitted) -> Reply {
+    let (r#type, title, status, detail) = match refusal.quota {
+        Quota::Caller => (
+            "urn:open-ports:problem:quota-used-up",
+            "Quota used up",
+            429,
+            "you have as many scans running as you may".into(),
+        ),
+        Quota::Target(address) => (
+            "urn:open-ports:problem:target-busy",
+            "Target busy",
+            503,
+            format!("{address} is being scanned already"),
+        ),
+        Quota::Scans => (
+            "urn:open-ports:problem:full",
+            "Full",
+            503,
+            "as many scans are running as may run at once".into(),
+        ),
+    };
+    let mut reply =
+        Problem { r#type, title, status, detail, errors: FieldErrors::default() }.into_reply();
+    // Whole seconds, and not so soon that nothing can have changed.
+    let seconds = refusal.retry_after.as_secs_f64().ceil().max(1.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    let seconds = seconds as u64;
+    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    reply
+}
+
+impl Problem {
+    /// A request head that is not HTTP.
+    pub(super) fn malformed_head() -> Self {
+        Self {
+            r#type: "about:blank",
+            title: "Bad Request",
+            status: 400,
+            detail: "this is not an HTTP/1.1 request; GET / tells how to ask".into(),
+            errors: FieldErrors::default(),
+        }
+    }
+
+    /// A request head, mostly a query, beyond what is read.
+    pub(super) fn target_too_long(status: u16) -> Self {
+        let accepted = format!("may be {} bytes long with the path", limits::MAX_TARGET_BYTES);
+        let mut errors = FieldErrors::default();
+        errors.add("query", accepted);
+        let (title, detail) = match status {
+            414 => ("URI Too Long", "the query is too long".into()),
+            _ => (
+                "Request Header Fields Too Large",
+                format!("the request head may be {} bytes long", limits::MAX_HEAD_BYTES),
+            ),
+        };
+        Self { r#type: "about:blank", title, status, detail, errors }
+    }
+
+    /// The document as sent, its newline included.
+    pub(super) fn to_bytes(&self) -> Bytes {
+        json_line(self)
+    }
+
+    fn into_reply(self) -> Reply {
+        let status = StatusCode::from_u16(self.status).expect("problems have a valid status");
+        with_body(status, PROBLEM_TYPE, self.to_bytes())
+    }
+}
+
+/// The media type of problem documents.
+pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
+
+fn json_line(body: &impl Serialize) -> Bytes {
+    let mut bytes = serde_json::to_vec(body).expect("reports and problems have string keys");
+    bytes.push(b'\n');
+    bytes.into()
+}
+
+fn with_body(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
+    let mut reply = Response::new(Full::new(body).boxed_unsync());
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}
+
+/// What depends on the moment and on `Accept`.
+fn uncached(mut reply: Reply) -> Reply {
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    reply
+}
+
+/// Says outside the body, for formats that have no place for it, whether
+/// everything was scanned.
+fn with_completeness(mut reply: Reply, report: &Report) -> Reply {
+    let complete = HeaderValue::from_static(if report.complete { "true" } else { "false" });
+    reply.headers_mut().insert(OPEN_PORTS_COMPLETE, complete);
+    if let Some(reason) = report.reason {
+        reply.headers_mut().insert(OPEN_PORTS_REASON, HeaderValue::from_static(reason));
+    }
+    reply
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const OPEN_PORTS_COMPLETE: HeaderName = HeaderName::from_static("open-ports-complete");
+const OPEN_PORTS_REASON: HeaderName = HeaderName::from_static("open-ports-reason");
+
+const HELP: &str = "\
+open-ports tells which TCP ports of a host are open, as seen from here.
+
+GET /open-ports   scan a host
+  domain      host name, IPv4 or IPv6 address (required)
+  toPort      last port, 1 to 65535 (required, unless ports is given)
+  fromPort    first port (1)
+  ports       instead of a range: 22,80,8000-8100, top100, top1000, all
+  timeoutMs   how long each port may take to answer, 50 to 30000 (2000)
+  deadlineMs  how long the scan may take, 100 and up
+  rate        probes a second, at most
+  family      any, ipv4 or ipv6 (any)
+  details     true: a row for every port that is not closed (false)
+  format      json, ndjson, sse or text, in place of an Accept header (json)
+  expect      ports that ought to be open, or none: what differs is told
+  explain     true: tell what would be scanned and why, and do not scan
+  expect      the ports that ought to be open, or none: the report compares
+GET /livez        200 while the process runs
+GET /readyz       200 while it takes on work
+GET /metrics      for Prometheus
+GET /openapi.json this interface, for programs
+GET /             this help
+
+curl 'http://localhost:8080/open-ports?domain=localhost&toPort=1024'
+curl 'http://localhost:8080/open-ports?domain=localhost&ports=22,80,8000-8100&details=true'
+";

@@ -1,0 +1,114 @@
+//! From a request to its reply.
+//!
+//! | method    | path            | reply                              | token |
+//! |-----------|-----------------|------------------------------------|-------|
+//! | GET, HEAD | `/livez`        | 200 while the process runs         | no    |
+//! | GET, HEAD | `/readyz`       | 200 until it is told to stop       | no    |
+//! | GET, HEAD | `/`             | help, in plain text                | yes   |
+//! | GET       | `/open-ports`   | the report of a scan               | yes   |
+//! | HEAD      | `/open-ports`   | the same checks, but never a scan  | yes   |
+//! | GET, HEAD | `/metrics`      | metrics, for Prometheus            | yes   |
+//! | GET, HEAD | `/openapi.json` | the OpenAPI document               | yes   |
+//!
+//! Other methods get 405 there, with or without a token, and other paths 404. A
+//! token is wanted only where the service was given some.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use hyper::{HeaderMap, Method, Request};
+
+use super::App;
+use super::exchange::Exchange;
+use super::open_ports;
+use super::reply::{self, Reply};
+use crate::limits;
+use crate::metrics::{Exposition, Metrics};
+use crate::tokens::Change;
+
+/// Answers one request of `client`; its body is not looked at.
+///
+/// A plain function of the request: it needs no connection, and dropping the
+/// future stops whatever it is doing.
+pub async fn respond<B>(app: &App, client: IpAddr, request: &Request<B>) -> Reply {
+    let exchange = Exchange::new(request.headers(), client);
+    let mut reply = route(app, &exchange, request).await;
+    app.metrics.count_request(label(request.uri().path()), reply.status().as_u16());
+    exchange.label(&mut reply);
+    reply
+}
+
+/// Answers one request on the listener that is for metrics only.
+pub fn respond_metrics<B>(metrics: &Metrics, request: &Request<B>) -> Reply {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/metrics") => expose(metrics, request.headers()),
+        (_, "/metrics") => reply::method_not_allowed(READ),
+        _ => reply::not_found(),
+    }
+}
+
+async fn route<B>(app: &App, exchange: &Exchange, request: &Request<B>) -> Reply {
+    let (uri, method, headers) = (request.uri(), request.method(), request.headers());
+    if uri.path_and_query().is_some_and(|target| target.as_str().len() > limits::MAX_TARGET_BYTES) {
+        return reply::target_too_long();
+    }
+    match (method, uri.path()) {
+        (&Method::GET | &Method::HEAD, "/livez") => return reply::alive(),
+        (&Method::GET | &Method::HEAD, "/readyz") => return ready(app),
+        (&Method::GET | &Method::HEAD, _) => {}
+        (_, path) if ROUTES.contains(&path) => return reply::method_not_allowed(READ),
+        _ => {}
+    }
+    let caller = match caller(app, exchange, headers) {
+        Ok(caller) => caller,
+        Err(refusal) => return *refusal,
+    };
+    let query = uri.query().unwrap_or_default();
+    match (method, uri.path()) {
+        (_, "/") => reply::help(),
+        (&Method::HEAD, "/open-ports") => open_ports::head(app, query, headers),
+        (_, "/open-ports") => open_ports::get(app, exchange, &caller, query, headers).await,
+        (_, "/metrics") => expose(&app.metrics, headers),
+        (_, "/openapi.json") => reply::openapi(),
+        _ => reply::not_found(),
+    }
+}
+
+/// The route as metrics name it: few values, whatever clients ask for.
+fn label(path: &str) -> &'static str {
+    ROUTES.into_iter().find(|&route| route == path).unwrap_or("other")
+}
+
+fn ready(app: &App) -> Reply {
+    if app.stopping.load(Ordering::Relaxed) { reply::not_ready() } else { reply::alive() }
+}
+
+/// Who asks: the name of the token or, where none is wanted, the address.
+fn caller(app: &App, exchange: &Exchange, headers: &HeaderMap) -> Result<String, Box<Reply>> {
+    let Some(tokens) = &app.tokens else { return Ok(exchange.client.to_string()) };
+    match tokens.refresh(Instant::now()) {
+        Some(Change::Taken(tokens)) => tracing::info!(tokens, "tokens read again"),
+        Some(Change::Refused(error)) => tracing::warn!(%error, "tokens kept as they were"),
+        None => {}
+    }
+    let presented = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let caller = tokens.authenticate(presented);
+    caller.map(|name| name.to_string()).map_err(|error| Box::new(reply::unauthorized(error)))
+}
+
+fn expose(metrics: &Metrics, headers: &HeaderMap) -> Reply {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let exposition = if accept.contains("application/openmetrics-text") {
+        Exposition::OpenMetrics
+    } else {
+        Exposition::Prometheus
+    };
+    reply::metrics(exposition, metrics.expose(exposition))
+}
+
+const READ: &str = "GET, HEAD";
+
+pub(super) const ROUTES: [&str; 6] =
+    ["/livez", "/readyz", "/", "/open-ports", "/metrics", "/openapi.json"];

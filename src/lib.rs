@@ -1,0 +1,57 @@
+//! Which TCP ports of a host are open, told over HTTP and honestly: every port
+//! asked for ends as open, closed or filtered, or is counted as not scanned
+//! with the reason.
+//!
+//! One request goes one way through the modules, and none knows those before it:
+//!
+//! ```text
+//! query string -> ScanParams -> ScanRequest -> addresses -> probes -> outcomes -> Report -> response
+//!   http::query     request::request            resolve      scan::scan           report     http::reply
+//! ```
+//!
+//! | module       | owns                                                         |
+//! |--------------|--------------------------------------------------------------|
+//! | [`cli`]      | the command line, and the start of the service               |
+//! | [`config`]   | flags over environment over defaults                         |
+//! | [`healthcheck`] | whether the service here lives, for images without a shell  |
+//! | [`limits`]   | every default and ceiling, each with its reason              |
+//! | [`shutdown`] | the signals to stop                                          |
+//! | [`http`]     | accepting, routing, reading queries, replying, draining      |
+//! | [`request`]  | a scan as typed, and a scan that makes sense                 |
+//! | [`expect`]   | which ports ought to be open                                 |
+//! | [`resolve`]  | from a host to its addresses                                 |
+//! | [`tokens`]   | who may ask: bearer tokens                                   |
+//! | [`policy`]   | which addresses and ports may be scanned                     |
+//! | [`doctor`]   | what this machine allows a scan                              |
+//! | [`scan`]     | the engine: descriptors, probes, outcomes                    |
+//! | [`sweep`]    | scans of many hosts, batch by batch                          |
+//! | [`report`]   | what a scan found, in the shape its readers get it           |
+//! | [`output`]   | the formats that a sweep is told in                          |
+//! | [`ports`]    | sets of ports                                                |
+//! | [`targets`]  | the hosts of a sweep, and their order                        |
+//! | [`services`] | what is known about port numbers                             |
+#![forbid(unsafe_code)]
+
+pub mod admission;
+pub mod cli;
+pub mod config;
+pub mod doctor;
+pub mod expect;
+pub mod healthcheck;
+pub mod host;
+pub mod http;
+pub mod limits;
+pub mod metrics;
+pub mod output;
+pub mod policy;
+pub mod ports;
+pub mod report;
+pub mod request;
+pub mod resolve;
+pub mod scan;
+pub mod services;
+pub mod shuffle;
+pub mod shutdown;
+pub mod sweep;
+pub mod targets;
+pub mod tokens;

@@ -1,0 +1,74 @@
+//! The lines of nmap's -oG, for the tools that read them.
+//!
+//! <https://nmap.org/book/output-formats-grepable-output.html> has the form:
+//! fields of a line are apart by tabs, ports by commas, and what is told of a
+//! port by slashes.
+
+use std::io::{self, Write};
+
+use super::{Head, Summary};
+use crate::report::{AddressReport, PortReport, Report};
+
+pub(super) fn begin(out: &mut impl Write, head: &Head) -> io::Result<()> {
+    let started = humantime::format_rfc3339_seconds(head.started);
+    let command: String =
+        head.command.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    writeln!(
+        out,
+        "# open-ports {} scan initiated {started} as: {command}",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+pub(super) fn host(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    if report.addresses.is_empty() {
+        return writeln!(out, "# {}: {}", report.domain, report.reason.unwrap_or_default());
+    }
+    report.addresses.iter().try_for_each(|address| self::address(out, report, address))
+}
+
+fn address(out: &mut impl Write, report: &Report, address: &AddressReport) -> io::Result<()> {
+    let ip = address.address.to_string();
+    let name = if report.domain == ip { "" } else { &report.domain };
+    let status = if address.answered() { "Up" } else { "Unknown" };
+    writeln!(out, "Host: {ip} ({name})\tStatus: {status}")?;
+    let rows = address.ports.as_deref().unwrap_or_default();
+    let port = |row: &PortReport| {
+        let service = row.service.map_or("", |service| service.name);
+        format!("{}/{}/tcp//{service}///", row.port, row.state)
+    };
+    let ports: Vec<String> = rows.iter().map(port).collect();
+    // What has a row is not counted as ignored.
+    let with_row = |state| rows.iter().filter(|row| row.state == state).count() as u64;
+    let ignored: Vec<String> = [
+        ("closed", u64::from(address.closed)),
+        ("filtered", u64::from(address.filtered) - with_row("filtered")),
+        ("not-scanned", u64::from(address.not_scanned)),
+    ]
+    .iter()
+    .filter(|(_, count)| *count > 0)
+    .map(|(state, count)| format!("{state} ({count})"))
+    .collect();
+    write!(out, "Host: {ip} ({name})\tPorts: {}", ports.join(", "))?;
+    if !ignored.is_empty() {
+        write!(out, "\tIgnored State: {}", ignored.join(", "))?;
+    }
+    writeln!(out)
+}
+
+pub(super) fn end(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
+    if let Some(reason) = summary.reason {
+        let Summary { not_scanned, unvisited_hosts, .. } = summary;
+        writeln!(
+            out,
+            "# incomplete ({reason}): {not_scanned} ports were not scanned, \
+             {unvisited_hosts} hosts not visited"
+        )?;
+    }
+    let Summary { addresses, up, .. } = summary;
+    writeln!(
+        out,
+        "# open-ports done -- {addresses} IP addresses ({up} hosts up) scanned in {:.2} seconds",
+        summary.elapsed.as_secs_f64()
+    )
+}

@@ -1,0 +1,140 @@
+//! Which addresses and ports may be scanned.
+//!
+//! A scanner that others can reach is what an intruder looks for, and a name is
+//! only a spelling: what is judged is the address it resolved to. Three layers
+//! decide. What is built in as never to be scanned beats what the operator
+//! denies, and that beats what the operator allows; what none allows is refused.
+//! An IPv6 address that stands for an IPv4 host is judged as both.
+
+mod destination;
+mod never;
+mod notation;
+mod rules;
+
+use std::fmt;
+use std::net::IpAddr;
+
+pub use notation::{RuleError, RuleFault};
+pub use rules::{Rule, Rules};
+
+use crate::ports::PortSet;
+use destination::Destination;
+
+/// What an operator allows and denies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    allow: Rules,
+    deny: Rules,
+}
+
+/// Whether ports of an address may be scanned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// All of them may. These rules, each of which adds to those before it,
+    /// allow it together; mostly it is one.
+    Allowed {
+        /// In the order written, at least one.
+        rules: Vec<Rule>,
+    },
+    /// Not all of them may, and so none is scanned.
+    Refused(Refusal),
+}
+
+/// What is refused, and by which rule.
+///
+/// It reads as a sentence, for people; [`Self::rule`] is for machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The rule that decided.
+    pub rule: RefusingRule,
+    /// The address that the rule is about: the one asked for, or the IPv4 host
+    /// that it stands for.
+    pub address: IpAddr,
+    /// The ports, of those asked for, that the rule refuses.
+    pub ports: PortSet,
+}
+
+/// The rule behind a refusal, from the strongest layer down.
+///
+/// Printed, it is a name that stays the same from version to version, and of
+/// which a process has no more than rules: `cloud-metadata`, `deny 10.0.0.0/8`,
+/// `not-allowed`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefusingRule {
+    /// A built-in rule, by its name. No rule of the operator's lifts it.
+    Never(&'static str),
+    /// A rule of the operator's.
+    Deny(Rule),
+    /// No rule allows it.
+    NotAllowed,
+}
+
+impl Policy {
+    /// A policy of these rules. With [`Rules::any`] and [`Rules::none`],
+    /// everything may be scanned but what never is.
+    #[must_use]
+    pub fn new(allow: Rules, deny: Rules) -> Self {
+        Self { allow, deny }
+    }
+
+    /// Judges a scan of `ports` of `address`.
+    #[must_use]
+    pub fn judge(&self, address: IpAddr, ports: &PortSet) -> Decision {
+        let destination = Destination::of(address);
+        let refused = |rule, address, ports| Decision::Refused(Refusal { rule, address, ports });
+        if let Some((name, face)) = never::find(&destination) {
+            return refused(RefusingRule::Never(name), face, ports.clone());
+        }
+        for rule in self.deny.iter() {
+            if let Some(face) = rule.denies(&destination)
+                && let Some(denied) = ports.intersection(rule.ports())
+            {
+                return refused(RefusingRule::Deny(rule.clone()), face, denied);
+            }
+        }
+        let mut rules = Vec::new();
+        let mut left = ports.clone();
+        for rule in self.allow.iter().filter(|rule| rule.allows(&destination)) {
+            let rest = left.difference(rule.ports());
+            if rest.as_ref() != Some(&left) {
+                rules.push(rule.clone());
+            }
+            match rest {
+                Some(rest) => left = rest,
+                None => return Decision::Allowed { rules },
+            }
+        }
+        refused(RefusingRule::NotAllowed, destination.end(), left)
+    }
+}
+
+impl fmt::Display for RefusingRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never(name) => f.write_str(name),
+            Self::Deny(rule) => write!(f, "deny {rule}"),
+            Self::NotAllowed => f.write_str("not-allowed"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, address, ports } = self;
+        let ports = match ports.to_string() {
+            list if list.len() <= LONGEST_LIST => format!("ports {list}"),
+            _ => format!("{} ports from {} to {}", ports.len(), ports.first(), ports.last()),
+        };
+        match rule {
+            RefusingRule::Never(name) => write!(f, "{address} is never scanned ({name})"),
+            RefusingRule::Deny(rule) => write!(f, "{address} is denied by {rule} ({ports})"),
+            RefusingRule::NotAllowed => write!(f, "{address} is not in the allow list ({ports})"),
+        }
+    }
+}
+
+/// The longest list of ports in a sentence: as much as one takes in at a glance.
+const LONGEST_LIST: usize = 40;
+
+#[cfg(test)]
+mod tests;

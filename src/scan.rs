@@ -1,0 +1,195 @@
+//! The scan engine: which ports of some addresses are open.
+//!
+//! A [`Scanner`] holds what all scans of the process share: the descriptor
+//! budget, the number of cores and the counters. A scan asks its targets in
+//! passes, each on one fan-out a core, all drawing from one list; what stays
+//! silent is the list of the next pass. The engine returns data and never
+//! prints, logs or reads the environment.
+
+mod budget;
+mod deadlines;
+mod fanout;
+mod gate;
+mod memory;
+mod outcome;
+mod pacer;
+mod passes;
+mod paths;
+mod progress;
+mod readiness;
+mod retry;
+mod rtt;
+mod slots;
+mod socket;
+mod stats;
+mod strain;
+mod tally;
+mod window;
+mod work;
+
+use std::net::IpAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use self::budget::{
+    DescriptorBudget, DescriptorPlan, TooFewDescriptors, descriptor_limits, raise_descriptor_limit,
+};
+use self::fanout::FanoutPlan;
+pub use self::memory::memory_limit;
+pub use self::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
+pub use self::pacer::Pacer;
+use self::paths::Paths;
+pub use self::progress::{Milestone, Progress, Scan, ScanTiming};
+pub use self::rtt::PathTiming;
+pub use self::stats::{EngineStats, RTT_BUCKETS, RttCounts};
+pub use self::tally::{AddressTally, Finding, Totals};
+use crate::limits;
+use crate::ports::PortSet;
+
+/// Runs scans, and shares this process's resources between them.
+#[derive(Clone, Debug)]
+pub struct Scanner {
+    budget: Arc<DescriptorBudget>,
+    fanouts: NonZeroUsize,
+    pacer: Option<Arc<Pacer>>,
+    stats: Arc<EngineStats>,
+}
+
+/// What one scan is to probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanPlan {
+    /// The addresses; every port is probed on each.
+    pub addresses: Vec<IpAddr>,
+    /// The ports.
+    pub ports: PortSet,
+    /// How long a probe waits for an answer.
+    pub timeout: Duration,
+    /// How long the scan may take; what has no outcome by then is not scanned.
+    pub deadline: Option<Duration>,
+    /// Probes a second, at most.
+    pub rate: Option<NonZeroU32>,
+    /// Which verdicts to keep port by port.
+    pub keep: Keep,
+    /// Ports that nobody uses, to be asked of an address on which suspiciously
+    /// many are open; `None` leaves it at the suspicion.
+    pub canaries: Option<PortSet>,
+    /// Which target comes when.
+    pub order: Order,
+}
+
+/// The order in which targets are probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Address by address, and its ports in ascending order.
+    Ascending,
+    /// In rounds that have a probe for every address each, shuffled by a seed:
+    /// no address is asked more often at a time than it has to be.
+    Shuffled(u64),
+}
+
+/// Which verdicts a scan keeps port by port; the others it only counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The open ports.
+    Open,
+    /// Every port that is not closed.
+    NotClosed,
+}
+
+impl Scanner {
+    /// A scanner that uses `descriptors` at most, and `fanouts` tasks a scan.
+    #[must_use]
+    pub fn new(descriptors: usize, fanouts: NonZeroUsize) -> Self {
+        Self {
+            budget: Arc::new(DescriptorBudget::new(descriptors)),
+            fanouts,
+            pacer: None,
+            stats: Arc::new(EngineStats::default()),
+        }
+    }
+
+    /// The same, with a ceiling on probes a second over all scans.
+    #[must_use]
+    pub fn with_rate(self, rate: NonZeroU32) -> Self {
+        Self { pacer: Some(Arc::new(Pacer::new(rate, Instant::now()))), ..self }
+    }
+
+    /// The budget that the scans share.
+    #[must_use]
+    pub fn budget(&self) -> &DescriptorBudget {
+        &self.budget
+    }
+
+    /// What all scans together have counted.
+    #[must_use]
+    pub fn stats(&self) -> &EngineStats {
+        &self.stats
+    }
+
+    /// Starts to probe every port of every address.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time.
+    #[must_use]
+    pub fn start(&self, plan: &ScanPlan) -> Scan {
+        Scan::start(self, plan)
+    }
+
+    /// Probes every port of every address and tells what was found, address by
+    /// address in the order given. Dropping the future stops the probes.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time.
+    pub async fn scan(&self, plan: &ScanPlan) -> Vec<AddressTally> {
+        let scan = self.start(plan);
+        scan.finished().await;
+        scan.tallies()
+    }
+
+    /// How long a scan takes if nothing answers and no other scan runs.
+    #[must_use]
+    pub fn worst_case(&self, plan: &ScanPlan) -> Duration {
+        let probes = u64::from(plan.ports.len()) * plan.addresses.len() as u64;
+        // Each fan-out's readiness set takes a descriptor.
+        let window = self.budget.total().saturating_sub(self.fanouts.get()).max(1) as u64;
+        let rounds = u32::try_from(probes.div_ceil(window)).unwrap_or(u32::MAX);
+        let silent = plan.timeout.saturating_mul(rounds);
+        let paced = plan.rate.map_or(Duration::ZERO, |rate| {
+            Duration::from_secs_f64(probes as f64 / f64::from(rate.get()))
+        });
+        silent.max(paced + plan.timeout).min(plan.deadline.unwrap_or(Duration::MAX))
+    }
+
+    fn fanout_plan(&self, plan: &ScanPlan) -> FanoutPlan {
+        let now = Instant::now();
+        let own = plan.rate.map(|rate| Arc::new(Pacer::new(rate, now)));
+        FanoutPlan {
+            paths: Arc::new(Paths::new(&plan.addresses, plan.timeout)),
+            attempt: 1,
+            window: None,
+            until: plan.deadline.map(|deadline| now + deadline),
+            pacers: own.into_iter().chain(self.pacer.clone()).collect(),
+            budget: Arc::clone(&self.budget),
+            stats: Arc::clone(&self.stats),
+        }
+    }
+}
+
+impl ScanPlan {
+    /// A plan with the default timeout, no deadline and no rate, that keeps
+    /// the open ports.
+    #[must_use]
+    pub fn new(addresses: Vec<IpAddr>, ports: PortSet) -> Self {
+        Self {
+            addresses,
+            ports,
+            timeout: limits::DEFAULT_TIMEOUT,
+            deadline: None,
+            rate: None,
+            keep: Keep::Open,
+            canaries: None,
+            order: Order::Ascending,
+        }
+    }
+}

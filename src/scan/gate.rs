@@ -1,0 +1,96 @@
+//! When the next probe of a fan-out may start: the window, ceilings on the rate,
+//! and pauses while this machine is short of something.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::outcome::Shortage;
+use super::pacer::Pacer;
+use super::strain::Strain;
+use super::window::{Admits, Window};
+
+/// Lets probes of one fan-out start, or holds them back.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pacers: Vec<Arc<Pacer>>,
+    window: Window,
+    strain: Strain,
+    /// When window or pacers let the next probe start.
+    later: Option<Instant>,
+}
+
+impl Gate {
+    pub(super) fn new(pacers: Vec<Arc<Pacer>>, window: Window) -> Self {
+        Self { pacers, window, strain: Strain::default(), later: None }
+    }
+
+    /// Whether one more than `in_flight` probes may be in flight.
+    pub(super) fn has_room(&mut self, in_flight: usize) -> bool {
+        if self.strain.holds_back(in_flight, Instant::now) {
+            return false;
+        }
+        match self.window.admits(in_flight, Instant::now()) {
+            Admits::Now => true,
+            Admits::After(later) => {
+                self.later = later;
+                false
+            }
+        }
+    }
+
+    /// Takes the right to start a probe from every pacer, or from none.
+    pub(super) fn take(&mut self) -> bool {
+        if self.pacers.is_empty() {
+            return true;
+        }
+        let now = Instant::now();
+        for (taken, pacer) in self.pacers.iter().enumerate() {
+            if let Err(later) = pacer.take(now) {
+                self.pacers[..taken].iter().for_each(|pacer| pacer.give_back());
+                self.later = Some(later);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Gives back a right that was not used.
+    pub(super) fn give_back(&self) {
+        self.pacers.iter().for_each(|pacer| pacer.give_back());
+    }
+
+    /// A probe that started at `sent` was answered, or was not.
+    pub(super) fn note(&mut self, answered: bool, sent: Instant) {
+        self.strain.relax();
+        if answered {
+            self.window.answer();
+        } else {
+            self.window.silence(sent, Instant::now());
+        }
+    }
+
+    /// What a further pass should start with.
+    pub(super) fn window_hint(&self) -> Option<usize> {
+        self.window.hint()
+    }
+
+    /// An attempt failed for want of a resource, `in_flight` others going on.
+    pub(super) fn strain(&mut self, shortage: Shortage, in_flight: usize) {
+        self.strain.pull(shortage, in_flight, Instant::now());
+    }
+
+    /// Closes for good.
+    pub(super) fn close(&mut self, shortage: Shortage) {
+        self.strain.give_up(shortage);
+    }
+
+    /// Why it is closed for good, if it is.
+    pub(super) fn closed(&self) -> Option<Shortage> {
+        self.strain.gave_up()
+    }
+
+    /// When to ask again, if only time is wanting.
+    pub(super) fn opens_at(&mut self) -> Option<Instant> {
+        self.later.take().into_iter().chain(self.strain.resumes_at()).min()
+    }
+}

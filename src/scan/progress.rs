@@ -1,0 +1,196 @@
+//! A scan that is running: its tasks, and what they have found so far.
+//!
+//! Fan-outs count by themselves and hand over whenever they pause, so that
+//! nobody waits for a lock in the steady state. Readers keep a position in the
+//! list of findings, which the report needs anyway: a slow reader costs no
+//! memory, and several can follow one scan.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::passes::Passes;
+use super::paths::Paths;
+use super::retry::Retry;
+use super::rtt::PathTiming;
+use super::stats::EngineStats;
+use super::tally::{AddressTally, Finding, Tallies, Totals};
+use super::{ScanPlan, Scanner};
+
+/// A running or finished scan. Dropping it stops the probes.
+#[derive(Debug)]
+pub struct Scan {
+    shared: Arc<Shared>,
+    total: u64,
+    started: Instant,
+    /// Ends the task, and its fan-outs with it, when dropped.
+    _driver: JoinSet<()>,
+}
+
+/// How far a scan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Targets of the scan: ports times addresses.
+    pub total: u64,
+    /// Targets with an outcome.
+    pub done: u64,
+    /// Findings so far.
+    pub found: usize,
+}
+
+/// What readers wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Milestone {
+    /// Findings so far.
+    pub found: usize,
+    /// Whether the scan is over.
+    pub finished: bool,
+}
+
+/// How a scan went about it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScanTiming {
+    /// How often a port that never answered was asked.
+    pub attempts: usize,
+    /// The share of attempts at ports that answer which went unanswered.
+    pub loss: f64,
+    /// Probes in flight at once, at most.
+    pub window: usize,
+    /// What is known of the ways to the addresses, in the order of the plan.
+    pub paths: Vec<Option<PathTiming>>,
+}
+
+/// What the tasks of a scan and its readers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    tallies: Mutex<Tallies>,
+    timing: Mutex<ScanTiming>,
+    ended: Mutex<Option<Instant>>,
+    milestone: watch::Sender<Milestone>,
+    pub(super) stats: Arc<EngineStats>,
+}
+
+/// Tells of the end when the driving task ends, however it does.
+struct Finish(Arc<Shared>);
+
+impl Scan {
+    /// Starts probing.
+    pub(super) fn start(scanner: &Scanner, plan: &ScanPlan) -> Self {
+        let started = Instant::now();
+        let shared = Arc::new(Shared::new(plan, Arc::clone(&scanner.stats)));
+        let passes = Passes {
+            plan: plan.clone(),
+            fanout_plan: scanner.fanout_plan(plan),
+            fanouts: scanner.fanouts,
+            shared: Arc::clone(&shared),
+        };
+        let finish = Finish(Arc::clone(&shared));
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            let _finish = finish;
+            passes.run().await;
+        });
+        let total = u64::from(plan.ports.len()) * plan.addresses.len() as u64;
+        Self { shared, total, started, _driver: driver }
+    }
+
+    /// How far the scan is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let tallies = self.shared.lock();
+        Progress { total: self.total, done: tallies.done(), found: tallies.found() }
+    }
+
+    /// The counts as they stand; what has no outcome yet is not scanned.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.shared.lock().totals()
+    }
+
+    /// Tells of every finding and of the end.
+    #[must_use]
+    pub fn milestones(&self) -> watch::Receiver<Milestone> {
+        self.shared.milestone.subscribe()
+    }
+
+    /// How long the scan took or, while it runs, has taken so far.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        let ended = *self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.map_or_else(|| self.started.elapsed(), |ended| ended - self.started)
+    }
+
+    /// Waits for the end.
+    pub async fn finished(&self) {
+        let mut milestones = self.milestones();
+        // The sender lives as long as `self`.
+        let _ = milestones.wait_for(|milestone| milestone.finished).await;
+    }
+
+    /// Findings in the order found, from the one at `start`, `most` at most.
+    #[must_use]
+    pub fn findings(&self, start: usize, most: usize) -> Vec<Finding> {
+        self.shared.lock().findings(start).take(most).collect()
+    }
+
+    /// How the scan goes about it, as far as it has come.
+    #[must_use]
+    pub fn timing(&self) -> ScanTiming {
+        self.shared.timing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The tallies as they stand, address by address in the order of the plan.
+    #[must_use]
+    pub fn tallies(&self) -> Vec<AddressTally> {
+        self.shared.lock().by_address()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(plan: &ScanPlan, stats: Arc<EngineStats>) -> Self {
+        Self {
+            tallies: Mutex::new(Tallies::new(plan)),
+            timing: Mutex::new(ScanTiming::default()),
+            ended: Mutex::new(None),
+            milestone: watch::Sender::new(Milestone::default()),
+            stats,
+        }
+    }
+
+    // A fan-out that panics while it hands over leaves counts that are still
+    // counts: what is missing is told as not scanned.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Tallies> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what `part` has found, and tells of it.
+    pub(super) fn absorb(&self, part: &mut Tallies) {
+        let news = part.found() > 0;
+        let found = {
+            let mut tallies = self.lock();
+            tallies.absorb(part);
+            tallies.found()
+        };
+        if news {
+            self.milestone.send_modify(|milestone| milestone.found = found);
+        }
+    }
+
+    /// Notes how the passes so far went.
+    pub(super) fn note_timing(&self, retry: &Retry, window: usize, paths: &Paths) {
+        let mut timing = self.timing.lock().unwrap_or_else(PoisonError::into_inner);
+        timing.attempts = retry.passes().max(1);
+        timing.loss = retry.loss();
+        timing.window = timing.window.max(window);
+        timing.paths = paths.timings();
+    }
+}
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.0.milestone.send_modify(|milestone| milestone.finished = true);
+    }
+}

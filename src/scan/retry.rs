@@ -1,0 +1,242 @@
+//! How often silent ports are asked again, and how fast. Pure.
+//!
+//! A port that does not answer is filtered, or its probe or the answer was
+//! lost. Ports are asked in passes; those that answer in a later pass were
+//! missed before, and tell how much is lost. Without any sign of loss two
+//! passes are enough; with it, passes go on until hardly a port that answers
+//! can still be hidden among the silent ones.
+//!
+//! Loss that grows with speed (a policer, a full conntrack table, limited RSTs)
+//! shows when a second pass begins: a pilot, a few silent ports asked slowly,
+//! tells how many of the rest would have answered, and so how far the speed has
+//! to come down. The window (see `window`) steers only by hosts that answer
+//! mostly; silence says nothing until it was tried twice.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::limits;
+
+/// What the passes so far have shown.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Retry {
+    /// Targets that answered, pass by pass.
+    answered: Vec<u64>,
+    /// The pass from which on the speed was what it is now.
+    regime: usize,
+    /// Chance that a target which answers stayed silent in all passes before.
+    hidden_before: f64,
+    rate: Option<NonZeroU32>,
+}
+
+/// How a pass went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct PassResult {
+    /// Targets that answered.
+    pub(super) answered: u64,
+    /// Targets that did not.
+    pub(super) silent: u64,
+}
+
+/// How the previous pass was sent, and what a pilot of its silent targets shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pilot {
+    /// Targets of the previous pass, and how long it took to ask them.
+    pub(super) sent: u64,
+    pub(super) sending: Duration,
+    /// Targets of the pilot, and how many of them answered.
+    pub(super) asked: u64,
+    pub(super) answered: u64,
+    /// Targets that were silent in the previous pass.
+    pub(super) silent: u64,
+}
+
+impl Retry {
+    /// Takes the result of a pass, and says whether another is worth while.
+    /// `retrying` is how long silent targets have been asked again for.
+    pub(super) fn goes_on_after(&mut self, pass: PassResult, retrying: Duration) -> bool {
+        if self.answered.is_empty() {
+            self.hidden_before = 1.0;
+        }
+        self.answered.push(pass.answered);
+        if pass.silent == 0 {
+            return false;
+        }
+        match self.answered.len() {
+            1 => true,
+            passes if passes >= limits::MAX_ATTEMPTS => false,
+            _ if retrying >= limits::RETRY_PATIENCE => false,
+            _ => self.saw_loss() && self.expected_hidden() >= TOLERATED_HIDDEN,
+        }
+    }
+
+    /// Whether the coming pass should begin with a pilot: the first to ask again
+    /// does, and those after a pilot that brought the speed down.
+    pub(super) fn wants_pilot(&self) -> bool {
+        self.passes() == 1 || self.rate.is_some()
+    }
+
+    /// Sets the speed of the coming pass by what its pilot showed.
+    pub(super) fn steer(&mut self, pilot: Pilot) {
+        let previous = self.answered.last().copied().unwrap_or(0) as f64;
+        let share = pilot.answered as f64 / pilot.asked.max(1) as f64;
+        let missed = share * pilot.silent as f64;
+        let loss = missed / (previous + missed).max(1.0);
+        let seconds = pilot.sending.as_secs_f64().max(1e-3);
+        let sent_rate = pilot.sent as f64 / seconds;
+        let rate = match self.rate {
+            _ if loss > CONGESTED => Some(sent_rate * (1.0 - loss)),
+            Some(rate) if loss < CLEAR => Some(f64::from(rate.get()) * SPEED_UP),
+            Some(_) | None => return,
+        };
+        self.hidden_before = self.hidden();
+        self.regime = self.answered.len();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let rate = rate.map(|rate| rate.max(MIN_RATE) as u32);
+        self.rate = rate.and_then(NonZeroU32::new);
+    }
+
+    /// Probes a second, at most; `None` is as fast as can be.
+    pub(super) fn rate(&self) -> Option<NonZeroU32> {
+        self.rate
+    }
+
+    /// How many passes there were.
+    pub(super) fn passes(&self) -> usize {
+        self.answered.len()
+    }
+
+    /// The share of attempts at targets that answer which went unanswered.
+    pub(super) fn loss(&self) -> f64 {
+        let attempts: u64 = (1..).zip(&self.answered).map(|(nth, count)| nth * count).sum();
+        let targets: u64 = self.answered.iter().sum();
+        (attempts - targets) as f64 / attempts.max(1) as f64
+    }
+
+    fn saw_loss(&self) -> bool {
+        self.answered.iter().skip(1).any(|&answered| answered > 0)
+    }
+
+    /// How many targets that answer are still silent, by expectation.
+    fn expected_hidden(&self) -> f64 {
+        let targets: u64 = self.answered.iter().sum();
+        targets as f64 * self.hidden()
+    }
+
+    /// The chance that a target which answers has been silent in every pass.
+    fn hidden(&self) -> f64 {
+        let regime = &self.answered[self.regime.min(self.answered.len())..];
+        let attempts: u64 = (1..).zip(regime).map(|(nth, count)| nth * count).sum();
+        let targets: u64 = regime.iter().sum();
+        // One half is what nothing seen at all should count for (Jeffreys).
+        let loss = ((attempts - targets) as f64 + 0.5) / (attempts as f64 + 1.0);
+        let passes = i32::try_from(regime.len()).unwrap_or(i32::MAX);
+        self.hidden_before * loss.powi(passes)
+    }
+}
+
+/// One scan in some thousands may then miss a port.
+const TOLERATED_HIDDEN: f64 = 5e-4;
+
+/// Loss above this is taken for a limit that speed runs into: links lose less.
+const CONGESTED: f64 = 0.25;
+
+/// Loss below this is no reason to stay slow.
+const CLEAR: f64 = 0.05;
+
+/// By how much a speed that lost nothing is raised for the next pass.
+const SPEED_UP: f64 = 1.5;
+
+/// No limit is worth going slower for.
+const MIN_RATE: f64 = 100.0;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pass(answered: u64, silent: u64) -> PassResult {
+        PassResult { answered, silent }
+    }
+
+    #[test]
+    fn silence_is_asked_about_twice_and_no_more_if_nothing_is_lost() {
+        let mut retry = Retry::default();
+        assert!(retry.goes_on_after(pass(15, 10_000), Duration::ZERO));
+        assert!(!retry.goes_on_after(pass(0, 10_000), Duration::ZERO));
+        assert_eq!((retry.passes(), retry.loss()), (2, 0.0));
+        let mut all_answer = Retry::default();
+        assert!(!all_answer.goes_on_after(pass(65_535, 0), Duration::ZERO));
+    }
+
+    #[test]
+    fn loss_earns_the_silent_ports_more_passes() {
+        // 200 ports that answer, a tenth of the attempts lost.
+        let mut retry = Retry::default();
+        for (answered, goes_on) in
+            [(180, true), (18, true), (2, true), (0, true), (0, true), (0, false)]
+        {
+            let pass = pass(answered, 9_800);
+            assert_eq!(retry.goes_on_after(pass, Duration::ZERO), goes_on, "{retry:?}");
+        }
+        assert!((0.08..0.12).contains(&retry.loss()), "{}", retry.loss());
+    }
+
+    #[test]
+    fn a_pilot_that_answers_brings_the_speed_down_to_what_got_through() {
+        // 65,000 sent in 0.8 s, a quarter got through: some 20,000 a second.
+        let mut retry = Retry::default();
+        assert!(retry.goes_on_after(pass(16_000, 49_000), Duration::ZERO));
+        let sending = Duration::from_millis(800);
+        let pilot = Pilot { sent: 65_000, sending, asked: 128, answered: 128, silent: 49_000 };
+        retry.steer(pilot);
+        let rate = retry.rate().unwrap().get();
+        assert!((19_000..21_000).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn loss_that_is_not_about_speed_leaves_it_alone() {
+        let mut retry = Retry::default();
+        assert!(retry.goes_on_after(pass(64_000, 1_300), Duration::ZERO));
+        let sending = Duration::from_millis(800);
+        let pilot = Pilot { sent: 65_535, sending, asked: 128, answered: 126, silent: 1_300 };
+        retry.steer(pilot);
+        assert_eq!(retry.rate(), None);
+        let pilot = Pilot { asked: 128, answered: 0, silent: 10_000, ..pilot };
+        retry.steer(pilot);
+        assert_eq!(retry.rate(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn passes_come_to_an_end_and_the_rate_is_never_zero(
+            steps in prop::collection::vec((0u64..70_000, 0u64..70_000, 0u64..=128), 1..40),
+        ) {
+            let mut retry = Retry::default();
+            for (answered, silent, pilot) in steps {
+                let goes_on = retry.goes_on_after(pass(answered, silent), Duration::ZERO);
+                prop_assert!((0.0..1.0).contains(&retry.loss()));
+                prop_assert!(!goes_on || retry.passes() < limits::MAX_ATTEMPTS);
+                if !goes_on {
+                    break;
+                }
+                let sending = Duration::from_millis(1);
+                let sent = answered + silent;
+                retry.steer(Pilot { sent, sending, asked: 128, answered: pilot, silent });
+                prop_assert!(retry.rate().is_none_or(|rate| f64::from(rate.get()) >= MIN_RATE));
+            }
+        }
+
+        #[test]
+        fn more_loss_never_means_fewer_passes(answered in 50u64..1000, recovered in 1u64..40) {
+            let passes = |recovered| {
+                let mut retry = Retry::default();
+                let mut results = [answered, recovered].into_iter();
+                while retry.goes_on_after(pass(results.next().unwrap_or(0), 1000), Duration::ZERO) {}
+                retry.passes()
+            };
+            prop_assert!(passes(recovered + 1) >= passes(recovered));
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! One nonblocking TCP socket that asks port after port without being remade.
+//!
+//! This is the seam between what to probe and the system calls that do it, and
+//! the only user of socket2 and of nix.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use rustix::io::Errno;
+use rustix::net;
+use socket2::{Domain, Socket, Type};
+
+use super::outcome::{Answer, PortState, Reason};
+
+/// A reusable probe socket of one address family.
+pub(super) struct ProbeSocket {
+    socket: Socket,
+    ipv6: bool,
+    loopback: bool,
+    /// Whether ICMP errors are kept for this socket to be read.
+    hears_icmp: bool,
+}
+
+/// How an open answer is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sighting {
+    /// Another host accepted: the port is open.
+    Remote,
+    /// This host accepted; a probe that crossed ours could look the same.
+    Local,
+    /// The socket connected to itself: no listener was involved.
+    Itself,
+}
+
+impl ProbeSocket {
+    pub(super) fn try_new(address: IpAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address((address, 0).into()), Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        // A filter's ICMP port unreachable and a RST are the same errno, and so are
+        // most other ICMP errors among themselves. Nobody filters loopback, where
+        // the look for them would cost a tenth of the speed.
+        let hears_icmp = !address.is_loopback()
+            && match address {
+                IpAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true).is_ok(),
+                IpAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true).is_ok(),
+            };
+        Ok(Self { socket, ipv6: address.is_ipv6(), loopback: address.is_loopback(), hears_icmp })
+    }
+
+    /// Whether the socket is made for addresses like this one.
+    pub(super) fn serves(&self, address: IpAddr) -> bool {
+        self.ipv6 == address.is_ipv6() && self.loopback == address.is_loopback()
+    }
+
+    /// Starts a connection, or asks how the one in flight stands; `None` while
+    /// it is in flight.
+    // Linux: a second `connect` to the same address returns EALREADY while the
+    // handshake runs, 0 or EISCONN once it is done, and the error that ended it
+    // otherwise, which leaves the socket unconnected and fit for the next
+    // target. Reading SO_ERROR instead would eat the error: the next `connect`
+    // then fails with ECONNABORTED and sends nothing (__inet_stream_connect in
+    // net/ipv4/af_inet.c).
+    pub(super) fn ask(&self, target: &SocketAddr) -> Option<Answer> {
+        let answer = Answer::of_connect(net::connect(&self.socket, target))?;
+        let refused = !matches!(answer, Answer::Port(PortState::Open, _) | Answer::Short(_));
+        Some(match refused.then(|| self.icmp_error()).flatten() {
+            Some(reason) => Answer::Port(PortState::Filtered, reason),
+            None => answer,
+        })
+    }
+
+    /// The ICMP error that came for this socket, if one did.
+    fn icmp_error(&self) -> Option<Reason> {
+        if !self.hears_icmp {
+            return None;
+        }
+        let mut control = [0; CONTROL_BYTES];
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        let fd = self.socket.as_raw_fd();
+        let message = recvmsg::<()>(fd, &mut [], Some(&mut control), flags).ok()?;
+        message.cmsgs().ok()?.find_map(|control| match control {
+            ControlMessageOwned::Ipv4RecvErr(error, _)
+                if error.ee_origin == FROM_ICMP && error.ee_type == ICMP_UNREACHABLE =>
+            {
+                Reason::of_icmpv4(error.ee_code)
+            }
+            ControlMessageOwned::Ipv6RecvErr(error, _)
+                if error.ee_origin == FROM_ICMPV6 && error.ee_type == ICMPV6_UNREACHABLE =>
+            {
+                Reason::of_icmpv6(error.ee_code)
+            }
+            _ => None,
+        })
+    }
+
+    /// Abandons whatever the socket is doing, so that it can ask again.
+    // connect(AF_UNSPEC) drops a handshake in flight silently and ends an
+    // established connection with a RST, so nothing is left in TIME_WAIT.
+    pub(super) fn reset(&self) -> Result<(), Errno> {
+        net::connect_unspec(&self.socket)
+    }
+
+    /// Looks at both ends of an established connection.
+    pub(super) fn sighting(&self, target: &SocketAddr) -> Sighting {
+        match self.socket.local_addr().ok().and_then(|name| name.as_socket()) {
+            // It was reset, and has no ends any more. On this host that can
+            // also be two probes that crossed.
+            Some(name) if name.ip().is_unspecified() => match way_to(target.ip()) {
+                Ok(source) if source != target.ip() => Sighting::Remote,
+                _ => Sighting::Local,
+            },
+            Some(name) if name.ip() != target.ip() => Sighting::Remote,
+            Some(name) if name.port() != target.port() => Sighting::Local,
+            Some(_) => Sighting::Itself,
+            // Gone again before it could be looked at: ask once more.
+            None => Sighting::Local,
+        }
+    }
+}
+
+impl AsFd for ProbeSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Asks the routing table, without sending a packet, whether this host has a
+/// way to `address`; if it has none, why.
+// Resource errors say nothing about the route, so they count as a way: the
+// probes themselves will meet them, and know what to do.
+pub(super) fn no_way_to(address: IpAddr) -> Option<Reason> {
+    let errno = way_to(address).err().as_ref().and_then(Errno::from_io_error)?;
+    matches!(errno, Errno::NETUNREACH | Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT)
+        .then_some(Reason::NetUnreach)
+}
+
+/// The address from which this host would send to `address`.
+// Connecting a UDP socket only looks up the route and the source address.
+fn way_to(address: IpAddr) -> io::Result<IpAddr> {
+    let target = SocketAddr::new(address, DISCARD_PORT);
+    let socket = Socket::new(Domain::for_address(target), Type::DGRAM, None)?;
+    socket.connect(&target.into())?;
+    let source = socket.local_addr()?.as_socket();
+    source.map(|source| source.ip()).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
+
+/// Where an error in a socket's queue comes from (linux/errqueue.h).
+const FROM_ICMP: u8 = 2;
+const FROM_ICMPV6: u8 = 3;
+
+/// The message type destination unreachable (RFC 792, RFC 4443).
+const ICMP_UNREACHABLE: u8 = 3;
+const ICMPV6_UNREACHABLE: u8 = 1;
+
+/// Room for one error with the address of who sent it (72 bytes for IPv6).
+const CONTROL_BYTES: usize = 128;
+
+/// RFC 863; any port does, since nothing is sent.
+const DISCARD_PORT: u16 = 9;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_port_of_this_host_that_resets_at_once_is_open_and_asked_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = listener.local_addr().unwrap();
+        let socket = ProbeSocket::try_new(target.ip()).unwrap();
+        assert_eq!(socket.ask(&target), None, "in flight");
+        // On loopback, both the handshake and the RST are over by the time the
+        // call that causes them returns.
+        let (connection, _) = listener.accept().unwrap();
+        socket2::SockRef::from(&connection).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(connection);
+        assert_eq!(socket.ask(&target), Some(Answer::Port(PortState::Open, Reason::SynAck)));
+        assert_eq!(socket.sighting(&target), Sighting::Local);
+    }
+}

@@ -1,0 +1,291 @@
+//! What a scan has found so far, counted by address.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
+use super::{Keep, ScanPlan};
+
+/// What was found on one address. Every port asked for is in exactly one of
+/// `open`, `closed`, `filtered` and `not_scanned`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressTally {
+    /// The address.
+    pub address: IpAddr,
+    /// The ports kept by the plan, in ascending order; the open ones always.
+    pub findings: Vec<Finding>,
+    /// How many ports are open.
+    pub open: u32,
+    /// How many ports are closed.
+    pub closed: u32,
+    /// How many ports are filtered, by [`Reason::index`].
+    pub filtered: [u32; Reason::ALL.len()],
+    /// How many ports could not be asked about.
+    pub not_scanned: u32,
+    /// What ran out, if `not_scanned` is not 0.
+    pub shortage: Option<Shortage>,
+    /// Whether the address accepts connections on ports that nobody uses.
+    pub accepts_everything: bool,
+}
+
+/// How many targets of a scan ended in which way, over all addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Targets that are open.
+    pub open: u64,
+    /// Targets that are closed.
+    pub closed: u64,
+    /// Targets that are filtered.
+    pub filtered: u64,
+    /// Targets without an outcome.
+    pub not_scanned: u64,
+}
+
+/// A port that is not closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// Open or filtered.
+    pub state: PortState,
+    /// Why.
+    pub reason: Reason,
+    /// From the attempt to its answer, in whole microseconds; `None` when
+    /// nothing answered.
+    pub rtt: Option<Duration>,
+}
+
+/// The tallies of all addresses of a scan, or of what one fan-out has found
+/// since it last handed over.
+#[derive(Debug)]
+pub(super) struct Tallies {
+    addresses: Vec<Counts>,
+    /// The places of the addresses, by address.
+    by_value: Vec<u16>,
+    /// In the order found.
+    rows: Vec<Row>,
+    /// Targets with an outcome.
+    done: u64,
+    /// The address that the last outcome was about; the next mostly is too.
+    last: usize,
+    keep: Keep,
+    ports: u32,
+    shortage: Option<Shortage>,
+}
+
+#[derive(Clone, Debug)]
+struct Counts {
+    address: IpAddr,
+    open: u32,
+    closed: u32,
+    filtered: [u32; Reason::ALL.len()],
+    shortage: Option<Shortage>,
+    accepts_everything: bool,
+}
+
+/// A finding in 12 bytes: a scan with details may hold a million of them.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    address: u16,
+    port: u16,
+    state: PortState,
+    reason: Reason,
+    rtt_us: Option<NonZeroU32>,
+}
+
+impl AddressTally {
+    /// How many ports are filtered, for whatever reason.
+    #[must_use]
+    pub fn filtered_total(&self) -> u32 {
+        self.filtered.iter().sum()
+    }
+}
+
+impl Tallies {
+    pub(super) fn new(plan: &ScanPlan) -> Self {
+        let empty = |&address: &IpAddr| Counts {
+            address,
+            open: 0,
+            closed: 0,
+            filtered: [0; Reason::ALL.len()],
+            shortage: None,
+            accepts_everything: false,
+        };
+        let addresses: Vec<Counts> = plan.addresses.iter().map(empty).collect();
+        let place = |place| u16::try_from(place).expect("addresses are limited to few");
+        let mut by_value: Vec<u16> = (0..addresses.len()).map(place).collect();
+        by_value.sort_unstable_by_key(|&place| addresses[usize::from(place)].address);
+        Self {
+            addresses,
+            by_value,
+            rows: Vec::new(),
+            done: 0,
+            last: 0,
+            keep: plan.keep,
+            ports: plan.ports.len(),
+            shortage: None,
+        }
+    }
+
+    pub(super) fn record(&mut self, outcome: &Outcome) {
+        self.done += 1;
+        let (index, keep) = (self.index_of(outcome.target.ip()), self.keep);
+        let counts = &mut self.addresses[index];
+        let (state, reason) = match outcome.verdict {
+            Verdict::Port(state, reason) => (state, reason),
+            Verdict::NotScanned(shortage) => {
+                counts.shortage = Some(shortage);
+                return;
+            }
+        };
+        match state {
+            PortState::Open => counts.open += 1,
+            PortState::Closed => counts.closed += 1,
+            PortState::Filtered => counts.filtered[reason.index()] += 1,
+        }
+        let kept = match keep {
+            Keep::Open => state == PortState::Open,
+            Keep::NotClosed => state != PortState::Closed,
+        };
+        if kept {
+            let address = u16::try_from(index).expect("addresses are limited to few");
+            let port = outcome.target.port();
+            let rtt_us = outcome.rtt.map(whole_microseconds);
+            self.rows.push(Row { address, port, state, reason, rtt_us });
+        }
+    }
+
+    /// Counts every port of an address that cannot be reached as filtered.
+    pub(super) fn write_off(&mut self, address: IpAddr, reason: Reason) {
+        let (index, ports) = (self.index_of(address), self.ports);
+        self.addresses[index].filtered[reason.index()] = ports;
+        self.done += u64::from(ports);
+    }
+
+    /// Notes why a fan-out may have left targets without an outcome.
+    pub(super) fn fall_short(&mut self, shortage: Option<Shortage>) {
+        self.shortage = self.shortage.or(shortage);
+    }
+
+    /// Takes over what `part` has found, and leaves it empty.
+    pub(super) fn absorb(&mut self, part: &mut Self) {
+        self.done += std::mem::take(&mut part.done);
+        self.fall_short(part.shortage);
+        self.rows.append(&mut part.rows);
+        for (whole, part) in self.addresses.iter_mut().zip(&mut part.addresses) {
+            whole.open += std::mem::take(&mut part.open);
+            whole.closed += std::mem::take(&mut part.closed);
+            for (whole, part) in whole.filtered.iter_mut().zip(&mut part.filtered) {
+                *whole += std::mem::take(part);
+            }
+            whole.shortage = whole.shortage.or(part.shortage);
+        }
+    }
+
+    /// Addresses on which at least half of the ports are open, and those not few.
+    pub(super) fn suspiciously_open(&self) -> Vec<IpAddr> {
+        let suspicious = |counts: &&Counts| {
+            counts.open >= SUSPICIOUSLY_MANY && counts.open >= self.ports.div_ceil(2)
+        };
+        self.addresses.iter().filter(suspicious).map(|counts| counts.address).collect()
+    }
+
+    /// Whether `port` of `address` was found open.
+    pub(super) fn is_open(&mut self, address: IpAddr, port: u16) -> bool {
+        let place = self.index_of(address);
+        let found = |row: &Row| usize::from(row.address) == place && row.port == port;
+        self.rows.iter().any(|row| found(row) && row.state == PortState::Open)
+    }
+
+    /// Notes that an address accepts connections on ports that nobody uses.
+    pub(super) fn mark_accepts_everything(&mut self, address: IpAddr) {
+        let place = self.index_of(address);
+        self.addresses[place].accepts_everything = true;
+    }
+
+    /// How many targets have an outcome.
+    pub(super) fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// How many findings there are.
+    pub(super) fn found(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The counts as they stand.
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for counts in &self.addresses {
+            totals.open += u64::from(counts.open);
+            totals.closed += u64::from(counts.closed);
+            totals.filtered += u64::from(counts.filtered.iter().sum::<u32>());
+        }
+        let Totals { open, closed, filtered, .. } = totals;
+        let all = u64::from(self.ports) * self.addresses.len() as u64;
+        totals.not_scanned = all - open - closed - filtered;
+        totals
+    }
+
+    /// Findings in the order found, from the one at `start`.
+    pub(super) fn findings(&self, start: usize) -> impl Iterator<Item = Finding> + '_ {
+        self.rows.get(start..).unwrap_or_default().iter().map(|row| self.finding(row))
+    }
+
+    /// The tallies as they stand, the findings in order; whatever has no
+    /// outcome counts as not scanned.
+    pub(super) fn by_address(&self) -> Vec<AddressTally> {
+        let tally = |counts: &Counts| {
+            let Counts { address, open, closed, filtered, shortage, accepts_everything } = *counts;
+            let not_scanned = self.ports - open - closed - filtered.iter().sum::<u32>();
+            let shortage = shortage.or(self.shortage).filter(|_| not_scanned > 0);
+            let findings = Vec::new();
+            AddressTally {
+                address,
+                findings,
+                open,
+                closed,
+                filtered,
+                not_scanned,
+                shortage,
+                accepts_everything,
+            }
+        };
+        let mut tallies: Vec<AddressTally> = self.addresses.iter().map(tally).collect();
+        for row in &self.rows {
+            tallies[usize::from(row.address)].findings.push(self.finding(row));
+        }
+        for tally in &mut tallies {
+            tally.findings.sort_unstable_by_key(|finding| finding.port);
+        }
+        tallies
+    }
+
+    fn finding(&self, row: &Row) -> Finding {
+        let Row { address, port, state, reason, rtt_us } = *row;
+        let rtt = rtt_us.map(|us| Duration::from_micros(us.get().into()));
+        Finding { address: self.addresses[usize::from(address)].address, port, state, reason, rtt }
+    }
+
+    fn index_of(&mut self, address: IpAddr) -> usize {
+        if self.addresses[self.last].address != address {
+            let address_at = |&place: &u16| self.addresses[usize::from(place)].address;
+            let found = self.by_value.binary_search_by_key(&address, address_at);
+            let found = found.expect("outcomes are about the plan's addresses");
+            self.last = self.by_value[found].into();
+        }
+        self.last
+    }
+}
+
+/// Hosts that serve people have fewer ports open.
+const SUSPICIOUSLY_MANY: u32 = 10;
+
+/// At least one, and at most 71 minutes, which no timeout reaches.
+fn whole_microseconds(rtt: Duration) -> NonZeroU32 {
+    let us = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+    NonZeroU32::new(us).unwrap_or(NonZeroU32::MIN)
+}

@@ -1,0 +1,235 @@
+//! How many probes may be in flight. Pure; `now` is passed in.
+//!
+//! A network that answers is asked nearly as TCP sends (RFC 5681): slow start,
+//! one cut for each round in which much was lost, then slow growth. A host that
+//! is silent gives nothing to steer by, and its silence is no loss: when hardly
+//! anything answers, the window opens wide. Which of the two it is shows in the
+//! share of recent probes that were answered.
+//!
+//! Unlike TCP's, the window is not cut for a little loss. Links lose some packets
+//! at any speed, and a window that halves for each ends up a few probes wide: at
+//! 2 % and 50 ms that made 44 s of a scan that takes 2. Lost probes are repeated
+//! in any case; what matters is that most get through.
+
+use std::time::Instant;
+
+use crate::limits;
+
+/// The window of one fan-out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    size: f64,
+    /// Above this size, growth is slow.
+    threshold: f64,
+    /// The share of recent probes that were answered, and of how many.
+    answered: f64,
+    recent: f64,
+    started: Instant,
+    /// When the window was last cut: what was sent before does not count again.
+    cut: Option<Instant>,
+}
+
+/// Whether a probe may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admits {
+    /// Now.
+    Now,
+    /// Not before something ends, or this.
+    After(Option<Instant>),
+}
+
+impl Window {
+    /// The window to start with; `size` is what was good for a pass before.
+    pub(super) fn new(size: Option<usize>, now: Instant) -> Self {
+        Self {
+            size: size.unwrap_or(limits::FIRST_WINDOW).max(limits::MIN_WINDOW) as f64,
+            threshold: f64::INFINITY,
+            answered: 0.0,
+            recent: 0.0,
+            started: now,
+            cut: None,
+        }
+    }
+
+    /// Whether one more than `in_flight` probes may be in flight.
+    pub(super) fn admits(&self, in_flight: usize, now: Instant) -> Admits {
+        if (in_flight as f64) < self.size || self.is_open(now) {
+            return Admits::Now;
+        }
+        let opens = self.started + limits::WINDOW_WAITS;
+        Admits::After((opens > now).then_some(opens))
+    }
+
+    /// A probe was answered.
+    pub(super) fn answer(&mut self) {
+        self.remember(1.0);
+        self.grow();
+    }
+
+    /// A probe that started at `sent` was not answered.
+    pub(super) fn silence(&mut self, sent: Instant, now: Instant) {
+        self.remember(0.0);
+        if self.answered < MOSTLY {
+            return self.grow();
+        }
+        if self.answered < NEARLY_ALL && self.cut.is_none_or(|cut| sent > cut) {
+            self.cut = Some(now);
+            self.threshold = (self.size / 2.0).max(limits::MIN_WINDOW as f64);
+            self.size = self.threshold;
+        }
+    }
+
+    /// What a further pass should start with; `None` if nothing speaks against
+    /// as much as there is.
+    pub(super) fn hint(&self) -> Option<usize> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
+        self.cut.map(|_| self.size as usize)
+    }
+
+    fn remember(&mut self, answer: f64) {
+        self.recent = (self.recent + 1.0).min(MEMORY);
+        self.answered += (answer - self.answered) / self.recent;
+    }
+
+    fn grow(&mut self) {
+        let step = if self.size < self.threshold { 1.0 } else { 1.0 / self.size };
+        self.size = (self.size + step).min(limits::MAX_PROBE_DESCRIPTORS as f64);
+    }
+
+    /// Whether the host has had its time to answer, and mostly did not.
+    fn is_open(&self, now: Instant) -> bool {
+        self.answered < MOSTLY
+            && now.saturating_duration_since(self.started) >= limits::WINDOW_WAITS
+    }
+}
+
+/// Probes over which the share of answers is remembered.
+const MEMORY: f64 = 256.0;
+
+/// A network that lets so much of it pass is not asked too fast.
+const NEARLY_ALL: f64 = 0.9;
+
+/// A host that answers less than this of the probes is not steered by.
+const MOSTLY: f64 = 0.6;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(1);
+
+    fn size(window: &Window) -> usize {
+        let now = window.started;
+        (0..).find(|&in_flight| window.admits(in_flight, now) != Admits::Now).unwrap()
+    }
+
+    #[test]
+    fn each_answer_makes_room_for_one_more() {
+        let mut window = Window::new(None, Instant::now());
+        assert_eq!(size(&window), limits::FIRST_WINDOW);
+        for _ in 0..100 {
+            window.answer();
+        }
+        assert_eq!(size(&window), limits::FIRST_WINDOW + 100);
+    }
+
+    #[test]
+    fn loss_halves_the_window_once_a_round_and_growth_is_slow_then() {
+        let start = Instant::now();
+        let mut window = Window::new(None, start);
+        for _ in 0..2000 {
+            window.answer();
+        }
+        let before = size(&window);
+        for _ in 0..40 {
+            window.silence(start + TICK, start + 2 * TICK);
+        }
+        assert_eq!(size(&window), before / 2);
+        window.silence(start + 3 * TICK, start + 4 * TICK);
+        assert_eq!(size(&window), before / 4);
+        for _ in 0..before / 4 {
+            window.answer();
+        }
+        assert!(size(&window) <= before / 4 + 1);
+        assert_eq!(window.hint(), Some(size(&window).min(window.hint().unwrap())));
+    }
+
+    #[test]
+    fn a_little_loss_leaves_the_window_alone() {
+        let start = Instant::now();
+        let mut window = Window::new(None, start);
+        for round in 0..10_000 {
+            if round % 25 == 24 {
+                window.silence(start + TICK, start + 2 * TICK);
+            } else {
+                window.answer();
+            }
+        }
+        assert_eq!(window.hint(), None);
+        assert!(size(&window) > 9_000);
+    }
+
+    #[test]
+    fn a_silent_host_gets_as_many_probes_as_there_are_after_a_moment() {
+        let start = Instant::now();
+        let window = Window::new(None, start);
+        let opens = start + limits::WINDOW_WAITS;
+        assert_eq!(window.admits(limits::FIRST_WINDOW, start), Admits::After(Some(opens)));
+        assert_eq!(window.admits(limits::MAX_PROBE_DESCRIPTORS, opens), Admits::Now);
+        assert_eq!(window.hint(), None);
+    }
+
+    #[test]
+    fn a_host_that_falls_silent_is_not_taken_for_a_network_that_loses() {
+        let start = Instant::now();
+        let mut window = Window::new(None, start);
+        for _ in 0..5000 {
+            window.answer();
+        }
+        let mut now = start;
+        for _ in 0..2000 {
+            now += TICK;
+            window.silence(now - TICK / 2, now);
+        }
+        assert_eq!(window.admits(limits::MAX_PROBE_DESCRIPTORS, now), Admits::Now);
+    }
+
+    proptest! {
+        #[test]
+        fn the_window_stays_within_its_bounds(
+            events in prop::collection::vec((any::<bool>(), 0u32..50), 0..2000),
+        ) {
+            let start = Instant::now();
+            let (mut window, mut now) = (Window::new(None, start), start);
+            for (answered, gap) in events {
+                now += TICK * gap;
+                if answered {
+                    window.answer();
+                } else {
+                    window.silence(now, now);
+                }
+                prop_assert!(window.size >= limits::MIN_WINDOW as f64);
+                prop_assert!(window.size <= limits::MAX_PROBE_DESCRIPTORS as f64);
+                prop_assert!((-1e-9..=1.0 + 1e-9).contains(&window.answered));
+                prop_assert_eq!(window.admits(limits::MIN_WINDOW - 1, now), Admits::Now);
+            }
+        }
+
+        #[test]
+        fn an_answer_never_narrows_and_a_silence_never_widens_faster(
+            size in 32usize..20_000,
+        ) {
+            let now = Instant::now();
+            let before = Window::new(Some(size), now);
+            let (mut answered, mut silent) = (before, before);
+            answered.answer();
+            silent.silence(now, now);
+            prop_assert!(answered.size >= before.size);
+            prop_assert!(silent.size <= answered.size);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! From the list of hosts to hosts with addresses, as they are asked for.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use futures_core::Stream;
+use futures_util::future::Either;
+use futures_util::{StreamExt, stream};
+
+use crate::host::{Family, Host};
+use crate::resolve::{ResolveError, Resolved, Resolver};
+use crate::targets::{HostList, HostListError, HostSet};
+
+/// Hosts in the order of their list.
+pub(super) type Hosts = Pin<Box<dyn Stream<Item = Result<Drawn, HostListError>> + Send>>;
+
+/// A host and its addresses.
+pub(super) struct Drawn {
+    /// As typed; of a range, the address.
+    pub(super) host: Arc<str>,
+    pub(super) resolved: Result<Resolved, ResolveError>,
+}
+
+/// The part of the list that was read and not drawn.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    hosts: AtomicU64,
+    all_known: AtomicBool,
+}
+
+impl Ahead {
+    pub(super) fn hosts(&self) -> u64 {
+        self.hosts.load(Ordering::Relaxed)
+    }
+
+    /// Whether the list was read to its end.
+    pub(super) fn is_all_known(&self) -> bool {
+        self.all_known.load(Ordering::Relaxed)
+    }
+
+    /// A host was drawn.
+    pub(super) fn pass(&self) {
+        self.hosts.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn learn(&self, set: &HostSet, list: &HostList) {
+        self.hosts.fetch_add(set.remaining(), Ordering::Relaxed);
+        self.all_known.store(list.is_exhausted(), Ordering::Relaxed);
+    }
+}
+
+/// Draws the hosts of `first`, and then those that `rest` goes on with.
+pub(super) fn hosts(
+    first: HostSet,
+    rest: HostList,
+    resolver: Resolver,
+    family: Family,
+    ahead: &Arc<Ahead>,
+) -> Hosts {
+    ahead.learn(&first, &rest);
+    let sets = stream::iter([Ok(first)]).chain(further_sets(rest, Arc::clone(ahead)));
+    let hosts = sets.flat_map(|set| match set {
+        Ok(set) => Either::Left(stream::iter(set.map(Ok))),
+        Err(error) => Either::Right(stream::iter([Err(error)])),
+    });
+    let drawn = hosts.map(move |host| {
+        let resolver = resolver.clone();
+        async move {
+            let host = host?;
+            let resolved = resolver.resolve(&host, family).await;
+            let host = match host {
+                Host::Address(address) => address.to_string(),
+                Host::Name(name) => name,
+            };
+            Ok(Drawn { host: host.into(), resolved })
+        }
+    });
+    Box::pin(drawn.buffered(HOSTS_RESOLVING))
+}
+
+/// Reads on where it may block: the list may be a pipe.
+fn further_sets(
+    rest: HostList,
+    ahead: Arc<Ahead>,
+) -> impl Stream<Item = Result<HostSet, HostListError>> {
+    stream::unfold(Some(rest), move |rest| {
+        let ahead = Arc::clone(&ahead);
+        async move {
+            let mut rest = rest.filter(|rest| !rest.is_exhausted())?;
+            let read = tokio::task::spawn_blocking(move || (rest.next_set(), rest));
+            // Only a runtime that shuts down cancels it.
+            let (set, rest) = read.await.ok()?;
+            match set {
+                Ok(Some(set)) => {
+                    ahead.learn(&set, &rest);
+                    Some((Ok(set), Some(rest)))
+                }
+                Ok(None) => {
+                    ahead.all_known.store(true, Ordering::Relaxed);
+                    None
+                }
+                Err(error) => Some((Err(error), None)),
+            }
+        }
+    })
+}
+
+/// Hosts that are being resolved or wait for those before them: a batch of
+/// names, while the resolver itself takes few at once.
+const HOSTS_RESOLVING: usize = 64;

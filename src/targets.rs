@@ -1,0 +1,267 @@
+//! Which hosts a sweep visits: as typed, as lines of a file, and in which order.
+//!
+//! Networks and ranges stay ranges, and a list of hosts is read in parts, so
+//! that memory follows neither the number of addresses nor the length of the
+//! list. Within a part, hosts come in a shuffled order, each once.
+
+mod addresses;
+
+use std::io::{self, BufRead, Read};
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use thiserror::Error;
+
+pub use self::addresses::{AddressRange, AddressSet};
+use crate::host::{Host, HostError};
+use crate::shuffle::Shuffle;
+
+/// Hosts as one word says them: a name, an address, a network (`10.0.0.0/24`) or
+/// a range (`10.0.0.1-10.0.0.50`, or short `10.0.0.1-50`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostSpec {
+    /// A name for the resolver.
+    Name(String),
+    /// Addresses.
+    Addresses(AddressRange),
+}
+
+/// Why a word says no hosts. The message says what to write.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum HostSpecError {
+    /// It is not a host either.
+    #[error("{0}")]
+    Host(HostError),
+    /// A port after the host.
+    #[error("holds a port; give the host alone, and ports with -p")]
+    Port,
+    /// The number after the slash is not one.
+    #[error("has no prefix length of 0 to {0} after the slash")]
+    Prefix(u8),
+    /// A range that is none.
+    #[error("is not a range; write one like 10.0.0.1-10.0.0.50, or short 10.0.0.1-50")]
+    Range,
+    /// More addresses than all of IPv4 has.
+    #[error("holds more than 4294967296 addresses; name a part of it")]
+    TooMany,
+}
+
+/// Why a list of hosts cannot be read on.
+#[derive(Debug, Error)]
+pub enum HostListError {
+    /// A word that says no hosts.
+    #[error("line {line}: {word:?} {error}")]
+    Word {
+        /// The number of its line, from 1.
+        line: u64,
+        /// The word.
+        word: String,
+        /// What is wrong with it.
+        error: HostSpecError,
+    },
+    /// A line that is longer than any list of hosts.
+    #[error("line {0} is not a list of hosts: longer than {MAX_LINE_BYTES} bytes, or not UTF-8")]
+    Line(u64),
+    /// The file or pipe cannot be read.
+    #[error("line {line}: {source}")]
+    Read {
+        /// The number of the line, from 1.
+        line: u64,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// All hosts of a sweep, part by part.
+pub struct HostList {
+    /// Read, and not part of a set yet.
+    waiting: Vec<HostSpec>,
+    list: Option<Box<dyn BufRead + Send>>,
+    line: u64,
+    exclude: AddressSet,
+    seed: u64,
+}
+
+/// Some hosts, each once, in a shuffled order.
+#[derive(Clone, Debug)]
+pub struct HostSet {
+    addresses: AddressSet,
+    names: Vec<String>,
+    order: Shuffle,
+    next: u64,
+}
+
+impl HostList {
+    /// The hosts `typed`, and those that `list` has line by line: words apart by
+    /// blanks, and comments after `#`. What is in `exclude` is left out.
+    #[must_use]
+    pub fn new(
+        typed: Vec<HostSpec>,
+        list: Option<Box<dyn BufRead + Send>>,
+        exclude: AddressSet,
+        seed: u64,
+    ) -> Self {
+        Self { waiting: typed, list, line: 0, exclude, seed }
+    }
+
+    /// The next part of the hosts; `None` after the last.
+    ///
+    /// # Errors
+    /// When the list cannot be read or understood.
+    pub fn next_set(&mut self) -> Result<Option<HostSet>, HostListError> {
+        let mut specs = std::mem::take(&mut self.waiting);
+        while specs.len() < HOSTS_A_SET && self.read_line(&mut specs)? {}
+        if specs.is_empty() {
+            return Ok(None);
+        }
+        self.seed = self.seed.wrapping_add(1);
+        Ok(Some(HostSet::new(specs, &self.exclude, self.seed)))
+    }
+
+    /// Whether there is no further part.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.list.is_none() && self.waiting.is_empty()
+    }
+
+    /// Adds the hosts of the next line; `false` when there is none.
+    fn read_line(&mut self, specs: &mut Vec<HostSpec>) -> Result<bool, HostListError> {
+        let Some(list) = &mut self.list else { return Ok(false) };
+        self.line += 1;
+        let line = self.line;
+        let mut bytes = Vec::new();
+        let read = list.take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes);
+        let read = read.map_err(|source| HostListError::Read { line, source })?;
+        if read == 0 {
+            self.list = None;
+            return Ok(false);
+        }
+        let whole =
+            read < usize::try_from(MAX_LINE_BYTES).unwrap_or(usize::MAX) || bytes.ends_with(b"\n");
+        let text = String::from_utf8(bytes).ok().filter(|_| whole);
+        let text = text.ok_or(HostListError::Line(line))?;
+        let text = text.split('#').next().unwrap_or_default();
+        for word in text.split_whitespace() {
+            let failed = |error| HostListError::Word { line, word: word.to_owned(), error };
+            specs.push(word.parse().map_err(failed)?);
+        }
+        Ok(true)
+    }
+}
+
+impl HostSet {
+    fn new(specs: Vec<HostSpec>, exclude: &AddressSet, seed: u64) -> Self {
+        let (mut ranges, mut names) = (Vec::new(), Vec::new());
+        for spec in specs {
+            match spec {
+                HostSpec::Name(name) => names.push(name),
+                HostSpec::Addresses(range) => ranges.push(range),
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        let addresses = AddressSet::new(ranges, exclude);
+        let order = Shuffle::new(addresses.len() + names.len() as u64, seed);
+        Self { addresses, names, order, next: 0 }
+    }
+
+    /// How many hosts are still to come.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.order.len() - self.next
+    }
+}
+
+impl Iterator for HostSet {
+    type Item = Host;
+
+    fn next(&mut self) -> Option<Host> {
+        if self.remaining() == 0 {
+            return None;
+        }
+        let place = self.order.at(self.next);
+        self.next += 1;
+        if let Some(address) = self.addresses.nth(place) {
+            return Some(Host::Address(address));
+        }
+        let name = usize::try_from(place - self.addresses.len()).ok()?;
+        self.names.get(name).cloned().map(Host::Name)
+    }
+}
+
+impl FromStr for HostSpec {
+    type Err = HostSpecError;
+
+    fn from_str(word: &str) -> Result<Self, HostSpecError> {
+        if let Some((address, length)) = word.split_once('/')
+            && let Some(address) = parse_address(address)
+        {
+            return network(address, length).map(Self::Addresses);
+        }
+        if let Some((first, last)) = word.split_once('-')
+            && let Some(first) = parse_address(first)
+        {
+            return range(first, last).map(Self::Addresses);
+        }
+        // No name ends like this: what follows the last dot is never a number.
+        let octets = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b',');
+        if word.contains(['-', ',']) && word.bytes().all(octets) {
+            return Err(HostSpecError::Range);
+        }
+        match word.parse() {
+            Ok(Host::Address(address)) => Ok(Self::Addresses(AddressRange::single(address))),
+            Ok(Host::Name(name)) => Ok(Self::Name(name)),
+            Err(HostError::Port) => Err(HostSpecError::Port),
+            Err(error) => Err(HostSpecError::Host(error)),
+        }
+    }
+}
+
+/// Reads an address, with or without brackets.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok()
+}
+
+/// The network that `address` is in.
+// Bits below the prefix are not an error as they are in a policy: all that scan
+// networks take 10.0.0.5/24 for what it is in.
+fn network(address: IpAddr, length: &str) -> Result<AddressRange, HostSpecError> {
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let digits = length.bytes().all(|byte| byte.is_ascii_digit());
+    let length = length.parse().ok().filter(|_| digits);
+    let net = length.and_then(|length| IpNet::new(address, length).ok());
+    let net = net.ok_or(HostSpecError::Prefix(longest))?;
+    few(AddressRange::try_new(net.network(), net.broadcast()))
+}
+
+fn range(first: IpAddr, last: &str) -> Result<AddressRange, HostSpecError> {
+    let last = match (first, last.parse::<u8>()) {
+        (IpAddr::V4(first), Ok(octet)) => {
+            let [a, b, c, _] = first.octets();
+            Some(Ipv4Addr::new(a, b, c, octet).into())
+        }
+        _ => parse_address(last),
+    };
+    few(last.and_then(|last| AddressRange::try_new(first, last)))
+}
+
+/// A range that could be scanned in a lifetime.
+fn few(range: Option<AddressRange>) -> Result<AddressRange, HostSpecError> {
+    match range {
+        None => Err(HostSpecError::Range),
+        Some(range) if range.span() > u32::MAX.into() => Err(HostSpecError::TooMany),
+        Some(range) => Ok(range),
+    }
+}
+
+/// HostList that are shuffled together: enough to spread load widely, and 2 MB
+/// of names at most when they are as long as names are in practice.
+const HOSTS_A_SET: usize = 16_384;
+
+/// The longest line of a list that is read.
+const MAX_LINE_BYTES: u64 = 4096;
+
+#[cfg(test)]
+mod tests;

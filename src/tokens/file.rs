@@ -1,0 +1,306 @@
+//! A file of tokens that may change while the service runs, as a mounted Secret
+//! does.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use thiserror::Error;
+
+use super::{AuthError, CallerName, Digest, Tokens, TokensError, digest};
+use crate::limits;
+
+/// Tokens that follow a file.
+///
+/// Whoever uses it calls [`Self::refresh`] first, which looks at the file at most
+/// once in [`limits::TOKEN_CHECK_INTERVAL`].
+pub struct TokenFile {
+    path: PathBuf,
+    tokens: RwLock<Arc<Tokens>>,
+    watch: Mutex<Watch>,
+}
+
+/// A change of the file, for the log.
+#[derive(Debug)]
+pub enum Change {
+    /// The tokens are now these many.
+    Taken(usize),
+    /// The file cannot be used any more; the tokens stay as they were.
+    Refused(TokenFileError),
+}
+
+/// Why a file of tokens cannot be used.
+#[derive(Debug, Error)]
+pub enum TokenFileError {
+    /// It cannot be read.
+    #[error("read {path:?}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What it holds makes no sense.
+    #[error("{path:?} {source}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: TokensError,
+    },
+}
+
+/// What the file held when it was last looked at, so that a fault is told once.
+struct Watch {
+    due: Instant,
+    seen: Result<Digest, io::ErrorKind>,
+}
+
+impl TokenFile {
+    /// Reads the tokens.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or its content makes no sense.
+    pub fn try_new(path: PathBuf, now: Instant) -> Result<Self, TokenFileError> {
+        let content = match read(&path) {
+            Ok(content) => content,
+            Err(source) => return Err(TokenFileError::Unreadable { path, source }),
+        };
+        let tokens = match Tokens::try_new(&content) {
+            Ok(tokens) => RwLock::new(Arc::new(tokens)),
+            Err(source) => return Err(TokenFileError::Malformed { path, source }),
+        };
+        let watch = Watch { due: now + limits::TOKEN_CHECK_INTERVAL, seen: Ok(digest(&content)) };
+        Ok(Self { path, tokens, watch: Mutex::new(watch) })
+    }
+
+    /// Takes over what the file holds by now, if it has changed. Content that
+    /// cannot be used leaves the tokens as they are, and is told once.
+    ///
+    /// It reads the file where it is called: some microseconds for a small local
+    /// file.
+    pub fn refresh(&self, now: Instant) -> Option<Change> {
+        // Held by another: that one looks, and the tokens in use will do until then.
+        let mut watch = self.watch.try_lock().ok()?;
+        if now < watch.due {
+            return None;
+        }
+        watch.due = now + limits::TOKEN_CHECK_INTERVAL;
+        // The path is followed anew each time, since Kubernetes changes a Secret
+        // by swapping a symbolic link on the way. And it is read, not just looked
+        // at: size and times can stay the same over a change within a tick of the
+        // kernel's clock, and reading costs hardly more than asking for them.
+        let content = read(&self.path);
+        let seen = content.as_deref().map(digest).map_err(io::Error::kind);
+        if seen == watch.seen {
+            return None;
+        }
+        watch.seen = seen;
+        let path = self.path.clone();
+        let content = match content {
+            Ok(content) => content,
+            Err(source) => {
+                return Some(Change::Refused(TokenFileError::Unreadable { path, source }));
+            }
+        };
+        match Tokens::try_new(&content) {
+            Ok(tokens) => {
+                let len = tokens.len();
+                *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+                Some(Change::Taken(len))
+            }
+            Err(source) => Some(Change::Refused(TokenFileError::Malformed { path, source })),
+        }
+    }
+
+    /// The caller whose token the value of `Authorization` holds.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn authenticate(&self, authorization: Option<&[u8]>) -> Result<CallerName, AuthError> {
+        self.tokens().authenticate(authorization)
+    }
+
+    /// The tokens in use.
+    #[must_use]
+    pub fn tokens(&self) -> Arc<Tokens> {
+        Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, .. } = self;
+        f.debug_struct("TokenFile").field("path", path).field("tokens", &self.tokens()).finish()
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // To open a pipe would wait for its writer, and it could not be read again.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut content = Vec::new();
+    File::open(path)?.take(limits::MAX_TOKEN_FILE_BYTES + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > limits::MAX_TOKEN_FILE_BYTES {
+        let most = format!("more than {} bytes", limits::MAX_TOKEN_FILE_BYTES);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, most));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::time::Duration;
+
+    use tempfile::{TempDir, tempdir};
+
+    use super::*;
+
+    const OLD: &str = "old-token-0123456789";
+    const NEW: &str = "new-token-0123456789";
+    const TICK: Duration = limits::TOKEN_CHECK_INTERVAL;
+
+    /// A file with the old token, and when it was opened.
+    fn opened() -> (TempDir, PathBuf, TokenFile, Instant) {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        fs::write(&path, format!("ci:{OLD}\n")).unwrap();
+        let now = Instant::now();
+        let file = TokenFile::try_new(path.clone(), now).unwrap();
+        (folder, path, file, now)
+    }
+
+    fn knows(file: &TokenFile, token: &str) -> bool {
+        file.authenticate(Some(format!("Bearer {token}").as_bytes())).is_ok()
+    }
+
+    #[test]
+    fn a_rewritten_file_is_taken_over_within_the_interval_and_old_tokens_end() {
+        let (_folder, path, file, now) = opened();
+        assert!(knows(&file, OLD) && !knows(&file, NEW));
+        // Same size, and the same time of change.
+        let changed = fs::metadata(&path).unwrap().modified().unwrap();
+        fs::write(&path, format!("ci:{NEW}\n")).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(changed).unwrap();
+
+        assert!(file.refresh(now + TICK / 2).is_none());
+        assert!(knows(&file, OLD) && !knows(&file, NEW));
+        assert!(matches!(file.refresh(now + TICK), Some(Change::Taken(1))));
+        assert!(!knows(&file, OLD) && knows(&file, NEW));
+        assert!(file.refresh(now + 2 * TICK).is_none());
+
+        fs::write(&path, format!("ci:{NEW}\nops:{OLD}\n")).unwrap();
+        assert!(file.refresh(now + 2 * TICK + TICK / 2).is_none(), "looked at a moment ago");
+        assert!(matches!(file.refresh(now + 3 * TICK), Some(Change::Taken(2))));
+        assert!(knows(&file, OLD) && knows(&file, NEW));
+    }
+
+    #[test]
+    fn a_link_swapped_on_the_way_is_followed() {
+        // As the kubelet's atomic writer does: tokens -> ..data/tokens, and
+        // ..data, which is replaced by a rename, -> a folder for each version.
+        let folder = tempdir().unwrap();
+        let version = |name: &str, token: &str| {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join("tokens"), format!("ci:{token}")).unwrap();
+            symlink(name, folder.path().join("..data_tmp")).unwrap();
+            fs::rename(folder.path().join("..data_tmp"), folder.path().join("..data")).unwrap();
+        };
+        version("..1", OLD);
+        let path = folder.path().join("tokens");
+        symlink("..data/tokens", &path).unwrap();
+        let now = Instant::now();
+        let file = TokenFile::try_new(path, now).unwrap();
+
+        version("..2", NEW);
+        fs::remove_dir_all(folder.path().join("..1")).unwrap();
+        assert!(matches!(file.refresh(now + TICK), Some(Change::Taken(1))));
+        assert!(!knows(&file, OLD) && knows(&file, NEW));
+    }
+
+    #[test]
+    fn content_that_cannot_be_used_is_told_once_and_the_tokens_stay() {
+        let (_folder, path, file, start) = opened();
+        let mut now = start;
+        let mut refresh = || {
+            now += TICK;
+            match file.refresh(now) {
+                Some(Change::Refused(error)) => format!("{error} {error:?}"),
+                Some(Change::Taken(len)) => format!("taken: {len}"),
+                None => String::new(),
+            }
+        };
+        for (content, told) in [
+            (format!("ci:{NEW}\nops {NEW}x\n"), "line 2 is not of the form name:token"),
+            (format!("ci:{NEW}\nci:{NEW}x\n"), "line 2 has the name of line 1 again"),
+            (String::new(), "holds no token"),
+            ("x".repeat(1 << 20 | 1), "more than 1048576 bytes"),
+        ] {
+            fs::write(&path, content).unwrap();
+            let shown = refresh();
+            assert!(shown.contains(told) && shown.contains("tokens\""), "{shown}");
+            assert!(!shown.contains("token-0123456789"), "{shown}");
+            assert_eq!(refresh(), "");
+            assert!(knows(&file, OLD) && !knows(&file, NEW));
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(refresh().contains("No such file"));
+        assert_eq!(refresh(), "");
+        fs::create_dir(&path).unwrap();
+        assert!(refresh().contains("not a regular file"));
+        fs::remove_dir(&path).unwrap();
+        assert!(refresh().contains("No such file"), "told again: it was another fault between");
+        assert!(knows(&file, OLD));
+
+        fs::write(&path, format!("ci:{OLD}\n")).unwrap();
+        assert_eq!(refresh(), "taken: 1");
+        fs::write(&path, format!("ci:{NEW}\n")).unwrap();
+        assert_eq!(refresh(), "taken: 1");
+        assert!(!knows(&file, OLD) && knows(&file, NEW));
+    }
+
+    #[test]
+    fn a_start_without_a_usable_file_fails_and_names_it() {
+        let (folder, path, file, now) = opened();
+        let error = |path: PathBuf| TokenFile::try_new(path, now).unwrap_err().to_string();
+        let missing = error(folder.path().join("missing"));
+        assert!(missing.starts_with("read ") && missing.contains("missing\": No such file"));
+        assert!(error(folder.path().into()).contains("not a regular file"));
+        fs::write(&path, format!("ci={OLD}")).unwrap();
+        let malformed = error(path.clone());
+        assert!(malformed.contains("tokens\" line 1 is not of the form"), "{malformed}");
+        assert!(!malformed.contains(OLD));
+        assert!(!format!("{file:?}").contains(OLD));
+
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).unwrap();
+        // Root reads it all the same.
+        if File::open(&path).is_err() {
+            assert!(error(path).contains("Permission denied"));
+        }
+    }
+
+    #[test]
+    fn one_of_many_takes_a_change_over() {
+        let (_folder, path, file, now) = opened();
+        fs::write(path, format!("ci:{NEW}\n")).unwrap();
+        let taken = std::thread::scope(|scope| {
+            let users: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let change = file.refresh(now + TICK);
+                        assert!(knows(&file, OLD) || knows(&file, NEW));
+                        usize::from(change.is_some())
+                    })
+                })
+                .collect();
+            users.into_iter().map(|user| user.join().unwrap()).sum::<usize>()
+        });
+        assert_eq!(taken, 1);
+        assert!(knows(&file, NEW));
+    }
+}

@@ -1,0 +1,212 @@
+//! The engine against real sockets on loopback.
+
+mod support;
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use open_ports::limits::DEFAULT_TIMEOUT;
+use open_ports::ports::PortSet;
+use open_ports::scan::{AddressTally, Keep, PortState, Reason, ScanPlan, Scanner};
+
+use support::kernel::{Witness, has_ipv6};
+use support::targets::{Listeners, Refused, Silent, list};
+use support::{FANOUTS, namespace, own_address, runtime};
+
+#[test]
+fn a_full_range_scan_finds_every_listener_and_nothing_else() {
+    let listeners = Listeners::bind(own_address(), 300);
+    let witness = Witness::of(listeners.address);
+    let tallies = scan(&scanner(4096), &full_range([listeners.address]));
+    assert_exact(&tallies[0], &listeners, witness);
+}
+
+#[test]
+fn a_full_range_scan_over_ipv6_finds_every_listener_and_nothing_else() {
+    if has_ipv6() {
+        let listeners = Listeners::bind("::1".parse().unwrap(), 100);
+        let witness = Witness::of(listeners.address);
+        let tallies = scan(&scanner(4096), &full_range([listeners.address]));
+        assert_exact(&tallies[0], &listeners, witness);
+    }
+}
+
+#[test]
+fn few_descriptors_make_a_scan_slower_but_not_wrong() {
+    for descriptors in [2, 3, 24] {
+        let listeners = Listeners::bind(own_address(), 60);
+        let witness = Witness::of(listeners.address);
+        let scanner = scanner(descriptors);
+        let tallies = scan(&scanner, &full_range([listeners.address]));
+        assert_exact(&tallies[0], &listeners, witness);
+        assert_eq!(scanner.budget().used(), 0, "of {descriptors}");
+    }
+}
+
+#[test]
+fn each_address_is_told_apart_also_across_families() {
+    let mut addresses = vec![own_address(), own_address()];
+    if has_ipv6() {
+        addresses.insert(1, "::1".parse().unwrap());
+    }
+    let listeners: Vec<_> = addresses.iter().map(|&address| Listeners::bind(address, 60)).collect();
+    let witnesses: Vec<_> = addresses.iter().map(|&address| Witness::of(address)).collect();
+    let tallies = scan(&scanner(64), &full_range(addresses.clone()));
+    assert_eq!(tallies.iter().map(|tally| tally.address).collect::<Vec<_>>(), addresses);
+    for ((tally, listeners), witness) in tallies.iter().zip(&listeners).zip(witnesses) {
+        assert_exact(tally, listeners, witness);
+    }
+}
+
+#[test]
+fn refused_is_closed_and_silence_is_filtered_within_the_timeout() {
+    let address = own_address();
+    let listener = Listeners::bind(address, 1);
+    let (refused, silent) = (Refused::bind(address), Silent::bind(address, 1));
+    let ports = listener.ports.iter().chain([&refused.port]).chain(&silent.ports);
+    let plan = ScanPlan { ports: list(ports).parse().unwrap(), ..full_range([address]) };
+    let start = Instant::now();
+    let tallies = scan(&scanner(64), &plan);
+    let elapsed = start.elapsed();
+
+    let tally = &tallies[0];
+    assert_eq!((tally.open, tally.closed, tally.not_scanned), (1, 1, 0), "{tally:?}");
+    assert_eq!(tally.filtered_total(), 1);
+    assert_eq!(tally.filtered[Reason::NoResponse.index()], 1);
+    let mut findings = tally.findings.clone();
+    findings.sort_by_key(|finding| finding.state);
+    let [open, filtered] = findings[..] else { panic!("{tally:?}") };
+    assert_eq!((open.state, open.reason), (PortState::Open, Reason::SynAck));
+    assert!(listener.ports.contains(&open.port) && open.rtt.is_some());
+    assert_eq!((filtered.state, filtered.reason), (PortState::Filtered, Reason::NoResponse));
+    assert!(silent.ports.contains(&filtered.port) && filtered.rtt.is_none());
+    // The others tell how near the address is, so that the silent port need not
+    // be waited for any longer.
+    assert!(elapsed < plan.timeout, "{elapsed:?}");
+}
+
+#[test]
+fn a_host_that_is_silent_has_the_whole_timeout_to_answer() {
+    let silent = Silent::bind(own_address(), 1);
+    let ports = silent.list().parse().unwrap();
+    let plan = ScanPlan { ports, ..full_range([silent.address]) };
+    let start = Instant::now();
+    let tallies = scan(&scanner(64), &plan);
+    let elapsed = start.elapsed();
+    assert_eq!(tallies[0].filtered[Reason::NoResponse.index()], 1, "{tallies:?}");
+    // The tenth of 2 s allows for a machine that is busy with other tests.
+    assert!(elapsed >= plan.timeout, "{elapsed:?}");
+    assert!(elapsed <= plan.timeout.mul_f64(1.1), "{elapsed:?}");
+}
+
+#[test]
+fn silent_ports_wait_together_as_far_as_descriptors_go() {
+    let silent = Silent::bind(own_address(), 60);
+    let plan = ScanPlan {
+        ports: silent.list().parse().unwrap(),
+        timeout: Duration::from_millis(100),
+        ..full_range([silent.address])
+    };
+    // One fan-out and its readiness set leave so many sockets.
+    for sockets in [60, 22, 1] {
+        let start = Instant::now();
+        let tallies = scan(&Scanner::new(sockets + 1, NonZeroUsize::MIN), &plan);
+        let rounds = u32::try_from(60usize.div_ceil(sockets)).unwrap();
+        assert!(start.elapsed() >= plan.timeout * rounds, "{sockets} sockets");
+        assert_eq!(tallies[0].filtered[Reason::NoResponse.index()], 60);
+        assert_eq!((tallies[0].filtered_total(), tallies[0].not_scanned), (60, 0));
+    }
+}
+
+#[test]
+fn a_later_scan_gets_its_part_before_an_earlier_long_one_ends() {
+    let silent = Silent::bind(own_address(), 100);
+    let listeners = Listeners::bind(own_address(), 30);
+    let scanner = scanner(24);
+    // Five rounds of 22 sockets at least; the first one's descriptors come
+    // free for the later scan when it ends.
+    let long = ScanPlan {
+        ports: silent.list().parse().unwrap(),
+        timeout: Duration::from_millis(500),
+        ..full_range([silent.address])
+    };
+    let short = full_range([listeners.address]);
+    runtime().block_on(async {
+        let earlier = scanner.clone();
+        let long = tokio::spawn(async move { earlier.scan(&long).await });
+        while scanner.budget().used() < 24 {
+            tokio::task::yield_now().await;
+        }
+        let witness = Witness::of(listeners.address);
+        let tallies = scanner.scan(&short).await;
+        assert!(!long.is_finished());
+        assert_exact(&tallies[0], &listeners, witness);
+        let tallies = long.await.unwrap();
+        assert_eq!(tallies[0].filtered[Reason::NoResponse.index()], 100, "{tallies:?}");
+    });
+}
+
+#[test]
+fn an_address_that_needs_a_zone_is_not_scanned_rather_than_closed() {
+    if has_ipv6() {
+        let tallies = scan(&scanner(64), &full_range(["fe80::1".parse().unwrap()]));
+        let tally = &tallies[0];
+        // A machine may also have no way there whatever the zone.
+        let unreachable = tally.filtered[Reason::NetUnreach.index()];
+        assert_eq!(tally.not_scanned + unreachable, 65_535, "{tally:?}");
+        assert_eq!(tally.shortage.is_some(), tally.not_scanned > 0);
+    }
+}
+
+#[test]
+fn an_address_without_a_route_is_filtered_as_unreachable() {
+    let test = "an_address_without_a_route_is_filtered_as_unreachable";
+    namespace::in_own_network(test, || {
+        let listeners = Listeners::bind("127.0.0.1".parse().unwrap(), 10);
+        // RFC 5737 and RFC 3849 keep these for examples.
+        let unreachable: [IpAddr; 2] =
+            ["192.0.2.1", "2001:db8::1"].map(|address| address.parse().unwrap());
+        let addresses = [unreachable[0], listeners.address, unreachable[1]];
+        let tallies = scan(&scanner(64), &full_range(addresses));
+        for tally in [&tallies[0], &tallies[2]] {
+            assert_eq!(tally.filtered[Reason::NetUnreach.index()], 65_535, "{tally:?}");
+            assert_eq!((tally.open, tally.closed, tally.not_scanned), (0, 0, 0));
+        }
+        // Nobody else is in this network, so this is exact without a witness.
+        assert_eq!(open_ports(&tallies[1]), Vec::from_iter(listeners.ports.iter().copied()));
+        assert_eq!(tallies[1].closed, 65_535 - 10);
+    });
+}
+
+fn scanner(descriptors: usize) -> Scanner {
+    Scanner::new(descriptors, FANOUTS)
+}
+
+fn scan(scanner: &Scanner, plan: &ScanPlan) -> Vec<AddressTally> {
+    runtime().block_on(scanner.scan(plan))
+}
+
+fn full_range(addresses: impl Into<Vec<IpAddr>>) -> ScanPlan {
+    ScanPlan {
+        timeout: DEFAULT_TIMEOUT,
+        keep: Keep::NotClosed,
+        ..ScanPlan::new(addresses.into(), PortSet::all())
+    }
+}
+
+/// Checks a full-range scan of an address that hides nothing.
+#[track_caller]
+fn assert_exact(tally: &AddressTally, listeners: &Listeners, witness: Witness) {
+    let open = open_ports(tally);
+    listeners.assert_found(&open, &witness.seen());
+    assert_eq!((tally.filtered_total(), tally.not_scanned), (0, 0), "{tally:?}");
+    assert_eq!(tally.open as usize, open.len());
+    assert_eq!(tally.open + tally.closed, 65_535);
+    assert_eq!(tally.shortage, None);
+}
+
+fn open_ports(tally: &AddressTally) -> Vec<u16> {
+    let open = tally.findings.iter().filter(|finding| finding.state == PortState::Open);
+    open.map(|finding| finding.port).collect()
+}

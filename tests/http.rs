@@ -1,0 +1,295 @@
+//! What `GET /open-ports` answers, asked of the real binary.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use open_ports::limits::HEADER_READ_TIMEOUT;
+use serde_json::{Value, json};
+
+use support::client::{Connection, ports};
+use support::kernel::{Witness, has_ipv6};
+use support::service::Service;
+use support::targets::{Listeners, Refused, Silent, list};
+use support::{namespace, own_address, wait_for};
+
+#[test]
+fn a_report_is_one_line_of_json_with_its_fields_in_order() {
+    let (service, address) = (Service::start(), own_address());
+    let (listeners, refused) = (Listeners::bind(address, 2), Refused::bind(address));
+    let asked = BTreeSet::from_iter(listeners.ports.iter().copied().chain([refused.port]));
+    let (first, last) = (asked.first().unwrap(), asked.last().unwrap());
+    let open = listeners.list();
+
+    let reply = service.get(&format!("/open-ports?domain={address}&ports={}", list(&asked)));
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(
+        without_times(&reply.body),
+        format!(
+            "{{\"domain\":\"{address}\",\"from_port\":{first},\"to_port\":{last},\
+             \"open_ports\":[{open}],\"complete\":true,\"elapsed_ms\":_,\
+             \"addresses\":[{{\"address\":\"{address}\",\"open_ports\":[{open}],\
+             \"closed\":1,\"filtered\":0,\"not_scanned\":0,\
+             \"timing\":{{\"rtt_ms\":_,\"timeout_ms\":_}}}}],\
+             \"timing\":{{\"attempts\":1,\"loss\":0.0,\"window\":0}}}}\n"
+        )
+    );
+}
+
+#[test]
+fn details_are_a_row_for_every_port_that_is_not_closed() {
+    let (service, address) = (Service::start(), own_address());
+    let (listener, silent) = (Listeners::bind(address, 1), Silent::bind(address, 1));
+    let refused = Refused::bind(address);
+    let (open, filtered) = (listener.list(), silent.list());
+    let asked = format!("{open},{filtered},{}", refused.port);
+    let query = format!("/open-ports?domain={address}&ports={asked}&timeoutMs=50&details=");
+
+    let open_row =
+        format!("{{\"port\":{open},\"state\":\"open\",\"reason\":\"syn-ack\",\"rtt_ms\":_}}");
+    let filtered_row =
+        format!("{{\"port\":{filtered},\"state\":\"filtered\",\"reason\":\"no-response\"}}");
+    let in_order = open.parse::<u16>().unwrap() < filtered.parse::<u16>().unwrap();
+    let rows = if in_order { [&open_row, &filtered_row] } else { [&filtered_row, &open_row] };
+    let rows = format!(",\"ports\":[{},{}]", rows[0], rows[1]);
+    for (details, rows) in [("true", rows.as_str()), ("false", "")] {
+        let body = without_times(&service.get(&(query.clone() + details)).body);
+        let counts = "\"closed\":1,\"filtered\":1,\"not_scanned\":0,\
+                      \"filtered_by\":{\"no-response\":1},\
+                      \"timing\":{\"rtt_ms\":_,\"timeout_ms\":_}";
+        let timing = "\"timing\":{\"attempts\":2,\"loss\":0.0,\"window\":1}";
+        assert!(body.ends_with(&format!("{counts}{rows}}}],{timing}}}\n")), "{body}");
+    }
+}
+
+#[test]
+fn a_range_ends_where_it_says_and_starts_at_port_1() {
+    let (service, listeners) = (Service::start(), Listeners::bind(own_address(), 20));
+    let address = listeners.address;
+    let (first, last) = (*listeners.ports.first().unwrap(), *listeners.ports.last().unwrap());
+    let witness = Witness::of(address);
+    for (range, from, to) in [
+        (format!("toPort={last}"), 1, last),
+        (format!("fromPort={first}&toPort={last}"), first, last),
+        ("toPort=65535".to_owned(), 1, 65_535),
+        ("ports=all".to_owned(), 1, 65_535),
+    ] {
+        let report = service.get(&format!("/open-ports?domain={address}&{range}")).report();
+        let open = ports(&report["open_ports"]);
+        assert_eq!((&report["from_port"], &report["to_port"]), (&json!(from), &json!(to)));
+        assert!(listeners.ports.iter().all(|port| open.contains(port)), "{range}: {open:?}");
+        assert_eq!(report["complete"], true);
+        assert_eq!(accounted(&report["addresses"][0]), u64::from(to - from) + 1, "{range}");
+        assert_eq!(report["addresses"][0]["filtered"], 0);
+    }
+    let between =
+        format!("/open-ports?domain={address}&fromPort={}&toPort={}", first + 1, last - 1);
+    let open = ports(&service.get(&between).report()["open_ports"]);
+    assert!(!open.contains(&first) && !open.contains(&last));
+    let seen = witness.seen();
+    assert!(open.iter().all(|port| seen.contains(port)), "{open:?}");
+}
+
+#[test]
+fn named_sets_hold_as_many_ports_as_they_say() {
+    let (service, listeners) = (Service::start(), Listeners::bind(own_address(), 1));
+    let (address, port) = (listeners.address, listeners.list());
+    let witness = Witness::of(address);
+    let scan = |list: String| {
+        let report = service.get(&format!("/open-ports?domain={address}&ports={list}")).report();
+        (ports(&report["open_ports"]), accounted(&report["addresses"][0]))
+    };
+    let (_, count) = scan("top100".into());
+    assert_eq!(count, 100);
+    let (_, count) = scan("top1000".into());
+    assert_eq!(count, 1000);
+    let (open, count) = scan(format!("top3,{port}"));
+    // 80, 23 and 443, which the listener is not: it is not privileged.
+    assert_eq!(count, 4);
+    listeners.assert_found(&open, &witness.seen());
+}
+
+#[test]
+fn silence_lasts_as_long_as_the_timeout_that_was_asked_for() {
+    let (service, silent) = (Service::start(), Silent::bind(own_address(), 1));
+    let (address, port) = (silent.address, silent.list());
+    for (timeout, least) in [("&timeoutMs=300", 300.0), ("", 2000.0)] {
+        let query = format!("/open-ports?domain={address}&ports={port}{timeout}");
+        let report = service.get(&query).report();
+        let elapsed = report["elapsed_ms"].as_f64().unwrap();
+        assert!(elapsed >= least && elapsed <= least + 2000.0, "{elapsed} for {least}");
+        assert_eq!(report["addresses"][0]["filtered_by"], json!({ "no-response": 1 }));
+        assert_eq!((&report["open_ports"], &report["complete"]), (&json!([]), &json!(true)));
+    }
+}
+
+#[test]
+fn ipv6_addresses_are_taken_with_and_without_brackets() {
+    if !has_ipv6() {
+        return;
+    }
+    let service = Service::start();
+    let listeners = Listeners::bind(Ipv6Addr::LOCALHOST.into(), 3);
+    for (written, domain) in
+        [("::1", "::1"), ("[::1]", "[::1]"), ("%5B0:0::1%5D", "[0:0::1]"), ("0::1", "0::1")]
+    {
+        let query = format!("/open-ports?domain={written}&ports={}", listeners.list());
+        let report = service.get(&query).report();
+        assert_eq!(report["domain"], domain);
+        assert_eq!(report["addresses"][0]["address"], "::1");
+        assert_eq!(ports(&report["open_ports"]), Vec::from_iter(listeners.ports.clone()));
+    }
+    // An IPv4 address in an IPv6 one's clothes is scanned as what it is.
+    let listeners = Listeners::bind(own_address(), 3);
+    let query = format!(
+        "/open-ports?domain=[::ffff:{}]&ports={}&family=ipv4",
+        listeners.address,
+        listeners.list()
+    );
+    let report = service.get(&query).report();
+    assert_eq!(report["addresses"][0]["address"], listeners.address.to_string());
+    assert_eq!(ports(&report["open_ports"]), Vec::from_iter(listeners.ports.clone()));
+}
+
+#[test]
+fn a_name_is_all_of_its_addresses() {
+    let listeners: Vec<Listeners> = [own_address(), own_address(), Ipv6Addr::LOCALHOST.into()]
+        .into_iter()
+        .filter(|address| address.is_ipv4() || has_ipv6())
+        .map(|address| Listeners::bind(address, 5))
+        .collect();
+    let name = "several.open-ports.test";
+    let hosts: String =
+        listeners.iter().map(|listeners| format!("{} {name}\n", listeners.address)).collect();
+    let Some(service) = namespace::service_with_hosts(&hosts) else {
+        eprintln!("no mount namespaces here: names of several addresses are left out");
+        return;
+    };
+    let asked = BTreeSet::from_iter(listeners.iter().flat_map(|each| each.ports.iter().copied()));
+
+    for family in ["any", "ipv4", "ipv6"] {
+        let meant = |address: &IpAddr| match family {
+            "ipv4" => address.is_ipv4(),
+            "ipv6" => address.is_ipv6(),
+            _ => true,
+        };
+        let targets: Vec<&Listeners> =
+            listeners.iter().filter(|listeners| meant(&listeners.address)).collect();
+        if targets.is_empty() {
+            continue;
+        }
+        let ports_asked = list(&asked);
+        let query = format!("/open-ports?domain={name}&family={family}&ports={ports_asked}");
+        let report = service.get(&query).report();
+        assert_eq!((&report["domain"], &report["complete"]), (&json!(name), &json!(true)));
+        let addresses = report["addresses"].as_array().unwrap();
+        assert_eq!(addresses.len(), targets.len(), "{report}");
+        let mut all = BTreeSet::new();
+        for target in targets {
+            let wanted = target.address.to_string();
+            let found = addresses.iter().find(|found| found["address"] == wanted.as_str());
+            let open = BTreeSet::from_iter(ports(&found.expect("every address")["open_ports"]));
+            assert!(open.is_superset(&target.ports), "{report}");
+            all.extend(open);
+        }
+        assert_eq!(ports(&report["open_ports"]), Vec::from_iter(all), "{report}");
+    }
+
+    let unknown = service.get("/open-ports?domain=nobody.open-ports.test&toPort=1").problem(422);
+    assert!(unknown["errors"]["domain"].is_array(), "{unknown}");
+    let localhost = service.get("/open-ports?domain=127.1&toPort=1&family=ipv6").problem(422);
+    assert!(localhost["errors"]["domain"].is_array(), "{localhost}");
+}
+
+#[test]
+fn head_checks_the_query_but_never_scans() {
+    let (service, listener) = (Service::start(), Listeners::bind(own_address(), 1));
+    let query = format!("/open-ports?domain={}&ports={}", listener.address, listener.list());
+    let mut connection = Connection::open(service.address);
+    connection.request("HEAD", &query);
+    let reply = connection.reply_to_head();
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
+    connection.request("HEAD", "/open-ports");
+    assert_eq!(connection.reply_to_head().status, 400);
+    // One connection to the listener is what this scan makes, and it comes
+    // after any that the first request could have made.
+    connection.get(&query).report();
+    wait_for("the listener to accept", || (listener.accepted() > 0).then_some(()));
+    assert_eq!(listener.accepted(), 1);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let (service, listener) = (Service::start(), Listeners::bind(own_address(), 1));
+    let scan = format!("/open-ports?domain={}&ports={}", listener.address, listener.list());
+    let mut connection = Connection::open(service.address);
+    let wanted =
+        [("/", 200), (&*scan, 200), ("/nowhere", 404), ("/open-ports?x", 400), (&scan, 200)];
+    let requests = wanted.map(|(target, _)| format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+    connection.send(requests.concat());
+    for (target, status) in wanted {
+        assert_eq!(connection.reply().status, status, "{target}");
+    }
+}
+
+// These share a test because all of them take as long as the limit.
+#[test]
+fn half_a_request_and_idleness_end_at_the_limit_but_a_long_scan_does_not() {
+    let (service, silent) = (Service::start(), Silent::bind(own_address(), 1));
+    let start = Instant::now();
+    let address = service.address;
+    let closed_after = |send: &'static str, replies: usize| {
+        thread::spawn(move || {
+            let mut connection = Connection::open(address);
+            connection.send(send);
+            for _ in 0..replies {
+                connection.reply();
+            }
+            connection.rest();
+            start.elapsed()
+        })
+    };
+    let closed = [
+        closed_after("GET /open-ports?domain=", 0),
+        closed_after("GET / HTTP/1.1\r\nHost: test\r\nX-Half: a", 0),
+        closed_after("GET / HTTP/1.1\r\nHost: test\r\n\r\n", 1),
+        closed_after("", 0),
+    ];
+    let longer = HEADER_READ_TIMEOUT + Duration::from_secs(1);
+    let query = format!(
+        "/open-ports?domain={}&ports={}&timeoutMs={}",
+        silent.address,
+        silent.list(),
+        longer.as_millis()
+    );
+    let report = service.get(&query).report();
+    assert_eq!(report["addresses"][0]["filtered"], 1);
+    for closed in closed {
+        let after = closed.join().unwrap();
+        assert!(after >= HEADER_READ_TIMEOUT && after < HEADER_READ_TIMEOUT * 2, "{after:?}");
+    }
+}
+
+/// How many ports of an address the report speaks of.
+fn accounted(address: &Value) -> u64 {
+    let counts = ["closed", "filtered", "not_scanned"]
+        .map(|count| address[count].as_u64().expect("a count"));
+    ports(&address["open_ports"]).len() as u64 + counts.iter().sum::<u64>()
+}
+
+/// A body in which each duration, which no two runs share, is `_`.
+fn without_times(body: &str) -> String {
+    let mut parts = body.split("_ms\":");
+    let mut masked = parts.next().expect("one part at least").to_owned();
+    for part in parts {
+        let rest = part
+            .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == 'e' || c == '-');
+        assert!(rest.len() < part.len(), "no number: {body}");
+        masked += "_ms\":_";
+        masked += rest;
+    }
+    masked
+}

@@ -1,0 +1,160 @@
+//! The scenarios: those of the table, then some that only tests run.
+
+use super::scenario::{Family, Goal, Limits, Rest, Scenario, Wire};
+
+/// The rows of the table that `scripts/lab-bench` measures.
+pub(crate) const TABLE: &[Scenario] = &[
+    Scenario {
+        name: "10,000 filtered, 10 open, 5 closed, 0.1 ms rtt",
+        ports: 10_015,
+        goal: in_seconds(2.3, 5),
+        ..SILENT
+    },
+    Scenario { name: "65,535 filtered, 10 open, 5 closed", goal: in_seconds(6.0, 5), ..SILENT },
+    not_yet(Scenario {
+        name: "65,535 filtered, 10 open, 5 closed, 1,024 descriptors",
+        descriptors: 1024,
+        goal: in_seconds(30.0, 5),
+        ..SILENT
+    }),
+    not_yet(Scenario {
+        name: "200 open in 10,000 filtered, 5 % loss each way",
+        ports: 10_000,
+        open: 200,
+        closed: 0,
+        wire: Wire::both("loss=5%"),
+        goal: Goal { seconds: None, runs: 20, met: true },
+        ..SILENT
+    }),
+    not_yet(Scenario {
+        name: "200 open in 65,535 closed, 1 % loss each way, 50 ms rtt ± 10",
+        open: 200,
+        wire: Wire::both("delay=25ms,jitter=5ms,loss=1%"),
+        goal: in_seconds(4.0, 10),
+        ..PLAIN
+    }),
+    not_yet(Scenario {
+        name: "SYNs policed at 20,000 a second, 65,535 closed, 200 open",
+        open: 200,
+        rest: Rest::NotOpen,
+        limits: Limits { syns: Some("20000/2000"), ..NO_LIMITS },
+        // 1.5 times what the policer itself needs for 65,535 SYNs.
+        goal: in_seconds(4.9, 5),
+        ..PLAIN
+    }),
+    Scenario {
+        name: "rtt 300 ms, jitter 100 ms, 1,000 ports, 20 open",
+        ports: 1000,
+        open: 20,
+        wire: Wire::both("delay=150ms,jitter=50ms"),
+        goal: in_seconds(2.0, 5),
+        ..PLAIN
+    },
+    Scenario {
+        name: "RSTs limited to 250 a second, 10,000 closed, 20 open",
+        ports: 10_020,
+        open: 20,
+        rest: Rest::NotOpen,
+        limits: Limits { rsts: Some("250/250"), ..NO_LIMITS },
+        goal: in_seconds(30.0, 5),
+        ..PLAIN
+    },
+    reject("reject with RST", "reject-tcp-reset", Rest::Closed),
+    reject("reject with port-unreach", "reject-port-unreach", PORT_UNREACH),
+    reject("reject with host-unreach", "reject-host-unreach", HOST_UNREACH),
+    reject("reject with net-unreach", "reject-net-unreach", NET_UNREACH),
+    reject("reject with proto-unreach", "reject-proto-unreach", PROTO_UNREACH),
+    reject("reject with admin-prohibited", "reject-admin-prohibited", PROHIBITED),
+    reject("reject with net-prohibited", "reject-net-prohibited", PROHIBITED),
+    reject("reject with host-prohibited", "reject-host-prohibited", PROHIBITED),
+    on_v6(reject("reject with RST, IPv6", "reject-tcp-reset", Rest::Closed)),
+    on_v6(reject("reject with port-unreach, IPv6", "reject-port-unreach", PORT_UNREACH)),
+    on_v6(reject("reject with addr-unreach, IPv6", "reject-host-unreach", HOST_UNREACH)),
+    on_v6(reject("reject with no-route, IPv6", "reject-net-unreach", NET_UNREACH)),
+    on_v6(reject("reject with admin-prohibited, IPv6", "reject-admin-prohibited", PROHIBITED)),
+    on_v6(reject("reject with policy-fail, IPv6", "reject-host-prohibited", PROHIBITED)),
+    TARPIT,
+    on_v6(Scenario { name: "tarpit, 65,535 ports, IPv6", ..TARPIT }),
+];
+
+/// Scenarios that are not in the table.
+pub(crate) const BEYOND: &[Scenario] = &[
+    Scenario { name: "200 open in 65,535 closed", open: 200, ..PLAIN },
+    on_v6(Scenario { name: "200 open in 65,535 closed, IPv6", open: 200, ..PLAIN }),
+    Scenario {
+        name: "a third of the frames overtake others",
+        ports: 10_000,
+        open: 50,
+        wire: Wire::both("delay=5ms,reorder=33%"),
+        ..PLAIN
+    },
+    not_yet(Scenario {
+        name: "a line of 5,000 frames a second with a queue of 50",
+        ports: 10_000,
+        open: 50,
+        wire: Wire { there: "delay=5ms,rate=5000,queue=50", back: "delay=5ms" },
+        ..PLAIN
+    }),
+    Scenario {
+        name: "reject with port-unreach within Linux's own ICMP limits",
+        ports: 1000,
+        open: 10,
+        rule: "reject-port-unreach",
+        rest: Rest::NotOpen,
+        limits: Limits { icmp: true, ..NO_LIMITS },
+        ..PLAIN
+    },
+];
+
+/// A near host with all ports closed, and the scan of all of them.
+pub(crate) const PLAIN: Scenario = Scenario {
+    name: "all closed",
+    family: Family::V4,
+    ports: 65_535,
+    open: 0,
+    closed: 0,
+    rule: "closed",
+    rest: Rest::Closed,
+    wire: Wire::both(""),
+    limits: NO_LIMITS,
+    descriptors: 20_000,
+    goal: Goal { seconds: None, runs: 1, met: true },
+};
+
+const SILENT: Scenario =
+    Scenario { open: 10, closed: 5, rule: "drop", rest: Rest::Filtered("no-response"), ..PLAIN };
+
+const TARPIT: Scenario = not_yet(Scenario {
+    name: "tarpit, 65,535 ports",
+    rule: "tarpit",
+    rest: Rest::Open,
+    goal: in_seconds(3.0, 5),
+    ..PLAIN
+});
+
+const NO_LIMITS: Limits = Limits { syns: None, rsts: None, icmp: false };
+
+// In nmap's words, as far as this program has them: whatever a rule forbids is
+// `admin-prohibited`, be it about a host, a network or all of them.
+const PORT_UNREACH: Rest = Rest::Filtered("port-unreach");
+const PROTO_UNREACH: Rest = Rest::Filtered("proto-unreach");
+const HOST_UNREACH: Rest = Rest::Filtered("host-unreach");
+const NET_UNREACH: Rest = Rest::Filtered("net-unreach");
+const PROHIBITED: Rest = Rest::Filtered("admin-prohibited");
+
+const fn reject(name: &'static str, rule: &'static str, rest: Rest) -> Scenario {
+    Scenario { name, rule, rest, goal: in_seconds(2.0, 5), ..PLAIN }
+}
+
+const fn in_seconds(seconds: f64, runs: usize) -> Goal {
+    Goal { seconds: Some(seconds), runs, met: true }
+}
+
+const fn on_v6(scenario: Scenario) -> Scenario {
+    Scenario { family: Family::V6, ..scenario }
+}
+
+/// A scenario that the program is known to get wrong so far.
+const fn not_yet(scenario: Scenario) -> Scenario {
+    Scenario { goal: Goal { met: false, ..scenario.goal }, ..scenario }
+}

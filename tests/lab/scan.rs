@@ -1,0 +1,120 @@
+//! One scan by the real program on a scanner of the lab. Only this file knows
+//! how the program is asked and how it answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::hosts::Hosts;
+use super::scenario::Scenario;
+
+/// What the program said, and how long it took to say it.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed {
+    pub(crate) report: Report,
+    pub(crate) elapsed: Duration,
+}
+
+/// The part of a report that scenarios are about.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) open_ports: BTreeSet<u16>,
+    pub(crate) complete: bool,
+    pub(crate) addresses: Vec<AddressReport>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct AddressReport {
+    pub(crate) closed: usize,
+    #[serde(default)]
+    pub(crate) filtered_by: BTreeMap<String, usize>,
+    #[serde(default)]
+    pub(crate) accepts_everything: bool,
+}
+
+/// Scans `address` as the scenario has it, with the program at `binary`.
+pub(crate) fn scan(
+    hosts: &Hosts,
+    binary: &Path,
+    scenario: &Scenario,
+    address: &str,
+) -> io::Result<Observed> {
+    hosts.on_scanner(|| {
+        let service = Service::start(binary, scenario.descriptors)?;
+        let query = format!("/open-ports?domain={address}&toPort={}", scenario.ports);
+        let started = Instant::now();
+        let body = service.get(&query)?;
+        let elapsed = started.elapsed();
+        Ok(Observed { report: serde_json::from_str(&body)?, elapsed })
+    })
+}
+
+/// The program, serving on this host. Dropped, it is ended.
+struct Service {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Service {
+    fn start(binary: &Path, descriptors: u32) -> io::Result<Self> {
+        let mut process = Command::new("prlimit")
+            .arg(format!("--nofile={descriptors}:{descriptors}"))
+            .arg(binary)
+            .args(["--listen", "127.0.0.1:0", "--log-format", "text"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let log = BufReader::new(process.stderr.take().expect("piped above"));
+        let (found, address) = channel();
+        // Reads on to the end, so that the program is never held up.
+        thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                let words = line.split(' ').filter_map(|word| word.strip_prefix("listen="));
+                // Once nobody waits for it, it is of no use.
+                let _ = words.filter_map(|it| it.parse().ok()).try_for_each(|it| found.send(it));
+            }
+        });
+        match address.recv_timeout(PATIENCE) {
+            Ok(address) => Ok(Self { process, address }),
+            Err(_) => {
+                process.kill()?;
+                Err(io::Error::other("the program does not serve"))
+            }
+        }
+    }
+
+    /// The body of the answer, which has to be a 200.
+    fn get(&self, target: &str) -> io::Result<String> {
+        let mut connection = TcpStream::connect(self.address)?;
+        connection.set_read_timeout(Some(LONGEST_SCAN))?;
+        write!(connection, "GET {target} HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        match answer.split_once("\r\n\r\n") {
+            Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
+            _ => Err(io::Error::other(format!("{target} was answered: {answer}"))),
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The program answers within milliseconds of its start.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Beyond any goal by far: with a few descriptors and a timeout a port, all
+/// filtered ports take some minutes.
+const LONGEST_SCAN: Duration = Duration::from_secs(600);

@@ -1,0 +1,87 @@
+//! The lab's tests: of the program in each scenario, and of the lab itself.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use libtest_mimic::{Completion, Failed, Trial};
+
+use super::hosts::Lab;
+use super::rows::{BEYOND, PLAIN, TABLE};
+use super::run::run_once;
+use super::scenario::Scenario;
+use super::{PROGRAM, flood};
+
+/// All of them. Scenarios that the program is known to fail are marked as
+/// ignored: `--ignored` runs them.
+pub(crate) fn all() -> Vec<Trial> {
+    let lacks = lacks().map(|lack| format!("the network lab {lack}"));
+    if let Some(lack) = &lacks {
+        eprintln!("SKIPPED: every test of the network lab, because {lack}");
+    }
+    let scenarios = TABLE.iter().chain(BEYOND).map(|scenario| {
+        let known_to_fail = !scenario.goal.met;
+        trial(&lacks, scenario.name, move || is_exact(scenario)).with_ignored_flag(known_to_fail)
+    });
+    let of_the_lab = [
+        trial(&lacks, "the wire drops nothing at full speed", the_wire_drops_nothing),
+        trial(&lacks, "a lab whose script was killed is removed", killed_labs_are_removed),
+    ];
+    of_the_lab.into_iter().chain(scenarios).collect()
+}
+
+/// What keeps the lab from running here, if anything does.
+fn lacks() -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("needs root".to_owned());
+    }
+    let missing = |tool: &&str| Command::new("sh").args(["-c", "command -v \"$0\"", tool]).output();
+    let tools = ["ip", "nft", "ethtool", "setpriv", "prlimit"];
+    let tool = tools.iter().find(|tool| !missing(tool).is_ok_and(|it| it.status.success()))?;
+    Some(format!("needs {tool}"))
+}
+
+fn trial(
+    lacks: &Option<String>,
+    name: &str,
+    test: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> Trial {
+    let lacks = lacks.clone();
+    Trial::ignorable_test(name, move || match lacks {
+        Some(reason) => Ok(Completion::ignored_with(reason)),
+        None => test().map(|()| Completion::Completed).map_err(Failed::from),
+    })
+}
+
+fn is_exact(scenario: &Scenario) -> Result<(), String> {
+    let run = run_once(scenario, Path::new(PROGRAM), SEED).map_err(|error| error.to_string())?;
+    if run.faults.is_empty() { Ok(()) } else { Err(run.faults.join("\n")) }
+}
+
+fn the_wire_drops_nothing() -> Result<(), String> {
+    flood::frames_a_second(&PLAIN).map(drop).map_err(|error| error.to_string())
+}
+
+fn killed_labs_are_removed() -> Result<(), String> {
+    let scenario = &PLAIN;
+    let killed = || -> io::Result<Vec<String>> {
+        let mut lab = Lab::up(scenario, &scenario.cast(SEED), SEED)?;
+        lab.kill()?;
+        let name = lab.hosts.name.clone();
+        drop(lab);
+        let cleaned = Command::new(super::hosts::SCRIPT).arg("clean").status()?;
+        let hosts = Command::new("ip").args(["netns", "list"]).output()?;
+        let mut left: Vec<_> = String::from_utf8_lossy(&hosts.stdout)
+            .lines()
+            .filter(|host| host.starts_with(&name))
+            .map(str::to_owned)
+            .collect();
+        left.extend((!cleaned.success()).then(|| cleaned.to_string()));
+        Ok(left)
+    };
+    let left = killed().map_err(|error| error.to_string())?;
+    if left.is_empty() { Ok(()) } else { Err(format!("left behind: {}", left.join(", "))) }
+}
+
+/// Any will do, as long as it stays: what tests meet is always the same.
+const SEED: u64 = 1;

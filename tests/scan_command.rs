@@ -1,0 +1,391 @@
+//! `open-ports scan` in scripts: what it prints, how it ends, and what is in
+//! files when something goes wrong.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::IpAddr;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::kernel::Witness;
+use support::service::{Ended, open_ports, run};
+use support::targets::{Listeners, Silent, list};
+use support::{own_address, wait_for};
+
+#[test]
+fn in_a_pipe_each_open_port_is_a_line() {
+    let listeners = Listeners::bind(own_address(), 40);
+    let witness = Witness::of(listeners.address);
+    let ended = scan(&[&listeners.address.to_string(), "-p", "all"]);
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""));
+    assert_exact(&ended, &listeners, witness);
+}
+
+#[test]
+fn with_few_descriptors_the_result_is_the_same() {
+    let listeners = Listeners::bind(own_address(), 40);
+    for limit in ["64", "256"] {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$1\" && shift && exec \"$@\"", "sh", limit]);
+        command.arg(env!("CARGO_BIN_EXE_open-ports"));
+        command.args(["scan", &listeners.address.to_string(), "-p", "all"]);
+        let witness = Witness::of(listeners.address);
+        let ended = run(command);
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        assert_exact(&ended, &listeners, witness);
+    }
+}
+
+#[test]
+fn ports_are_a_list_a_last_one_or_a_number_of_common_ones() {
+    let listeners = Listeners::bind_at(own_address(), 8888).unwrap();
+    let host = listeners.address.to_string();
+    let finds = |ports: &[&str]| {
+        let ended = scan(&[&[&*host], ports].concat());
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        lines(&ended.stdout).contains(&format!("{host}:8888"))
+    };
+    for ports in [&["-p", "8000-9000,top10"][..], &["-p8888"], &["--ports=8888"], &["-p-"]] {
+        assert!(finds(ports), "{ports:?}");
+    }
+    for ports in [&["--to-port", "8888"][..], &["--top", "23"], &[]] {
+        assert!(finds(ports), "{ports:?}");
+    }
+    assert!(!finds(&["--to-port", "8887"]) && !finds(&["--top", "22"]));
+}
+
+#[test]
+fn hosts_are_addresses_networks_ranges_and_lists_less_what_is_excluded() {
+    let [first, second, third] = neighbours();
+    let port = listening_on(&[&first, &second, &third]);
+    let open = |arguments: &[&str]| {
+        let ended = scan(&[arguments, &["-p", &port]].concat());
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        hosts(&ended.stdout)
+    };
+    let [one, two, three] = [&first, &second, &third].map(|host| host.address.to_string());
+    let all = BTreeSet::from([one.clone(), two.clone(), three.clone()]);
+    let last = three.rsplit_once('.').unwrap().1;
+    assert_eq!(open(&[&one, &two, &three]), all);
+    assert_eq!(open(&[&format!("{one}/24")]), all);
+    assert_eq!(open(&[&format!("{one}-{three}")]), all);
+    assert_eq!(open(&[&format!("{one}-{last}"), &two]), all, "and none of them twice");
+    let excluded = open(&[&format!("{one}/24"), "--exclude", &format!("{two},{three}/32")]);
+    assert_eq!(excluded, BTreeSet::from([one.clone()]));
+
+    let file = format!("# hosts\n{one} {two} # two\n{three}-{last}\n");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hosts");
+    fs::write(&path, &file).unwrap();
+    assert_eq!(open(&["--targets", path.to_str().unwrap()]), all);
+
+    let mut command = open_ports(&["scan", "--targets", "-", "-p", &port]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(file.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(hosts(&String::from_utf8(output.stdout).unwrap()), all);
+}
+
+#[test]
+fn a_list_longer_than_what_is_read_at_once_is_scanned_to_its_end() {
+    let listeners = Listeners::bind(own_address(), 1);
+    let (host, port) = (listeners.address, listeners.list());
+    let mut command = open_ports(&["scan", "--targets", "-", "-p", &port]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut hosts = String::new();
+    for number in 0..20_000u32 {
+        // Nobody listens on any of these.
+        let [.., high, low] = number.to_be_bytes();
+        hosts.push_str(&format!("127.127.{high}.{low}\n"));
+    }
+    stdin.write_all(hosts.as_bytes()).unwrap();
+    writeln!(stdin, "{host}\nnot:a:host").unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "a line that says nothing: {stderr}");
+    assert!(stderr.contains("--targets: line 20002: \"not:a:host\" is not an IPv6 address"));
+    // The hosts of the part that ends in it are not, the part before is.
+    assert_eq!(output.stdout, b"", "{stderr}");
+    assert!(stderr.contains("incomplete"), "{stderr}");
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_refused_with_all_that_is_wrong() {
+    for (arguments, told) in [
+        (&[][..], "name a host to scan"),
+        (&["10.0.0.1:80"], "10.0.0.1:80 holds a port; give the host alone, and ports with -p"),
+        (&["localhost", "-p", "0"], "-p \"0\" is not a port"),
+        (&["localhost", "-p", "1", "--top", "3"], "-p excludes --to-port and --top"),
+        (&["localhost", "--top", "0"], "--top must be 1 to 1000"),
+        (&["localhost", "--to-port", "65536"], "--to-port must be 1 to 65535"),
+        (&["localhost", "--seed", "-1"], "--seed must be a number"),
+        (&["localhost", "--exclude", "web"], "--exclude web is a name; give its addresses"),
+        (&["localhost", "--allow", "10/8"], "--allow \"10/8\" is not a list of rules"),
+        (
+            &["localhost", "-p1", "--expect", "2"],
+            "--expect names ports that are not to be scanned: 2",
+        ),
+        (&["127.0.0.1", "--exclude", "127.0.0.0/8"], "there is no host left to scan"),
+        (
+            &["localhost", "--timeout-ms", "1", "--format", "yaml"],
+            "--format must be one of table, plain, json, ndjson, csv, grepable, xml; \
+             --timeout-ms must be 50 to 30000 (milliseconds)",
+        ),
+        (&["localhost", "--colour"], "--colour"),
+    ] {
+        let ended = scan(arguments);
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {ended:?}");
+        assert!(ended.stderr.starts_with("open-ports: "), "{arguments:?}: {ended:?}");
+        assert!(ended.stderr.contains(told), "{arguments:?}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_or_written_is_a_failure() {
+    for (arguments, told) in [
+        (&["--targets", "/nowhere/hosts"][..], "--targets /nowhere/hosts: "),
+        (&["127.0.0.1", "--expect-file", "/nowhere/hosts"], "--expect-file /nowhere/hosts: "),
+        (&["127.0.0.1", "--output", "/nowhere/found"], "cannot write /nowhere/found: "),
+        (&["127.0.0.1", "-p1", "--format", "json", "--output", "/dev/full"], "cannot write"),
+    ] {
+        let ended = scan(arguments);
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {ended:?}");
+        assert!(ended.stderr.contains(told), "{arguments:?}: {ended:?}");
+    }
+    let mut command = open_ports(&["scan", "127.0.0.1", "-p1", "--format", "xml"]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command.stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cannot write the output: No space left on device"), "{stderr}");
+}
+
+#[test]
+fn a_name_that_does_not_resolve_does_not_hold_up_the_others() {
+    let listeners = Listeners::bind(own_address(), 1);
+    // RFC 6761: names under .invalid never resolve.
+    let host = listeners.address.to_string();
+    let ended = scan(&["no-such-host.invalid", &host, "-p", &listeners.list()]);
+    assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+    assert_eq!(lines(&ended.stdout), plain(listeners.address, &listeners.ports));
+    assert!(ended.stderr.contains("no-such-host.invalid does not resolve"), "{ended:?}");
+}
+
+#[test]
+fn a_scan_that_a_deadline_cuts_short_is_incomplete() {
+    let silent = Silent::bind(own_address(), 1);
+    let host = silent.address.to_string();
+    let ended = scan(&[&host, "-p", &silent.list(), "--deadline-ms", "100"]);
+    assert_eq!(ended.status.code(), Some(4), "{ended:?}");
+    assert_eq!(ended.stderr, "open-ports: incomplete (deadline): 1 ports not scanned\n");
+    // Hosts that nobody came to are counted too: more than are begun at once.
+    let many = ["127.0.0.0/10", "-p", "1-9", "--rate", "100", "--deadline-ms", "200"];
+    let ended = scan(&many);
+    assert_eq!(ended.status.code(), Some(4), "{ended:?}");
+    assert!(ended.stderr.contains(" hosts not visited\n"), "{ended:?}");
+}
+
+#[test]
+fn policy_holds_for_the_command_too() {
+    let listeners = Listeners::bind(own_address(), 1);
+    let (host, port) = (listeners.address.to_string(), listeners.list());
+    let denied = scan(&[&host, "-p", &port, "--deny", "127.0.0.0/8"]);
+    let other = scan(&[&host, "-p", &port, "--allow", "10.0.0.0/8"]);
+    let never = scan(&["169.254.169.254", "-p", &port, "--allow", "any"]);
+    let mut command = open_ports(&["scan", &host, "-p", &port]);
+    let by_variable = run({
+        command.env("OPEN_PORTS_DENY", "loopback");
+        command
+    });
+    for (ended, told) in [
+        (denied, format!("{host} is denied by 127.0.0.0/8")),
+        (other, format!("{host} is not in the allow list")),
+        (never, "169.254.169.254 is never scanned (cloud-metadata)".into()),
+        (by_variable, format!("{host} is denied by loopback")),
+    ] {
+        assert_eq!(ended.status.code(), Some(4), "{ended:?}");
+        assert!(ended.stderr.contains(&told), "{ended:?}");
+        assert!(ended.stderr.contains("incomplete (refused-by-policy)"), "{ended:?}");
+        assert_eq!(ended.stdout, "");
+    }
+    assert_eq!(listeners.accepted(), 0);
+}
+
+#[test]
+fn expectations_decide_how_it_ends() {
+    let listeners = Listeners::bind(own_address(), 3);
+    let host = listeners.address.to_string();
+    let ports: Vec<u16> = listeners.ports.iter().copied().collect();
+    let closed = support::targets::free_port();
+    let asked = list(ports.iter().chain([&closed]));
+    let expect = |expected: &str| scan(&[&host, "-p", &asked, "--expect", expected]);
+    let met = expect(&listeners.list());
+    assert_eq!((met.status.code(), &*met.stderr), (Some(0), ""));
+    let other = expect(&format!("{},{},{closed}", ports[0], ports[1]));
+    assert_eq!(other.status.code(), Some(5), "{other:?}");
+    let told = format!("open-ports: {host}: unexpected {}; missing {closed}\n", ports[2]);
+    assert_eq!(other.stderr, told);
+    assert_eq!(expect("none").status.code(), Some(5));
+    // What is found is printed all the same.
+    assert_eq!(lines(&other.stdout), plain(listeners.address, &listeners.ports));
+
+    let (folder, other_host) = (tempfile::tempdir().unwrap(), own_address());
+    let path = folder.path().join("expected");
+    let path = path.to_str().unwrap();
+    let from_file = |text: String| {
+        fs::write(path, text).unwrap();
+        scan(&["--expect-file", path, "-p", &asked, "--format", "json"])
+    };
+    let met = from_file(format!("{host} {} # all\n{other_host} none\n", listeners.list()));
+    assert_eq!(met.status.code(), Some(0), "{met:?}");
+    let missed = from_file(format!("{host} {}\n{other_host} {closed}\n", listeners.list()));
+    assert_eq!(missed.status.code(), Some(5), "{missed:?}");
+    assert_eq!(missed.stderr, format!("open-ports: {other_host}: missing {closed}\n"));
+    let document: serde_json::Value = serde_json::from_str(&missed.stdout).unwrap();
+    for report in document["hosts"].as_array().unwrap() {
+        let as_expected = report["domain"] == *host;
+        assert_eq!(report["as_expected"], as_expected, "{report}");
+    }
+    assert_eq!(from_file(format!("{host} 22 80\n")).status.code(), Some(2));
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_scan_without_a_word() {
+    let listeners = Listeners::bind(own_address(), 60);
+    let host = listeners.address.to_string();
+    for format in ["plain", "ndjson", "csv", "table"] {
+        let ports = listeners.list();
+        let scan = ["scan", &host, "-p", &ports, "--rate", "50", "--format", format];
+        let mut command = open_ports(&scan);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        assert!(reader.read_line(&mut String::new()).unwrap() > 0);
+        drop(reader);
+        let status = wait_for("the process to end", || child.try_wait().unwrap());
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!((status.code(), &*stderr), (Some(4), ""), "{format}");
+    }
+}
+
+#[test]
+fn a_signal_leaves_a_whole_document_that_says_it_is_incomplete() {
+    let silent = Silent::bind(own_address(), 20);
+    let (folder, host) = (tempfile::tempdir().unwrap(), silent.address.to_string());
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let path = folder.path().join(format!("found-{status}"));
+        let output = path.to_str().unwrap();
+        let ports = silent.list();
+        let scan = ["scan", &host, "-p", &ports, "--rate", "2", "--format", "json", "--output"];
+        let mut command = open_ports(&[&scan[..], &[output]].concat());
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Its signals are its own before it opens the output.
+        wait_for("the output to be begun", || {
+            fs::read_dir(folder.path()).unwrap().next().map(drop)
+        });
+        assert!(!path.exists());
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let ended = wait_for("the process to end", || child.try_wait().unwrap());
+        assert_eq!(ended.code(), Some(status));
+        let document: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(
+            (&document["complete"], &document["reason"]),
+            (&false.into(), &"interrupted".into())
+        );
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing else is left");
+}
+
+#[test]
+fn an_output_file_is_whole_or_as_it_was() {
+    let listeners = Listeners::bind(own_address(), 40);
+    let (folder, host) = (tempfile::tempdir().unwrap(), listeners.address.to_string());
+    let path = folder.path().join("found");
+    let output = path.to_str().unwrap();
+    fs::write(&path, "before").unwrap();
+    let ports = listeners.list();
+    let scan = ["scan", &host, "-p", &ports, "--format", "json", "--output", output];
+    let mut command = Command::new("sh");
+    // 512 or 1,024 bytes, and an error in place of the signal.
+    let limited = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_open-ports")]).args(scan);
+    let ended = run(command);
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("cannot write the output: "), "{ended:?}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "before");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let through_link = [&scan[..7], &[link.to_str().unwrap()]].concat();
+    let ended = run(open_ports(&through_link));
+    assert_eq!((ended.status.code(), &*ended.stdout), (Some(0), ""), "{ended:?}");
+    assert!(link.is_symlink());
+    let document: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(document["hosts"][0]["open_ports"].as_array().unwrap().len(), 40);
+}
+
+fn scan(arguments: &[&str]) -> Ended {
+    run(open_ports(&[&["scan"], arguments].concat()))
+}
+
+fn lines(text: &str) -> BTreeSet<String> {
+    let lines: BTreeSet<String> = text.lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), text.lines().count(), "a line twice: {text}");
+    lines
+}
+
+fn plain(host: IpAddr, ports: &BTreeSet<u16>) -> BTreeSet<String> {
+    ports.iter().map(|port| format!("{host}:{port}")).collect()
+}
+
+/// Checks that plain lines have the ports that the listeners have, and no other
+/// that nobody listened on.
+#[track_caller]
+fn assert_exact(ended: &Ended, listeners: &Listeners, witness: Witness) {
+    let seen = witness.seen();
+    let port = |line: &String| {
+        let (host, port) = line.rsplit_once(':').unwrap();
+        assert_eq!(host, listeners.address.to_string());
+        port.parse().unwrap()
+    };
+    let mut open: Vec<u16> = lines(&ended.stdout).iter().map(port).collect();
+    open.sort_unstable();
+    listeners.assert_found(&open, &seen);
+}
+
+/// The hosts of plain lines, each of which has one.
+fn hosts(text: &str) -> BTreeSet<String> {
+    lines(text).iter().map(|line| line.rsplit_once(':').unwrap().0.to_owned()).collect()
+}
+
+/// Listeners at one port of three addresses, which are in a network of their own.
+fn neighbours() -> [Listeners; 3] {
+    let IpAddr::V4(own) = own_address() else { unreachable!("loopback of IPv4") };
+    let [_, b, c, _] = own.octets();
+    // `own_address` goes up to 127.255.x.x: this is apart from it.
+    wait_for("a port that is free on three addresses", || {
+        let port = support::targets::free_port();
+        let at = |d| Listeners::bind_at([127, b & 0x7f, c, d].into(), port).ok();
+        Some([at(5)?, at(130)?, at(201)?])
+    })
+}
+
+fn listening_on(listeners: &[&Listeners]) -> String {
+    let ports: BTreeSet<&u16> = listeners.iter().flat_map(|host| &host.ports).collect();
+    assert_eq!(ports.len(), 1);
+    list(ports)
+}

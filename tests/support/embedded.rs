@@ -1,0 +1,64 @@
+//! The server in the test's own process, for names that mean what a test says.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use open_ports::admission::Admission;
+use open_ports::config::{Config, Sources};
+use open_ports::http::{App, ServerLimits, serve};
+use open_ports::metrics::Metrics;
+use open_ports::request::Ceilings;
+use open_ports::resolve::Resolver;
+use open_ports::scan::Scanner;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+use super::client::{self, Reply};
+
+/// A server that ends when it is dropped.
+pub(crate) struct Embedded {
+    pub(crate) address: SocketAddr,
+    _runtime: Runtime,
+}
+
+impl Embedded {
+    /// Serves with these settings, and with `look_up` for the system's resolver.
+    pub(crate) fn start(
+        settings: &[(&str, &str)],
+        look_up: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        let flags = |name: &str| {
+            let setting = settings.iter().find(|(setting, _)| *setting == name);
+            setting.map(|(_, value)| (*value).to_owned())
+        };
+        let config = Config::try_new(&Sources::new(&flags, &|_| None)).unwrap();
+        let scanner = Scanner::new(64, NonZeroUsize::MIN);
+        let admission = Arc::new(Admission::new(config.quotas, 16));
+        let app = App {
+            metrics: Arc::new(Metrics::new(scanner.clone(), Arc::clone(&admission))),
+            scanner,
+            resolver: Resolver::asking(move |name| Ok(look_up(name))),
+            policy: config.policy,
+            admission,
+            ceilings: Ceilings { deadline: config.quotas.deadline, rate: config.quotas.scan_rate },
+            tokens: None,
+            stopping: AtomicBool::new(false),
+        };
+        let limits =
+            ServerLimits { connections: 16, drain_delay: Duration::ZERO, grace: Duration::ZERO };
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(serve(listener, Arc::new(app), limits, std::future::pending()));
+        Self { address, _runtime: runtime }
+    }
+
+    /// Sends one `GET` on a connection of its own.
+    #[track_caller]
+    pub(crate) fn get(&self, target: &str) -> Reply {
+        client::get(self.address, target)
+    }
+}

@@ -1,0 +1,70 @@
+//! What the tests share: the real binary as a process, a raw HTTP client,
+//! targets to scan on loopback, and what the kernel says of listening sockets.
+
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+#![allow(clippy::print_stderr, reason = "what is left out, and what was measured")]
+
+pub(crate) mod ask;
+pub(crate) mod client;
+pub(crate) mod embedded;
+pub(crate) mod kernel;
+pub(crate) mod namespace;
+pub(crate) mod service;
+pub(crate) mod targets;
+pub(crate) mod terminal;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
+use std::process;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+
+/// Long enough for anything that happens at all, on however busy a machine: it
+/// is there to end a test that hangs.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(240);
+
+/// Enough for fan-outs to get in each other's way.
+pub(crate) const FANOUTS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+/// Waits for `condition` to give a value.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    wait_within(DEADLINE, what, condition)
+}
+
+/// Waits for `condition` to give a value, for so long at most.
+#[track_caller]
+pub(crate) fn wait_within<T>(
+    most: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> Option<T>,
+) -> T {
+    let start = Instant::now();
+    loop {
+        // The clock first: a late look at a condition that is met does no harm.
+        let late = start.elapsed() > most;
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(!late, "not within {most:?}: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A runtime like the service's.
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(FANOUTS.get()).enable_all().build().unwrap()
+}
+
+/// A loopback address that no other test uses, in this process or another.
+// All of 127.0.0.0/8 is local. 127.0.0.1 is left to those who mean just that.
+pub(crate) fn own_address() -> IpAddr {
+    static USED: AtomicU8 = AtomicU8::new(0);
+    let [.., high, low] = process::id().to_be_bytes();
+    let host = USED.fetch_add(1, Ordering::Relaxed) + 1;
+    Ipv4Addr::new(127, 128 | high, low, host).into()
+}

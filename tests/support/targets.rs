@@ -1,0 +1,228 @@
+//! Ports on loopback with a known state: listening, refused, silent.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::RangeInclusive;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use socket2::{Domain, Socket, Type};
+
+use super::kernel::{Listening, ephemeral_ports};
+use super::wait_for;
+
+/// Listening ports, and a thread that accepts and drops connections to them.
+pub(crate) struct Listeners {
+    pub(crate) address: IpAddr,
+    pub(crate) ports: BTreeSet<u16>,
+    accepted: Arc<AtomicUsize>,
+    stop: UnixStream,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A port that is bound, so that nobody else can listen on it, and refuses.
+pub(crate) struct Refused {
+    pub(crate) port: u16,
+    _bound: Socket,
+}
+
+/// Ports that never answer: nobody accepts, and their queues are full.
+pub(crate) struct Silent {
+    pub(crate) address: IpAddr,
+    pub(crate) ports: BTreeSet<u16>,
+    _listeners: Vec<Socket>,
+    _held: Vec<TcpStream>,
+}
+
+impl Listeners {
+    /// `count` listeners on random ports, every other one among the ports that
+    /// connections also come from.
+    pub(crate) fn bind(address: IpAddr, count: usize) -> Self {
+        raise_descriptor_limit();
+        let sockets = (0..count).map(|turn| match turn % 2 {
+            0 => listen_at_random(address, &ephemeral_ports()),
+            _ => listen_at_random(address, &ports_below_ephemeral()),
+        });
+        Self::accepting(address, sockets.collect())
+    }
+
+    /// One listener at a given port.
+    pub(crate) fn bind_at(address: IpAddr, port: u16) -> io::Result<Self> {
+        Ok(Self::accepting(address, vec![try_listen((address, port).into())?]))
+    }
+
+    /// The ports as one list, for `ports=`.
+    pub(crate) fn list(&self) -> String {
+        list(&self.ports)
+    }
+
+    /// How many connections have been accepted so far.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Acquire)
+    }
+
+    /// Checks the open ports that a scan found: all of these, and no other but
+    /// those that a witness has `seen`.
+    #[track_caller]
+    pub(crate) fn assert_found(&self, open: &[u16], seen: &BTreeSet<u16>) {
+        assert!(open.is_sorted_by(|a, b| a < b), "not in order: {open:?}");
+        let open = BTreeSet::from_iter(open.iter().copied());
+        let missed: Vec<_> = self.ports.difference(&open).collect();
+        let phantoms: Vec<_> = open.difference(seen).collect();
+        assert!(
+            missed.is_empty() && phantoms.is_empty(),
+            "on {}: missed {missed:?}, phantoms {phantoms:?}",
+            self.address
+        );
+    }
+
+    fn accepting(address: IpAddr, sockets: Vec<TcpListener>) -> Self {
+        let ports = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let (stop, stopped) = UnixStream::pair().unwrap();
+        let count = Arc::clone(&accepted);
+        let thread = Some(thread::spawn(move || accept_all(&sockets, &stopped, &count)));
+        Self { address, ports, accepted, stop, thread }
+    }
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        self.stop.write_all(b".").unwrap();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Refused {
+    pub(crate) fn bind(address: IpAddr) -> Self {
+        let bound = socket(address);
+        bound.bind(&SocketAddr::new(address, 0).into()).unwrap();
+        Self { port: port_of(&bound), _bound: bound }
+    }
+}
+
+impl Silent {
+    // A listen queue of length 0 holds one connection; a SYN that finds it full
+    // is dropped (tcp_conn_request in the kernel's net/ipv4/tcp_input.c).
+    pub(crate) fn bind(address: IpAddr, count: usize) -> Self {
+        raise_descriptor_limit();
+        let listeners: Vec<Socket> = (0..count)
+            .map(|_| {
+                let listener = socket(address);
+                listener.bind(&SocketAddr::new(address, 0).into()).unwrap();
+                listener.listen(0).unwrap();
+                listener
+            })
+            .collect();
+        let ports: BTreeSet<u16> = listeners.iter().map(port_of).collect();
+        let held = ports.iter().map(|&port| TcpStream::connect((address, port)).unwrap()).collect();
+        wait_for("the queues to be full", || {
+            let full = |listening: &Listening| {
+                listening.address == address
+                    && listening.queued == 1
+                    && ports.contains(&listening.port)
+            };
+            (Listening::all().iter().filter(|listening| full(listening)).count() == count)
+                .then_some(())
+        });
+        Self { address, ports, _listeners: listeners, _held: held }
+    }
+
+    /// The ports as one list, for `ports=`.
+    pub(crate) fn list(&self) -> String {
+        list(&self.ports)
+    }
+}
+
+/// Ports as one list, for `ports=`.
+pub(crate) fn list<'a>(ports: impl IntoIterator<Item = &'a u16>) -> String {
+    ports.into_iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// A port that nobody listens on, on any address, and that no connection
+/// happens to come from.
+// Bound and never listening: a process that another thread starts meanwhile holds
+// a copy of the socket until it runs its program, and a listener would accept.
+pub(crate) fn free_port() -> u16 {
+    wait_for("a free port", || {
+        let socket = socket(Ipv4Addr::UNSPECIFIED.into());
+        socket.set_reuse_address(true).unwrap();
+        let port = random_of(&ports_below_ephemeral());
+        let bound = socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into());
+        bound.is_ok().then_some(port)
+    })
+}
+
+/// A number that differs from call to call.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
+fn accept_all(sockets: &[TcpListener], stopped: &UnixStream, count: &AtomicUsize) {
+    let epoll = epoll::create(CreateFlags::CLOEXEC).unwrap();
+    let stop = sockets.len();
+    epoll::add(&epoll, stopped, EventData::new_u64(stop as u64), EventFlags::IN).unwrap();
+    for (index, socket) in sockets.iter().enumerate() {
+        epoll::add(&epoll, socket, EventData::new_u64(index as u64), EventFlags::IN).unwrap();
+    }
+    let mut events = Vec::with_capacity(64);
+    loop {
+        events.clear();
+        // A signal may interrupt the wait; the next one will do.
+        let _ = epoll::wait(&epoll, spare_capacity(&mut events), None);
+        for event in &events {
+            let index = usize::try_from(event.data.u64()).unwrap();
+            if index == stop {
+                return;
+            }
+            while sockets[index].accept().is_ok() {
+                count.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+}
+
+/// Hundreds of targets may be too many for what a shell allows by default.
+fn raise_descriptor_limit() {
+    let _ = open_ports::scan::raise_descriptor_limit();
+}
+
+fn listen_at_random(address: IpAddr, ports: &RangeInclusive<u16>) -> TcpListener {
+    wait_for("a port to listen on", || try_listen((address, random_of(ports)).into()).ok())
+}
+
+fn random_of(ports: &RangeInclusive<u16>) -> u16 {
+    ports.start() + u16::try_from(random() % (ports.len() as u64)).unwrap()
+}
+
+fn try_listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address.ip());
+    socket.bind(&address.into())?;
+    // More than all scans of a test together have on their way.
+    socket.listen(1024)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn socket(address: IpAddr) -> Socket {
+    Socket::new(Domain::for_address((address, 0).into()), Type::STREAM, None).unwrap()
+}
+
+fn port_of(socket: &Socket) -> u16 {
+    socket.local_addr().unwrap().as_socket().unwrap().port()
+}
+
+/// Unprivileged ports below the ephemeral ones, where there are any to speak
+/// of.
+fn ports_below_ephemeral() -> RangeInclusive<u16> {
+    let ephemeral = ephemeral_ports();
+    if *ephemeral.start() < 4096 { ephemeral } else { 1024..=ephemeral.start() - 1 }
+}

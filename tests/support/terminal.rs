@@ -1,0 +1,106 @@
+//! The real binary on a terminal of its own, and what is on the screen.
+
+use std::io::{Read, Write};
+use std::num::NonZeroU16;
+use std::os::fd::AsFd;
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use super::wait_for;
+
+/// A process on a pseudo-terminal, with all that it ever wrote to it.
+pub(crate) struct OnTerminal {
+    child: Child,
+    keyboard: pty_process::blocking::Pty,
+    written: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// What a process on a terminal left behind.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) status: ExitStatus,
+    /// What is on the screen in the end.
+    pub(crate) screen: String,
+    /// Everything that was written.
+    pub(crate) bytes: String,
+}
+
+impl OnTerminal {
+    /// Starts the binary on a screen of 24 lines of 100 columns.
+    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let (pty, pts) = pty_process::blocking::open().unwrap();
+        pty.resize(pty_process::Size::new(LINES.get(), COLUMNS.get())).unwrap();
+        let child = pty_process::blocking::Command::new(env!("CARGO_BIN_EXE_open-ports"))
+            .args(arguments)
+            .env_clear()
+            .env("TERM", "xterm")
+            .envs(environment.iter().copied())
+            .spawn(pts)
+            .unwrap();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (log, mut screen) = (Arc::clone(&written), dup(&pty));
+        let reader = thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // EIO is the end: the process was the last to hold the terminal.
+            while let Ok(count @ 1..) = screen.read(&mut bytes) {
+                log.lock().unwrap().extend_from_slice(&bytes[..count]);
+            }
+        });
+        Self { child, keyboard: pty, written, reader: Some(reader) }
+    }
+
+    /// Types, control characters included.
+    pub(crate) fn type_in(&mut self, text: &str) {
+        self.keyboard.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits until the screen, as one would see it, is as `condition` wants it.
+    #[track_caller]
+    pub(crate) fn wait_for_screen(&self, what: &str, condition: impl Fn(&str) -> bool) {
+        wait_for(what, || condition(&self.screen()).then_some(()));
+    }
+
+    /// What is on the screen now.
+    pub(crate) fn screen(&self) -> String {
+        let mut screen = vt100::Parser::new(LINES, COLUMNS, 0);
+        screen.process(&self.written.lock().unwrap());
+        screen.screen().contents()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn end(mut self) -> Seen {
+        let status = wait_for("the process to end", || self.child.try_wait().unwrap());
+        self.reader.take().unwrap().join().unwrap();
+        let bytes = String::from_utf8(self.written.lock().unwrap().clone()).unwrap();
+        Seen { status, screen: self.screen(), bytes }
+    }
+}
+
+impl Seen {
+    /// Whether the screen was at any time as `condition` wants it.
+    pub(crate) fn ever(&self, condition: impl Fn(&str) -> bool) -> bool {
+        let mut screen = vt100::Parser::new(LINES, COLUMNS, 0);
+        // What is drawn at once ends where the cursor goes elsewhere.
+        self.bytes.split_inclusive(['\r', '\x1b']).any(|drawn| {
+            screen.process(drawn.as_bytes());
+            condition(&screen.screen().contents())
+        })
+    }
+}
+
+impl Drop for OnTerminal {
+    fn drop(&mut self) {
+        // Ended already, unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn dup(pty: &pty_process::blocking::Pty) -> std::fs::File {
+    pty.as_fd().try_clone_to_owned().unwrap().into()
+}
+
+const LINES: NonZeroU16 = NonZeroU16::new(24).unwrap();
+const COLUMNS: NonZeroU16 = NonZeroU16::new(100).unwrap();
