@@ -1,0 +1,1 @@
+"""How scripts/openapi makes its queries, and what it takes for an answer."""
