@@ -3,19 +3,19 @@
 //! Each round runs every way once, in rotating order, and compares within the
 //! round: what else the machine does meets all of them alike. The CPU time of
 //! this process, all its threads together, depends on that even less.
-//! `--quick` runs fewer rounds, `--test` one; OPEN_PORTS_BENCH_ROUNDS sets
-//! their number.
+//! See `rounds` for how to set the number of rounds.
 #![expect(clippy::print_stdout, reason = "the table is what this is for")]
 
-use std::env;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::support::full_range::{FullRange, PORTS, Way};
+use crate::support::rounds::{median, quantile, ratios, wanted_rounds};
 
 mod support {
     pub(crate) mod full_range;
+    pub(crate) mod rounds;
     pub(crate) mod service;
 }
 
@@ -63,7 +63,7 @@ impl Rounds {
                 median(&ratios),
                 quantile(&ratios, 0.25),
                 quantile(&ratios, 0.75),
-                median(&self::ratios(cpu_times, cpu_engine)),
+                median(&crate::ratios(cpu_times, cpu_engine)),
             );
         }
         let beyond = median(&self.beyond_scan) * 100.0;
@@ -76,46 +76,8 @@ fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).expect("CPU time is not negative")
 }
 
-fn ratios(values: &[f64], references: &[f64]) -> Vec<f64> {
-    values.iter().zip(references).map(|(value, reference)| value / reference).collect()
-}
-
-fn median(values: &[f64]) -> f64 {
-    quantile(values, 0.5)
-}
-
-fn quantile(values: &[f64], part: f64) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    let steps = u32::try_from(values.len() - 1).expect("rounds are few");
-    let place = (f64::from(steps) * part).round();
-    values.into_iter().zip(0..).find(|&(_, i)| f64::from(i) >= place).expect("part is below 1").0
-}
-
-/// How many rounds the arguments ask for; `None` if they ask for other benches.
-fn wanted_rounds() -> Option<usize> {
-    let has = |wanted: &str| env::args().any(|argument| argument == wanted);
-    let (_, filters): (Vec<_>, Vec<_>) =
-        env::args().skip(1).partition(|argument| argument.starts_with('-'));
-    if has("--list") || !filters.iter().all(|filter| "ratios".contains(filter)) {
-        return None;
-    }
-    if let Ok(rounds) = env::var("OPEN_PORTS_BENCH_ROUNDS") {
-        let rounds = rounds.parse().ok().filter(|&rounds| rounds > 0);
-        return Some(rounds.expect("OPEN_PORTS_BENCH_ROUNDS is a number above 0"));
-    }
-    // `cargo bench` says --bench; `cargo test --benches` does not.
-    Some(if has("--test") || !has("--bench") {
-        1
-    } else if has("--quick") {
-        QUICK_ROUNDS
-    } else {
-        ROUNDS
-    })
-}
-
 fn main() {
-    let Some(rounds) = wanted_rounds() else { return };
+    let Some(rounds) = wanted_rounds("ratios", ROUNDS, QUICK_ROUNDS) else { return };
     let range = FullRange::new();
     let mut kept = Rounds::default();
     // The first scans of a process pay for pages and caches.
@@ -133,4 +95,4 @@ fn main() {
 const ROUNDS: usize = 15;
 
 /// Enough for each way to come first once.
-const QUICK_ROUNDS: usize = 4;
+const QUICK_ROUNDS: usize = Way::ALL.len();

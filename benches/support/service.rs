@@ -24,7 +24,7 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) struct Service {
     pub(crate) runtime: Runtime,
     pub(crate) scanner: Scanner,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// One keep-alive connection: a blocking socket, read in large pieces.
