@@ -1,7 +1,7 @@
 //! Every reply the service gives, by name.
 //!
-//! Bodies end with a newline, so that a terminal stays tidy after `curl`, and
-//! none is empty. Errors are problem documents (RFC 9457).
+//! Bodies end with a newline, so that a terminal stays tidy after `curl`; only a
+//! list of no open ports is empty. Errors are problem documents (RFC 9457).
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -184,7 +184,7 @@ pub(super) fn unauthorized(error: AuthError) -> Reply {
         r#type: "about:blank",
         title: "Unauthorized",
         status: 401,
-        detail: format!("{error}; send Authorization: Bearer and a token"),
+        detail: error.to_string(),
         errors: FieldErrors::default(),
     }
     .into_reply();
@@ -332,7 +332,7 @@ GET /open-ports   scan a host
   domain      host name, IPv4 or IPv6 address (required)
   toPort      last port, 1 to 65535 (required, unless ports is given)
   fromPort    first port (1)
-  ports       instead of a range: 22,80,8000-8100, top100, top1000, all
+  ports       instead of a range: 22,80,8000-8100, top1 to top1000, all
   timeoutMs   how long each port may take to answer, 50 to 30000 (2000)
   deadlineMs  how long the scan may take, 100 and up
   rate        probes a second, at most
@@ -341,7 +341,6 @@ GET /open-ports   scan a host
   format      json, ndjson, sse or text, in place of an Accept header (json)
   expect      ports that ought to be open, or none: what differs is told
   explain     true: tell what would be scanned and why, and do not scan
-  expect      the ports that ought to be open, or none: the report compares
 GET /livez        200 while the process runs
 GET /readyz       200 while it takes on work
 GET /metrics      for Prometheus
