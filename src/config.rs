@@ -237,7 +237,7 @@ pub fn listen_addresses(sources: &Sources<'_>) -> Result<Vec<SocketAddr>, Config
     }
     // The convention of serverless platforms: serve there, and on all
     // interfaces. A machine without IPv6 takes the second.
-    let Some(value) = (sources.environment)("PORT") else {
+    let Some(value) = (sources.environment)("PORT").filter(|value| !value.is_empty()) else {
         return Ok(vec![limits::DEFAULT_LISTEN]);
     };
     let port = parse_port(&value).ok_or_else(|| ConfigError::Invalid {
@@ -319,8 +319,8 @@ mod tests {
 
     #[test]
     fn an_empty_variable_is_as_good_as_none() {
-        let config = config(&|_| None, &|_| Some(String::new()).filter(|_| false)).unwrap();
-        let blank = |name: &str| (name != "PORT").then(String::new);
+        let config = config(&|_| None, &|_| None).unwrap();
+        let blank = |_: &str| Some(String::new());
         assert_eq!(self::config(&|_| None, &blank).unwrap(), config);
     }
 
