@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::RangeInclusive;
 use std::os::unix::net::UnixStream;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
+use open_ports::services::registered;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use socket2::{Domain, Socket, Type};
@@ -116,10 +118,13 @@ impl Silent {
         raise_descriptor_limit();
         let listeners: Vec<Socket> = (0..count)
             .map(|_| {
-                let listener = socket(address);
-                listener.bind(&SocketAddr::new(address, 0).into()).unwrap();
-                listener.listen(0).unwrap();
-                listener
+                wait_for("a port to be silent", || {
+                    let listener = socket(address);
+                    let port = random_of(&ephemeral_ports());
+                    listener.bind(&SocketAddr::new(address, port).into()).ok()?;
+                    listener.listen(0).unwrap();
+                    Some(listener)
+                })
             })
             .collect();
         let ports: BTreeSet<u16> = listeners.iter().map(port_of).collect();
@@ -199,8 +204,10 @@ fn listen_at_random(address: IpAddr, ports: &RangeInclusive<u16>) -> TcpListener
     wait_for("a port to listen on", || try_listen((address, random_of(ports)).into()).ok())
 }
 
+/// One of `ports` that no service has a name for, which reports would tell.
 fn random_of(ports: &RangeInclusive<u16>) -> u16 {
-    ports.start() + u16::try_from(random() % (ports.len() as u64)).unwrap()
+    let any = || ports.start() + u16::try_from(random() % (ports.len() as u64)).unwrap();
+    iter::repeat_with(any).find(|&port| registered(port).is_none()).unwrap()
 }
 
 fn try_listen(address: SocketAddr) -> io::Result<TcpListener> {
