@@ -88,14 +88,14 @@ impl Passes {
                 let pilot = take_pilot(&mut silent);
                 let (count, of) = (pilot.len() as u64, silent.len() + pilot.len());
                 let rate = NonZeroU32::new(limits::PILOT_RATE);
-                let work = Work::listed(pilot, Arc::clone(&self.fanout_plan.paths));
+                let work = self.again(pilot, attempt);
                 let end = self.run_pass(&work, Pass { attempt, rate, window: None }).await;
                 answered = count - end.silent.len() as u64;
                 still_silent = end.silent;
                 let silent = of as u64;
                 retry.steer(Pilot { sent, sending, asked: count, answered, silent });
             }
-            asked = Work::listed(silent, Arc::clone(&self.fanout_plan.paths));
+            asked = self.again(silent, attempt);
             started = Instant::now();
             let rate = retry.rate();
             end = self.run_pass(&asked, Pass { attempt, rate, window }).await;
@@ -121,6 +121,11 @@ impl Passes {
             }
         }
         Work::all(reachable, self.plan.ports.clone(), self.plan.order)
+    }
+
+    /// These targets, for attempt number `attempt` at them.
+    fn again(&self, targets: Vec<CompactTarget>, attempt: u32) -> Arc<Work> {
+        Work::listed(targets, attempt.into(), Arc::clone(&self.fanout_plan.paths))
     }
 
     async fn run_pass(&self, work: &Arc<Work>, pass: Pass) -> PassEnd {

@@ -39,6 +39,7 @@ enum List {
     },
     Listed {
         targets: Vec<CompactTarget>,
+        order: Shuffle,
         paths: Arc<Paths>,
     },
 }
@@ -71,9 +72,12 @@ impl Work {
         Self::new(List::All { addresses, ports, rounds })
     }
 
-    /// These targets.
-    pub(super) fn listed(targets: Vec<CompactTarget>, paths: Arc<Paths>) -> Arc<Self> {
-        Self::new(List::Listed { targets, paths })
+    /// These targets, in the order that `seed` stands for.
+    // A limit on the way lets the first of a burst pass and drops the last. Asked
+    // in the same order again, the same targets would be dropped each time.
+    pub(super) fn listed(targets: Vec<CompactTarget>, seed: u64, paths: Arc<Paths>) -> Arc<Self> {
+        let order = Shuffle::new(targets.len() as u64, seed);
+        Self::new(List::Listed { targets, order, paths })
     }
 
     fn new(list: List) -> Arc<Self> {
@@ -114,8 +118,11 @@ impl Work {
                 let port = ports.nth(u32::try_from(port).ok()?)?;
                 Some(SocketAddr::new(*address, port))
             }
-            List::Listed { targets, paths } => {
-                let target = targets.get(usize::try_from(position).ok()?)?;
+            List::Listed { targets, order, paths } => {
+                if position >= order.len() {
+                    return None;
+                }
+                let target = targets.get(usize::try_from(order.at(position)).ok()?)?;
                 Some(SocketAddr::new(paths.address(target.place), target.port))
             }
         }
@@ -181,5 +188,20 @@ mod tests {
             let ports: HashSet<u16> = round.iter().map(SocketAddr::port).collect();
             assert_eq!((addresses.len(), ports.len()), (100, 22));
         }
+    }
+
+    #[test]
+    fn targets_asked_again_come_in_another_order_each_time() {
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let paths = Arc::new(Paths::new(&[address], std::time::Duration::from_secs(1)));
+        let order = |seed| -> Vec<u16> {
+            let silent = (1..=1000).map(|port| CompactTarget { place: 0, port }).collect();
+            let work = Work::listed(silent, seed, Arc::clone(&paths));
+            Work::targets(&work).map(|target| target.port()).collect()
+        };
+        assert_ne!(order(2), order(3));
+        let mut ports = order(2);
+        ports.sort_unstable();
+        assert_eq!(ports, (1..=1000).collect::<Vec<u16>>());
     }
 }
