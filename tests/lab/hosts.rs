@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -41,7 +42,17 @@ pub(crate) struct Overruns {
 impl Lab {
     /// Builds the scenario's hosts.
     pub(crate) fn up(scenario: &Scenario, cast: &Cast, seed: u64) -> io::Result<Self> {
-        let mut script = Command::new(SCRIPT)
+        Self::up_by(SCRIPT.as_ref(), scenario, cast, seed)
+    }
+
+    /// The same, with the script called by another path.
+    pub(crate) fn up_by(
+        script: &Path,
+        scenario: &Scenario,
+        cast: &Cast,
+        seed: u64,
+    ) -> io::Result<Self> {
+        let mut script = Command::new(script)
             .arg("hold")
             .args(scenario.options(cast, seed))
             .env("LAB_PROGRAM", std::env::current_exe()?)

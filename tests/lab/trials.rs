@@ -26,6 +26,7 @@ pub(crate) fn all() -> Vec<Trial> {
     let of_the_lab = [
         trial(&lacks, "the wire drops nothing at full speed", the_wire_drops_nothing),
         trial(&lacks, "a lab whose script was killed is removed", killed_labs_are_removed),
+        trial(&lacks, "a lab that runs is left alone", running_labs_are_left_alone),
     ];
     of_the_lab.into_iter().chain(scenarios).collect()
 }
@@ -63,24 +64,44 @@ fn the_wire_drops_nothing() -> Result<(), String> {
 }
 
 fn killed_labs_are_removed() -> Result<(), String> {
-    let scenario = &PLAIN;
-    let killed = || -> io::Result<Vec<String>> {
-        let mut lab = Lab::up(scenario, &scenario.cast(SEED), SEED)?;
+    let left = || -> io::Result<Vec<String>> {
+        let mut lab = Lab::up(&PLAIN, &PLAIN.cast(SEED), SEED)?;
         lab.kill()?;
         let name = lab.hosts.name.clone();
         drop(lab);
-        let cleaned = Command::new(super::hosts::SCRIPT).arg("clean").status()?;
-        let hosts = Command::new("ip").args(["netns", "list"]).output()?;
-        let mut left: Vec<_> = String::from_utf8_lossy(&hosts.stdout)
-            .lines()
-            .filter(|host| host.starts_with(&name))
-            .map(str::to_owned)
-            .collect();
-        left.extend((!cleaned.success()).then(|| cleaned.to_string()));
-        Ok(left)
+        // Named after a process that lives, but which started at another time.
+        let reused = format!("op-{}-1", std::process::id());
+        Command::new("ip").args(["netns", "add", &format!("{reused}-scan")]).status()?;
+        clean_up()?;
+        Ok([namespaces(&name)?, namespaces(&reused)?].concat())
     };
-    let left = killed().map_err(|error| error.to_string())?;
+    let left = left().map_err(|error| error.to_string())?;
     if left.is_empty() { Ok(()) } else { Err(format!("left behind: {}", left.join(", "))) }
+}
+
+fn running_labs_are_left_alone() -> Result<(), String> {
+    let hosts = || -> io::Result<Vec<String>> {
+        let elsewhere = tempfile::tempdir()?;
+        let script = elsewhere.path().join("by-another-name");
+        std::os::unix::fs::symlink(super::hosts::SCRIPT, &script)?;
+        let lab = Lab::up_by(&script, &PLAIN, &PLAIN.cast(SEED), SEED)?;
+        clean_up()?;
+        namespaces(&lab.hosts.name)
+    };
+    let hosts = hosts().map_err(|error| error.to_string())?;
+    if hosts.len() == 3 { Ok(()) } else { Err(format!("only {hosts:?} are left")) }
+}
+
+fn clean_up() -> io::Result<()> {
+    let cleaned = Command::new(super::hosts::SCRIPT).arg("clean").status()?;
+    if cleaned.success() { Ok(()) } else { Err(io::Error::other(cleaned.to_string())) }
+}
+
+/// The hosts of the lab of this name that there are.
+fn namespaces(lab: &str) -> io::Result<Vec<String>> {
+    let hosts = Command::new("ip").args(["netns", "list"]).output()?;
+    let hosts = String::from_utf8_lossy(&hosts.stdout).into_owned();
+    Ok(hosts.lines().filter(|host| host.starts_with(lab)).map(str::to_owned).collect())
 }
 
 /// Any will do, as long as it stays: what tests meet is always the same.
