@@ -239,18 +239,24 @@ impl Session {
         match self.summary.reason {
             None => exit,
             Some(reason) => {
-                let Summary { not_scanned, unvisited_hosts, .. } = self.summary;
-                let hosts = match unvisited_hosts {
-                    0 => String::new(),
-                    hosts => format!(", {hosts} hosts not visited"),
-                };
-                print_error(&format!(
-                    "incomplete ({reason}): {not_scanned} ports not scanned{hosts}"
-                ));
+                print_error(&format!("incomplete ({reason}){}", left_undone(&self.summary)));
                 exit.min(Exit::Incomplete)
             }
         }
     }
+}
+
+/// What was not scanned, as far as it has not been told host by host.
+fn left_undone(summary: &Summary) -> String {
+    let counted = |count: u64, one: &str, more: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{count} {more}")),
+    };
+    let ports = counted(summary.not_scanned, "port not scanned", "ports not scanned");
+    let hosts = counted(summary.unvisited_hosts, "host not visited", "hosts not visited");
+    let told: Vec<String> = ports.into_iter().chain(hosts).collect();
+    if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) }
 }
 
 fn ticks() -> Interval {
