@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use rustix::io::Errno;
 use rustix::net;
@@ -46,6 +47,8 @@ impl ProbeSocket {
                 IpAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true).is_ok(),
                 IpAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true).is_ok(),
             };
+        // Where the kernel does not know the option, nothing is lost but manners.
+        let _ = setsockopt(&socket, DeferAccept, &1);
         Ok(Self { socket, ipv6: address.is_ipv6(), loopback: address.is_loopback(), hears_icmp })
     }
 
@@ -120,6 +123,24 @@ impl ProbeSocket {
     }
 }
 
+/// `TCP_DEFER_ACCEPT`, which on a socket that connects holds back the ACK that
+/// completes the handshake.
+// For up to 200 ms (TCP_DELACK_MAX), in the hope of data to send with it
+// (tcp_rcv_synsent_state_process in net/ipv4/tcp_input.c). A reset by then is
+// all that an open port sees: its connection was never established, and took no
+// place in the queue of those to be accepted. Unlike TCP_QUICKACK, which does
+// the same, this outlasts the reset.
+#[derive(Clone)]
+struct DeferAccept;
+
+nix::setsockopt_impl!(
+    DeferAccept,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    usize,
+    sockopt::SetUsize
+);
+
 impl AsFd for ProbeSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -180,5 +201,26 @@ mod tests {
         drop(connection);
         assert_eq!(socket.ask(&target), Some(Answer::Port(PortState::Open, Reason::SynAck)));
         assert_eq!(socket.sighting(&target), Sighting::Local);
+    }
+
+    #[test]
+    fn an_open_port_never_has_to_accept_a_probe() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let target = listener.local_addr().unwrap();
+        let closed = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        closed.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let refuses = closed.local_addr().unwrap().as_socket().unwrap();
+        let socket = ProbeSocket::try_new(target.ip()).unwrap();
+        for _ in 0..3 {
+            assert_eq!(socket.ask(&target), None, "in flight");
+            assert_eq!(socket.ask(&target), Some(Answer::Port(PortState::Open, Reason::SynAck)));
+            socket.reset().unwrap();
+            assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            // Neither the reset nor a refusal changes that.
+            assert_eq!(socket.ask(&refuses), None, "in flight");
+            let refused = Answer::Port(PortState::Closed, Reason::ConnRefused);
+            assert_eq!(socket.ask(&refuses), Some(refused));
+        }
     }
 }
