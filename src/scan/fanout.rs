@@ -240,7 +240,7 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
         if answer.is_none()
             && (self.late_answers < LATE_ANSWERS || self.late_answers.is_multiple_of(LATE_ANSWERS))
         {
-            answer = socket.ask(&target);
+            answer = socket.look(&target);
         }
         if let Some(answer) = answer {
             self.late_answers = 0;
@@ -284,7 +284,7 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
         if !self.in_flight.holds(slot) {
             return Step::Busy;
         }
-        match self.slots[slot].ask() {
+        match self.slots[slot].look() {
             None => Step::Busy,
             Some(answer) => {
                 self.in_flight.remove(slot);
@@ -300,7 +300,7 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
                 self.in_flight.remove(slot);
                 // The answer may have come while this task waited for its turn.
                 let silence = Answer::Port(PortState::Filtered, Reason::NoResponse);
-                let answer = self.slots[slot].ask().unwrap_or(silence);
+                let answer = self.slots[slot].look().unwrap_or(silence);
                 self.settle(slot, answer)
             }
             _ => Step::Idle,

@@ -144,7 +144,9 @@ impl Answer {
     /// Reads the result of `connect` on a nonblocking socket; `None` while the
     /// attempt is in flight.
     // connect(2) gives the meanings; ICMP errors reach a connecting socket by
-    // icmp_err_convert in the kernel's net/ipv4/icmp.c.
+    // icmp_err_convert in the kernel's net/ipv4/icmp.c, and icmpv6_err_convert in
+    // net/ipv6/icmp.c. There, ENONET is an isolated host, EOPNOTSUPP a source route
+    // that failed, and EPROTO a parameter problem or a code unknown for ICMPv6.
     pub(super) fn of_connect(result: Result<(), Errno>) -> Option<Self> {
         let Err(errno) = result else {
             return Some(Self::Port(PortState::Open, Reason::SynAck));
@@ -159,9 +161,11 @@ impl Answer {
             }
             Errno::CONNREFUSED => Self::Port(PortState::Closed, Reason::ConnRefused),
             Errno::TIMEDOUT => Self::Port(PortState::Filtered, Reason::NoResponse),
-            Errno::HOSTUNREACH | Errno::HOSTDOWN => {
-                Self::Port(PortState::Filtered, Reason::HostUnreach)
-            }
+            Errno::HOSTUNREACH
+            | Errno::HOSTDOWN
+            | Errno::NONET
+            | Errno::OPNOTSUPP
+            | Errno::PROTO => Self::Port(PortState::Filtered, Reason::HostUnreach),
             Errno::NETUNREACH => Self::Port(PortState::Filtered, Reason::NetUnreach),
             Errno::ACCESS | Errno::PERM => Self::Port(PortState::Filtered, Reason::AdminProhibited),
             Errno::NOPROTOOPT => Self::Port(PortState::Filtered, Reason::ProtoUnreach),
@@ -242,6 +246,9 @@ mod tests {
             (Err(Errno::TIMEDOUT), Filtered, Reason::NoResponse),
             (Err(Errno::HOSTUNREACH), Filtered, Reason::HostUnreach),
             (Err(Errno::HOSTDOWN), Filtered, Reason::HostUnreach),
+            (Err(Errno::NONET), Filtered, Reason::HostUnreach),
+            (Err(Errno::OPNOTSUPP), Filtered, Reason::HostUnreach),
+            (Err(Errno::PROTO), Filtered, Reason::HostUnreach),
             (Err(Errno::NETUNREACH), Filtered, Reason::NetUnreach),
             (Err(Errno::ACCESS), Filtered, Reason::AdminProhibited),
             (Err(Errno::PERM), Filtered, Reason::AdminProhibited),

@@ -119,8 +119,8 @@ impl IndexMut<u32> for Slots {
 
 impl Slot {
     /// Asks how the attempt stands; `None` while it is in flight.
-    pub(super) fn ask(&self) -> Option<Answer> {
-        self.socket.as_ref().and_then(|socket| socket.ask(&self.probe.target))
+    pub(super) fn look(&self) -> Option<Answer> {
+        self.socket.as_ref().and_then(|socket| socket.look(&self.probe.target))
     }
 
     /// Reads a port's state as found by an attempt that took `rtt`.

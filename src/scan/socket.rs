@@ -8,7 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::libc;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
+};
 use rustix::io::Errno;
 use rustix::net;
 use socket2::{Domain, Socket, Type};
@@ -68,34 +70,57 @@ impl ProbeSocket {
     pub(super) fn ask(&self, target: &SocketAddr) -> Option<Answer> {
         let answer = Answer::of_connect(net::connect(&self.socket, target))?;
         let refused = !matches!(answer, Answer::Port(PortState::Open, _) | Answer::Short(_));
-        Some(match refused.then(|| self.icmp_error()).flatten() {
+        Some(match refused.then(|| self.icmp_error(target)).flatten() {
             Some(reason) => Answer::Port(PortState::Filtered, reason),
             None => answer,
         })
     }
 
-    /// The ICMP error that came for this socket, if one did.
-    fn icmp_error(&self) -> Option<Reason> {
+    /// Asks how the attempt in flight stands, and takes every answer there is.
+    // An ICMP error that comes while a system call holds the socket, as from a
+    // filter of this host or of one beside it, does not end the attempt
+    // (sk_err_soft in tcp_v4_err, net/ipv4/tcp_ipv4.c): all that tells of it is
+    // the error in the queue, which would also be taken for one about the next.
+    pub(super) fn look(&self, target: &SocketAddr) -> Option<Answer> {
+        self.ask(target).or_else(|| {
+            let reason = self.icmp_error(target)?;
+            Some(Answer::Port(PortState::Filtered, reason))
+        })
+    }
+
+    /// The ICMP error that came for an attempt at `target`, if one did. Errors
+    /// about earlier attempts are taken out of the queue, and forgotten.
+    fn icmp_error(&self, target: &SocketAddr) -> Option<Reason> {
         if !self.hears_icmp {
             return None;
         }
         let mut control = [0; CONTROL_BYTES];
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let fd = self.socket.as_raw_fd();
-        let message = recvmsg::<()>(fd, &mut [], Some(&mut control), flags).ok()?;
-        message.cmsgs().ok()?.find_map(|control| match control {
-            ControlMessageOwned::Ipv4RecvErr(error, _)
-                if error.ee_origin == FROM_ICMP && error.ee_type == ICMP_UNREACHABLE =>
-            {
-                Reason::of_icmpv4(error.ee_code)
+        loop {
+            let message =
+                recvmsg::<SockaddrStorage>(fd, &mut [], Some(&mut control), flags).ok()?;
+            let about = message.address.as_ref().and_then(socket_addr);
+            if about.is_none_or(|it| (it.ip(), it.port()) != (target.ip(), target.port())) {
+                continue;
             }
-            ControlMessageOwned::Ipv6RecvErr(error, _)
-                if error.ee_origin == FROM_ICMPV6 && error.ee_type == ICMPV6_UNREACHABLE =>
-            {
-                Reason::of_icmpv6(error.ee_code)
+            let reason = message.cmsgs().ok()?.find_map(|control| match control {
+                ControlMessageOwned::Ipv4RecvErr(error, _)
+                    if error.ee_origin == FROM_ICMP && error.ee_type == ICMP_UNREACHABLE =>
+                {
+                    Reason::of_icmpv4(error.ee_code)
+                }
+                ControlMessageOwned::Ipv6RecvErr(error, _)
+                    if error.ee_origin == FROM_ICMPV6 && error.ee_type == ICMPV6_UNREACHABLE =>
+                {
+                    Reason::of_icmpv6(error.ee_code)
+                }
+                _ => None,
+            });
+            if reason.is_some() {
+                return reason;
             }
-            _ => None,
-        })
+        }
     }
 
     /// Abandons whatever the socket is doing, so that it can ask again.
@@ -145,6 +170,11 @@ impl AsFd for ProbeSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|&v4| SocketAddr::from(v4));
+    v4.or_else(|| address.as_sockaddr_in6().map(|&v6| SocketAddr::from(v6)))
 }
 
 /// Asks the routing table, without sending a packet, whether this host has a

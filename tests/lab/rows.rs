@@ -1,6 +1,6 @@
 //! The scenarios: those of the table, then some that only tests run.
 
-use super::scenario::{Family, Goal, Limits, Rest, Scenario, Wire};
+use super::scenario::{Family, Goal, Host, Limits, Rest, Scenario, Wire};
 
 /// The rows of the table that `scripts/lab-bench` measures.
 pub(crate) const TABLE: &[Scenario] = &[
@@ -95,6 +95,9 @@ pub(crate) const BEYOND: &[Scenario] = &[
         wire: Wire { there: "delay=5ms,rate=5000,queue=50", back: "delay=5ms" },
         ..PLAIN
     }),
+    // The answer comes while the system call that asks still runs.
+    OWN_FILTER,
+    on_v6(Scenario { name: "reject by the scanner's own filter, IPv6", ..OWN_FILTER }),
     Scenario {
         name: "reject with port-unreach within Linux's own ICMP limits",
         ports: 1000,
@@ -114,6 +117,7 @@ pub(crate) const PLAIN: Scenario = Scenario {
     open: 0,
     closed: 0,
     rule: "closed",
+    ruled_by: Host::Target,
     rest: Rest::Closed,
     wire: Wire::both(""),
     limits: NO_LIMITS,
@@ -131,6 +135,17 @@ const TARPIT: Scenario = not_yet(Scenario {
     goal: in_seconds(3.0, 5),
     ..PLAIN
 });
+
+const OWN_FILTER: Scenario = Scenario {
+    name: "reject by the scanner's own filter",
+    ports: 10_000,
+    open: 50,
+    closed: 500,
+    rule: "reject-port-unreach",
+    ruled_by: Host::Scanner,
+    rest: PORT_UNREACH,
+    ..PLAIN
+};
 
 const NO_LIMITS: Limits = Limits { syns: None, rsts: None, icmp: false };
 

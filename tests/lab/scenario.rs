@@ -17,8 +17,10 @@ pub(crate) struct Scenario {
     pub(crate) open: usize,
     /// So many others are closed whatever the rule says of the rest.
     pub(crate) closed: usize,
-    /// What the target does with the rest.
+    /// What becomes of the rest.
     pub(crate) rule: &'static str,
+    /// Whose packet filter has the rule.
+    pub(crate) ruled_by: Host,
     /// What the scan has to find there.
     pub(crate) rest: Rest,
     pub(crate) wire: Wire,
@@ -33,6 +35,13 @@ pub(crate) struct Scenario {
 pub(crate) enum Family {
     V4,
     V6,
+}
+
+/// One of the hosts that the wire joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Host {
+    Scanner,
+    Target,
 }
 
 /// How the wire treats frames of each direction, as `lab wire` reads it.
@@ -124,6 +133,7 @@ impl Scenario {
         let mut words: Vec<_> =
             options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
         words.extend(self.limits.icmp.then(|| "--icmp-limits".to_owned()));
+        words.extend((self.ruled_by == Host::Scanner).then(|| "--own".to_owned()));
         words
     }
 }
