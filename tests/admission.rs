@@ -67,7 +67,7 @@ fn two_identical_scans_at_once_probe_once_and_share_the_outcome() {
 
     service.get(&query).report();
     // An accepted connection may be counted a moment after it was made.
-    let alone = wait_for("a connection", || Some(listener.accepted()).filter(|&count| count > 0));
+    let alone = wait_for("a probe", || Some(listener.probed()).filter(|&count| count > 0));
     assert_eq!(open(), 1.0);
 
     // The same by another spelling of the address.
@@ -83,7 +83,7 @@ fn two_identical_scans_at_once_probe_once_and_share_the_outcome() {
     });
     assert_eq!(open(), 2.0, "one more port was found open, not two");
     let connections = wait_for("one more scan's connections", || {
-        Some(listener.accepted()).filter(|&count| count >= 2 * alone)
+        Some(listener.probed()).filter(|&count| count >= 2 * alone)
     });
     assert_eq!(connections, 2 * alone);
     assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
@@ -291,7 +291,7 @@ fn probes_start_no_faster_than_the_rate() {
         while !reply.is_finished() {
             // Counted first: the clock may only be late. A local port that is
             // open may be asked twice.
-            let accepted = listeners.accepted() as f64;
+            let accepted = listeners.probed() as f64;
             let most = 2.0 * (RATE * start.elapsed().as_secs_f64() * 1.1 + 2.0);
             assert!(accepted <= most, "{accepted} connections where {most} are allowed");
             thread::sleep(Duration::from_millis(10));

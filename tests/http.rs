@@ -217,8 +217,8 @@ fn head_checks_the_query_but_never_scans() {
     // One connection to the listener is what this scan makes, and it comes
     // after any that the first request could have made.
     connection.get(&query).report();
-    wait_for("the listener to accept", || (listener.accepted() > 0).then_some(()));
-    assert_eq!(listener.accepted(), 1);
+    wait_for("the listener to be probed", || (listener.probed() > 0).then_some(()));
+    assert_eq!(listener.probed(), 1);
 }
 
 #[test]

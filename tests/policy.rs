@@ -232,10 +232,10 @@ fn an_explanation_tells_what_a_scan_would_do_and_sends_nothing() {
     for state in ["open", "closed", "filtered"] {
         assert_eq!(sample(&service, &format!("open_ports_ports_total{{state=\"{state}\"}}")), 0.0);
     }
-    assert_eq!(listener.accepted(), 0);
+    assert_eq!(listener.probed(), 0);
     // It would have been seen.
     assert_eq!(ports(&service.get(&query).report()["open_ports"]), [port]);
-    wait_for("a connection", || (listener.accepted() > 0).then_some(()));
+    wait_for("a probe", || (listener.probed() > 0).then_some(()));
 }
 
 #[test]
@@ -261,8 +261,8 @@ fn a_name_is_refused_whole_if_one_of_its_addresses_is() {
     let alone = server.get(&query.replace("mixed.test", &good.to_string())).report();
     assert_eq!(alone["open_ports"], json!(listener.ports));
     // One scan makes a connection, or two where it looks twice.
-    wait_for("a connection", || (listener.accepted() > 0).then_some(()));
-    assert!(listener.accepted() <= 2, "{}", listener.accepted());
+    wait_for("a probe", || (listener.probed() > 0).then_some(()));
+    assert!(listener.probed() <= 2, "{}", listener.probed());
 }
 
 #[test]
@@ -282,12 +282,12 @@ fn a_name_that_changes_its_address_gains_nothing() {
     let report = server.get(&query).report();
     assert_eq!(report["addresses"][0]["address"], json!(first));
     assert_eq!(ports(&report["open_ports"]), [port]);
-    wait_for("a connection", || (judged.accepted() > 0).then_some(()));
+    wait_for("a probe", || (judged.probed() > 0).then_some(()));
     assert_eq!(asked.load(Ordering::Relaxed), 1, "resolved once for one request");
 
     assert_refused(&server.get(&query), "not-allowed", &second.to_string());
     assert_eq!(asked.load(Ordering::Relaxed), 2);
-    assert_eq!(later.accepted(), 0);
+    assert_eq!(later.probed(), 0);
 }
 
 #[test]

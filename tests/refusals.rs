@@ -29,8 +29,8 @@ fn every_bad_query_gets_a_problem_that_names_the_field_and_no_scan() {
         }
     }
     connection.get(&format!("/open-ports?{host}&ports={port}")).report();
-    wait_for("the listener to accept", || (listener.accepted() > 0).then_some(()));
-    assert_eq!(listener.accepted(), 1, "something refused was scanned");
+    wait_for("the listener to be probed", || (listener.probed() > 0).then_some(()));
+    assert_eq!(listener.probed(), 1, "something refused was scanned");
 }
 
 /// Queries, and the fields they get wrong in alphabetical order.
@@ -163,8 +163,8 @@ fn a_query_beyond_what_is_read_gets_a_problem_and_no_scan() {
     // What is long, but not too long, is read.
     let padding = "&".repeat(8192 - scan.len());
     service.get(&format!("{scan}{padding}")).report();
-    wait_for("the listener to accept", || (listener.accepted() > 0).then_some(()));
-    assert_eq!(listener.accepted(), 1);
+    wait_for("the listener to be probed", || (listener.probed() > 0).then_some(()));
+    assert_eq!(listener.probed(), 1);
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn policy_holds_for_the_command_too() {
         assert!(ended.stderr.contains("incomplete (refused-by-policy)"), "{ended:?}");
         assert_eq!(ended.stdout, "");
     }
-    assert_eq!(listeners.accepted(), 0);
+    assert_eq!(listeners.probed(), 0);
 }
 
 #[test]

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
+use nix::libc;
+use nix::sys::socket::{getsockopt, sockopt};
 use open_ports::services::registered;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -23,6 +25,7 @@ use super::wait_for;
 pub(crate) struct Listeners {
     pub(crate) address: IpAddr,
     pub(crate) ports: BTreeSet<u16>,
+    sockets: Arc<Vec<TcpListener>>,
     accepted: Arc<AtomicUsize>,
     stop: UnixStream,
     thread: Option<JoinHandle<()>>,
@@ -64,9 +67,14 @@ impl Listeners {
         list(&self.ports)
     }
 
-    /// How many connections have been accepted so far.
-    pub(crate) fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::Acquire)
+    /// How many connections have been begun so far: those that were accepted, and
+    /// those that were reset before they were established.
+    pub(crate) fn probed(&self) -> usize {
+        let reset = self.sockets.iter().map(|socket| {
+            let memory = getsockopt(socket, MemoryInfo).unwrap();
+            usize::try_from(memory[SK_MEMINFO_DROPS]).unwrap()
+        });
+        reset.sum::<usize>() + self.accepted.load(Ordering::Acquire)
     }
 
     /// Checks the open ports that a scan found: all of these, and no other but
@@ -88,9 +96,10 @@ impl Listeners {
         let ports = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
         let accepted = Arc::new(AtomicUsize::new(0));
         let (stop, stopped) = UnixStream::pair().unwrap();
-        let count = Arc::clone(&accepted);
-        let thread = Some(thread::spawn(move || accept_all(&sockets, &stopped, &count)));
-        Self { address, ports, accepted, stop, thread }
+        let (sockets, count) = (Arc::new(sockets), Arc::clone(&accepted));
+        let accepting = Arc::clone(&sockets);
+        let thread = Some(thread::spawn(move || accept_all(&accepting, &stopped, &count)));
+        Self { address, ports, sockets, accepted, stop, thread }
     }
 }
 
@@ -170,6 +179,23 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(0)
 }
+
+/// `SO_MEMINFO`: among other things, how many segments a socket has dropped.
+// A listener drops the reset of a connection that was not established yet
+// (tcp_v4_rcv in the kernel's net/ipv4/tcp_ipv4.c).
+#[derive(Clone, Copy)]
+struct MemoryInfo;
+
+nix::getsockopt_impl!(
+    MemoryInfo,
+    libc::SOL_SOCKET,
+    libc::SO_MEMINFO,
+    [u32; 9],
+    sockopt::GetStruct<[u32; 9]>
+);
+
+/// Its place in what the kernel's sk_get_meminfo fills in.
+const SK_MEMINFO_DROPS: usize = 8;
 
 fn accept_all(sockets: &[TcpListener], stopped: &UnixStream, count: &AtomicUsize) {
     let epoll = epoll::create(CreateFlags::CLOEXEC).unwrap();
