@@ -95,9 +95,9 @@ fn a_host_that_is_silent_has_the_whole_timeout_to_answer() {
     let tallies = scan(&scanner(64), &plan);
     let elapsed = start.elapsed();
     assert_eq!(tallies[0].filtered[Reason::NoResponse.index()], 1, "{tallies:?}");
-    // The tenth of 2 s allows for a machine that is busy with other tests.
+    // And all its attempts together no longer than that.
     assert!(elapsed >= plan.timeout, "{elapsed:?}");
-    assert!(elapsed <= plan.timeout.mul_f64(1.1), "{elapsed:?}");
+    assert!(elapsed < 2 * plan.timeout, "{elapsed:?}");
 }
 
 #[test]
