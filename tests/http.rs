@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use open_ports::limits::HEADER_READ_TIMEOUT;
 use serde_json::{Value, json};
 
+use support::ask::Streamed;
 use support::client::{Connection, ports};
 use support::kernel::{Witness, has_ipv6};
 use support::service::Service;
@@ -152,6 +153,67 @@ fn ipv6_addresses_are_taken_with_and_without_brackets() {
     let report = service.get(&query).report();
     assert_eq!(report["addresses"][0]["address"], listeners.address.to_string());
     assert_eq!(ports(&report["open_ports"]), Vec::from_iter(listeners.ports.clone()));
+}
+
+#[test]
+fn what_differs_from_an_expectation_is_told() {
+    let (service, address) = (Service::start(), own_address());
+    let (listeners, refused) = (Listeners::bind(address, 3), Refused::bind(address));
+    let [first, second, third] = Vec::from_iter(listeners.ports.clone()).try_into().unwrap();
+    let closed = refused.port;
+    let all = listeners.list();
+    let query = format!("/open-ports?domain={address}&ports={all},{closed}");
+    let report = service.get(&query).report();
+    for member in ["as_expected", "unexpected", "missing"] {
+        assert_eq!(report.get(member), None, "{report}");
+    }
+    for (expected, unexpected, missing) in [
+        (all.clone(), vec![], vec![]),
+        (format!("{first},{second}"), vec![third], vec![]),
+        (format!("{all},{closed}"), vec![], vec![closed]),
+        (format!("{second},{closed}"), vec![first, third], vec![closed]),
+        ("none".to_owned(), vec![first, second, third], vec![]),
+    ] {
+        let query = format!("{query}&expect={expected}");
+        let report = service.get(&query).report();
+        let differs = !(unexpected.is_empty() && missing.is_empty());
+        assert_eq!(report["as_expected"], !differs, "{expected}: {report}");
+        assert_eq!(ports(&report["unexpected"]), unexpected, "{expected}: {report}");
+        assert_eq!(ports(&report["missing"]), missing, "{expected}: {report}");
+        // It is the scan's answer, however it turns out, also at the end of a stream.
+        let stream = Streamed::open(service.address, &format!("{query}&format=ndjson"), &[]);
+        let end = stream.records().pop().unwrap();
+        for member in ["as_expected", "unexpected", "missing"] {
+            assert_eq!(end["report"][member], report[member], "{expected}: {end}");
+        }
+    }
+}
+
+#[test]
+fn that_nothing_is_open_can_be_expected() {
+    let (service, address) = (Service::start(), own_address());
+    let refused = Refused::bind(address);
+    let query = format!("/open-ports?domain={address}&ports={}&expect=none", refused.port);
+    let report = service.get(&query).report();
+    assert_eq!(report["as_expected"], true, "{report}");
+    assert_eq!((&report["unexpected"], &report["missing"]), (&json!([]), &json!([])));
+}
+
+#[test]
+fn what_was_not_scanned_is_not_as_expected() {
+    let (service, address) = (Service::start(), own_address());
+    let query = format!("/open-ports?domain={address}&ports=all&rate=1&deadlineMs=100&expect=none");
+    let report = service.get(&query).report();
+    assert_eq!((&report["complete"], &report["as_expected"]), (&json!(false), &json!(false)));
+    assert_eq!((&report["unexpected"], &report["missing"]), (&json!([]), &json!([])));
+}
+
+#[test]
+fn what_is_not_scanned_cannot_be_expected() {
+    let query = "/open-ports?domain=localhost&ports=1-10&expect=5,22";
+    let problem = Service::start().get(query).problem(400);
+    let told = "names ports that are not to be scanned: 22";
+    assert_eq!(problem["errors"], json!({ "expect": [told] }), "{problem}");
 }
 
 #[test]
