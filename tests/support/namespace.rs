@@ -6,8 +6,9 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
 
 use super::service::{Service, on_any_port};
 
@@ -56,27 +57,31 @@ fn network_of(test: &str) -> Network {
 /// says, and for which no name server answers; `None` where this user may not
 /// mount files.
 pub(crate) fn service_with_hosts(hosts: &str) -> Option<Service> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let hosts_file = folder.join(format!("hosts-{}", std::process::id()));
-    let resolver_file = folder.join(format!("resolv.conf-{}", std::process::id()));
-    fs::write(&hosts_file, hosts).unwrap();
+    // It has mounted the files once it says where it listens.
+    with_hosts(hosts, &on_any_port()).map(|(command, _files)| Service::spawn(command))
+}
+
+/// The same for any command, and the folder of the files, which has to last
+/// until the command has mounted them.
+pub(crate) fn with_hosts(hosts: &str, command: &Command) -> Option<(Command, TempDir)> {
+    let folder = tempfile::tempdir().unwrap();
     // An address that is local, and where nobody listens.
-    fs::write(&resolver_file, "nameserver 127.255.255.254\n").unwrap();
-    let mount = |file: &Path, over: &str| format!("mount --bind '{}' {over}", file.display());
-    let mounts =
-        [mount(&hosts_file, "/etc/hosts"), mount(&resolver_file, "/etc/resolv.conf")].join(" && ");
-    let binary = on_any_port();
-    let service = unshared("--mount", &mounts).map(|mut command| {
-        command.arg(binary.get_program()).args(binary.get_args());
-        for (name, _) in binary.get_envs() {
-            command.env_remove(name);
-        }
-        Service::spawn(command)
-    });
-    // The mounts keep them.
-    fs::remove_file(hosts_file).unwrap();
-    fs::remove_file(resolver_file).unwrap();
-    service
+    let resolver = "nameserver 127.255.255.254\n";
+    let mount = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        fs::write(&file, text).unwrap();
+        format!("mount --bind '{}' /etc/{name}", file.display())
+    };
+    let mounts = [mount("hosts", hosts), mount("resolv.conf", resolver)].join(" && ");
+    let mut confined = unshared("--mount", &mounts)?;
+    confined.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => confined.env(name, value),
+            None => confined.env_remove(name),
+        };
+    }
+    Some((confined, folder))
 }
 
 /// A command that prepares namespaces of its own, and runs what is added to

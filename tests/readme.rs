@@ -1,0 +1,150 @@
+//! The scans that README shows, run as they stand there.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+#![allow(clippy::print_stderr, reason = "what is left out")]
+
+mod support;
+
+use std::env;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use support::namespace;
+use support::service::{Ended, run};
+use support::targets::Listeners;
+
+/// A command of README, and the output that it shows.
+#[derive(Debug, PartialEq)]
+struct Example {
+    command: String,
+    shown: String,
+}
+
+#[test]
+fn the_scans_of_readme_do_what_it_shows() {
+    namespace::in_own_network("the_scans_of_readme_do_what_it_shows", || {
+        set_up_network();
+        let _listeners = OPEN.map(|(address, port)| {
+            let address = IpAddr::V4(Ipv4Addr::from(address));
+            Listeners::bind_at(address, port).unwrap()
+        });
+        let examples = examples("$ open-ports scan ");
+        assert!(examples.len() >= 4, "{examples:?}");
+        for example in examples {
+            let folder = tempfile::tempdir().unwrap();
+            let Some(ended) = run_in(folder.path(), &example.command) else { return };
+            assert_eq!(ended.status.code(), Some(0), "{example:?}: {ended:?}");
+            assert_eq!(ended.stderr, "", "{example:?}");
+            // README shows all of the output or none.
+            if !example.shown.is_empty() {
+                assert_eq!(ended.stdout, example.shown, "{example:?}");
+            }
+            if let Some(name) = output_of(&example.command) {
+                let text = fs::read_to_string(folder.path().join(name)).unwrap();
+                assert_eq!(open_in(&text), [("10.0.0.7", 22), ("db.internal", 5432)].map(named));
+                assert_eq!(ended.stdout, "");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_checks_of_readme_fail_where_nothing_is_open() {
+    namespace::in_own_network("the_checks_of_readme_fail_where_nothing_is_open", || {
+        set_up_network();
+        let checks = examples("$ open-ports scan ");
+        let checks = checks.iter().filter(|example| example.command.contains("--expect "));
+        assert!(checks.clone().count() >= 2);
+        for check in checks {
+            let folder = tempfile::tempdir().unwrap();
+            let expected = check.command.rsplit(' ').next().unwrap();
+            let Some(ended) = run_in(folder.path(), &check.command) else { return };
+            assert_eq!(ended.status.code(), Some(5), "{check:?}: {ended:?}");
+            assert!(ended.stderr.ends_with(&format!(": missing {expected}\n")), "{ended:?}");
+        }
+    });
+}
+
+/// What is open in the network that README speaks of.
+const OPEN: [([u8; 4], u16); 5] = [
+    ([127, 0, 0, 1], 8080),
+    ([10, 0, 0, 7], 22),
+    ([10, 0, 1, 5], 5432),
+    ([10, 0, 1, 6], 22),
+    ([10, 0, 1, 6], 443),
+];
+
+const HOSTS: &str = "10.0.1.5 db.internal\n10.0.1.6 web.internal\n";
+
+/// Makes all addresses of README's networks local.
+fn set_up_network() {
+    for network in ["10.0.0.0/24", "10.0.1.0/24"] {
+        let mut command = Command::new("ip");
+        command.args(["route", "add", "local", network, "dev", "lo"]);
+        assert!(command.status().unwrap().success(), "{command:?}");
+    }
+}
+
+/// The examples that begin with `prompt`, without the prompt's `$ `.
+fn examples(prompt: &str) -> Vec<Example> {
+    let readme = include_str!("../README.md");
+    let blocks = readme.split("```console\n").skip(1);
+    let blocks = blocks.map(|rest| rest.split("```").next().unwrap());
+    let mut found = Vec::new();
+    for block in blocks {
+        let mut lines = block.lines().peekable();
+        while let Some(line) = lines.next() {
+            let mut shown = String::new();
+            while let Some(output) = lines.next_if(|line| !line.starts_with("$ ")) {
+                shown += output;
+                shown += "\n";
+            }
+            if line.starts_with(prompt) {
+                found.push(Example { command: line[2..].to_owned(), shown });
+            }
+        }
+    }
+    found
+}
+
+/// Runs a line of a shell in `folder`, where names mean what they do in README;
+/// `None` where that cannot be had.
+fn run_in(folder: &Path, line: &str) -> Option<Ended> {
+    let binary = Path::new(env!("CARGO_BIN_EXE_open-ports"));
+    let path = env::var("PATH").unwrap_or_default();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", line]);
+    let Some((mut command, _files)) = namespace::with_hosts(HOSTS, &shell) else {
+        eprintln!("no mount namespaces here: README's names are left out");
+        return None;
+    };
+    command.current_dir(folder);
+    command.env("PATH", format!("{}:{path}", binary.parent().unwrap().display()));
+    Some(run(command))
+}
+
+/// The file that a command writes to.
+fn output_of(command: &str) -> Option<&str> {
+    command.split("--output ").nth(1)?.split(' ').next()
+}
+
+/// The open ports in the lines of a scan's NDJSON, each with its host as typed.
+fn open_in(text: &str) -> Vec<(String, u16)> {
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut open: Vec<(String, u16)> = records
+        .filter(|record| record["state"] == "open")
+        .map(|record| {
+            let port = u16::try_from(record["port"].as_u64().unwrap()).unwrap();
+            (record["host"].as_str().unwrap().to_owned(), port)
+        })
+        .collect();
+    open.sort();
+    open
+}
+
+fn named((host, port): (&str, u16)) -> (String, u16) {
+    (host.to_owned(), port)
+}
