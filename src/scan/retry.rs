@@ -70,7 +70,7 @@ impl Retry {
     /// Whether the coming pass should begin with a pilot: the first to ask again
     /// does, and those after a pilot that brought the speed down.
     pub(super) fn wants_pilot(&self) -> bool {
-        self.passes() == 1 || self.rate.is_some()
+        self.passes() == 1 || self.rate.is_some() || self.loss_between_passes() > CONGESTED
     }
 
     /// Sets the speed of the coming pass by what its pilot showed.
@@ -78,7 +78,11 @@ impl Retry {
         let previous = self.answered.last().copied().unwrap_or(0) as f64;
         let share = pilot.answered as f64 / pilot.asked.max(1) as f64;
         let missed = share * pilot.silent as f64;
-        let loss = missed / (previous + missed).max(1.0);
+        let loss = match pilot.answered {
+            ..CHANCE => 0.0,
+            _ => missed / (previous + missed).max(1.0),
+        };
+        let loss = loss.max(self.loss_between_passes().min(STEEPEST));
         let seconds = pilot.sending.as_secs_f64().max(1e-3);
         let sent_rate = pilot.sent as f64 / seconds;
         if loss > CONGESTED {
@@ -126,6 +130,16 @@ impl Retry {
         targets as f64 * loss.powi(passes)
     }
 
+    /// The loss that the last two passes at this speed show: so much smaller
+    /// the second should have been.
+    // Where few of the silent ports answer at all, a pilot finds none of them.
+    fn loss_between_passes(&self) -> f64 {
+        match *self.at_this_speed() {
+            [.., first, second] if second >= TELLING => second as f64 / first.max(second) as f64,
+            _ => 0.0,
+        }
+    }
+
     /// Targets that answered, in the passes at the present speed.
     fn at_this_speed(&self) -> &[u64] {
         &self.answered[self.regime.min(self.answered.len())..]
@@ -137,6 +151,16 @@ const TOLERATED_HIDDEN: f64 = 5e-4;
 
 /// Loss above this is taken for a limit that speed runs into: links lose less.
 const CONGESTED: f64 = 0.25;
+
+/// Fewer answers to a pilot than this are chance, and no reason to forget what
+/// was learnt at the present speed.
+const CHANCE: u64 = 3;
+
+/// Fewer answers than this show nothing by their number.
+const TELLING: u64 = 8;
+
+/// How far two passes alone may bring the speed down at once.
+const STEEPEST: f64 = 0.75;
 
 /// No limit is worth going slower for.
 const MIN_RATE: f64 = 100.0;
@@ -299,6 +323,19 @@ mod tests {
             full_speed in 50_000f64..300_000.0,
             seed: u64,
         ) {
+            let host = Policed { answering, filtered, limit, burst, loss, full_speed };
+            prop_assert_eq!(host.unfound(seed), 0);
+        }
+
+        #[test]
+        fn what_a_policer_drops_of_few_that_answer_is_found_too(
+            answering in 150usize..400,
+            filtered in 5_000usize..20_000,
+            limit in 5_000f64..40_000.0,
+            burst in 1f64..1_000.0,
+            seed: u64,
+        ) {
+            let (loss, full_speed) = (0.0, 80_000.0);
             let host = Policed { answering, filtered, limit, burst, loss, full_speed };
             prop_assert_eq!(host.unfound(seed), 0);
         }
