@@ -79,8 +79,6 @@ pub(crate) struct Goal {
     /// The median of the runs, in seconds.
     pub(crate) seconds: Option<f64>,
     pub(crate) runs: usize,
-    /// Whether the program is right there, so that a test which fails is news.
-    pub(crate) met: bool,
 }
 
 /// Which ports of a target are which.
