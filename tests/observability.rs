@@ -243,10 +243,12 @@ fn a_level_leaves_out_what_matters_less() {
         });
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
         let child = command.spawn().unwrap();
-        stop.join().unwrap();
+        let asked = stop.join();
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM)
             .unwrap();
         let output = child.wait_with_output().unwrap();
+        // Not sooner: the service would outlive the test.
+        asked.unwrap();
         assert!(output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
