@@ -176,8 +176,9 @@ pub const MAX_FIRST_ATTEMPT: Duration = Duration::from_secs(1);
 /// is 10 retransmissions.
 pub const MAX_ATTEMPTS: usize = 11;
 
-/// How long silent ports are asked again, all passes together. A host that
-/// limits its RSTs would otherwise keep a scan for hours.
+/// How long silent ports are asked again, all passes together, but for the
+/// second attempt and for short passes after a long one. A host that limits its
+/// RSTs would otherwise keep a scan for hours.
 pub const RETRY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Silent ports that a pilot asks; twice as many are worth having one.

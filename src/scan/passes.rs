@@ -81,7 +81,7 @@ impl Passes {
             let attempt = u32::try_from(retry.passes() + 1).unwrap_or(u32::MAX);
             let sending = end.last_launch.map_or(started.elapsed(), |last| last - started);
             let window = end.window_hint;
-            let (mut silent, sent) = (end.silent, asked.len());
+            let (mut silent, sent) = (std::mem::take(&mut end.silent), asked.len());
             let mut still_silent = Vec::new();
             answered = 0;
             if silent.len() > 2 * limits::PILOT_TARGETS && retry.wants_pilot() {
@@ -94,6 +94,11 @@ impl Passes {
                 still_silent = end.silent;
                 let silent = of as u64;
                 retry.steer(Pilot { sent, sending, asked: count, answered, silent });
+            }
+            if !retry.has_time_for(silent.len() as u64, retrying_since.elapsed()) {
+                end.silent = silent;
+                end.silent.append(&mut still_silent);
+                break;
             }
             asked = self.again(silent, attempt);
             started = Instant::now();

@@ -61,10 +61,21 @@ impl Retry {
         match self.answered.len() {
             1 => true,
             passes if passes >= limits::MAX_ATTEMPTS => false,
-            _ if retrying >= limits::RETRY_PATIENCE => false,
+            _ if !self.has_time_for(pass.silent, retrying) => false,
             _ if tried < 2 => true,
             _ => self.saw_loss() && self.expected_hidden() >= TOLERATED_HIDDEN,
         }
+    }
+
+    /// Whether to spend the time that one more pass over `targets` takes; every
+    /// silent port is to be asked twice in any case.
+    // A pass that is short beside those before it is always worth while: at a
+    // slow policer it is the one that finds what the long one missed.
+    pub(super) fn has_time_for(&self, targets: u64, retrying: Duration) -> bool {
+        let (spent, patience) = (retrying.as_secs_f64(), limits::RETRY_PATIENCE.as_secs_f64());
+        let takes = self.rate.map_or(0.0, |rate| targets as f64 / f64::from(rate.get()));
+        let is_short = self.rate.is_some() && takes < spent * SHORT;
+        self.passes() < 2 || spent + takes < patience || is_short
     }
 
     /// Whether the coming pass should begin with a pilot: the first to ask again
@@ -161,6 +172,9 @@ const TELLING: u64 = 8;
 
 /// How far two passes alone may bring the speed down at once.
 const STEEPEST: f64 = 0.75;
+
+/// A pass is short that takes less than this part of all those before.
+const SHORT: f64 = 0.25;
 
 /// No limit is worth going slower for.
 const MIN_RATE: f64 = 100.0;
@@ -295,6 +309,10 @@ mod tests {
                     retry.steer(Pilot { sent, sending, asked, answered, silent });
                 }
                 sent = silent.len() as u64;
+                if !retry.has_time_for(sent, retrying) {
+                    silent.append(&mut set_aside);
+                    break;
+                }
                 let speed = retry.rate().map_or(self.full_speed, |rate| rate.get().into());
                 (answered, silent, sending) = ask(silent, speed);
                 answered += found;
