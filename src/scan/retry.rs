@@ -79,9 +79,11 @@ impl Retry {
     }
 
     /// Whether the coming pass should begin with a pilot: the first to ask again
-    /// does, and those after a pilot that brought the speed down.
+    /// does, and those after a pilot that brought the speed down. Where nothing
+    /// answers at all there is no speed to be found.
     pub(super) fn wants_pilot(&self) -> bool {
-        self.passes() == 1 || self.rate.is_some() || self.loss_between_passes() > CONGESTED
+        let to_ask_again = self.answered.len() == 1 && self.answered[0] > 0;
+        to_ask_again || self.rate.is_some() || self.loss_between_passes() > CONGESTED
     }
 
     /// Sets the speed of the coming pass by what its pilot showed.
@@ -199,6 +201,20 @@ mod tests {
         assert_eq!((retry.passes(), retry.loss()), (2, 0.0));
         let mut all_answer = Retry::default();
         assert!(!all_answer.goes_on_after(pass(65_535, 0), Duration::ZERO));
+    }
+
+    #[test]
+    fn where_nothing_answers_no_pilot_goes_ahead() {
+        for (answered, wants_pilot) in [(0, false), (1, true)] {
+            let mut retry = Retry::default();
+            assert!(retry.goes_on_after(pass(answered, 10_000), Duration::ZERO));
+            assert_eq!(retry.wants_pilot(), wants_pilot);
+        }
+        // Unless the second pass shows that something is there.
+        let mut late = Retry::default();
+        assert!(late.goes_on_after(pass(0, 10_000), Duration::ZERO));
+        assert!(late.goes_on_after(pass(500, 9_500), Duration::ZERO));
+        assert!(late.wants_pilot());
     }
 
     #[test]
