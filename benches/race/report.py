@@ -38,8 +38,22 @@ def machine():
         "kernel": platform.release(),
         "descriptors": f"{soft}, at most {hard}",
         "user": "as root" if os.geteuid() == 0 else "without root",
-        "load": os.getloadavg()[0],
+        "busy": busy_share(seconds=3),
     }
+
+
+def busy_share(seconds):
+    """How much of the processors others use just now: a load average would
+    remember the build before the race for minutes."""
+
+    def idle_and_all():
+        times = [int(ticks) for ticks in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return times[3] + times[4], sum(times)
+
+    idle, every = idle_and_all()
+    time.sleep(seconds)
+    idle_then, every_then = idle_and_all()
+    return 1 - (idle_then - idle) / max(every_then - every, 1)
 
 
 def document(args, machine, versions, missing, floor, results):
@@ -53,8 +67,8 @@ def document(args, machine, versions, missing, floor, results):
 
 
 def head(args, machine, floor):
-    # A load above that can be felt in the figures.
-    busy = machine["load"] > machine["cores"] / 4
+    # More than that can be felt in the figures.
+    busy = machine["busy"] > 0.1
     started = "scripts/race" + " --quick" * args.quick
     alone = "Loopback is that of a network namespace without other programs." if machine["user"] == "as root" else ""
     paragraphs = [
@@ -62,7 +76,7 @@ def head(args, machine, floor):
         f"`open-ports scan` and other port scanners on one machine, as `{started}` found it on {machine['date']}.",
         f"{machine['cores']} cores of {machine['processor']}, {machine['memory']}; Linux {machine['kernel']}; "
         f"descriptors: {machine['descriptors']}; {machine['user']}. {alone}",
-        f"Load average before the race: {machine['load']:.2f}. "
+        f"Just before the race other programs used {machine['busy']:.0%} of the processors. "
         + "**The machine was busy: these figures are worth little.**" * busy,
         f"Up to {args.rounds} rounds, interleaved, each starting with another scanner. One that has had {PATIENCE} s "
         f"in a case gets no further round, and a run ends after {LIMIT} s. Times are medians, and *ratio* is to the "
