@@ -90,14 +90,16 @@ fn refused_is_closed_and_silence_is_filtered_within_the_timeout() {
 fn a_host_that_is_silent_has_the_whole_timeout_to_answer() {
     let silent = Silent::bind(own_address(), 1);
     let ports = silent.list().parse().unwrap();
-    let plan = ScanPlan { ports, ..full_range([silent.address]) };
+    // So long that a tenth of it is more than a busy machine is late by.
+    let timeout = Duration::from_secs(10);
+    let plan = ScanPlan { ports, timeout, ..full_range([silent.address]) };
     let start = Instant::now();
     let tallies = scan(&scanner(64), &plan);
     let elapsed = start.elapsed();
     assert_eq!(tallies[0].filtered[Reason::NoResponse.index()], 1, "{tallies:?}");
-    // And all its attempts together no longer than that.
-    assert!(elapsed >= plan.timeout, "{elapsed:?}");
-    assert!(elapsed < 2 * plan.timeout, "{elapsed:?}");
+    // All its attempts together take no longer.
+    assert!(elapsed >= timeout, "{elapsed:?}");
+    assert!(elapsed <= timeout.mul_f64(1.1), "{elapsed:?}");
 }
 
 #[test]
