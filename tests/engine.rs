@@ -4,6 +4,7 @@ mod support;
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use open_ports::limits::DEFAULT_TIMEOUT;
@@ -166,12 +167,18 @@ fn an_address_without_a_route_is_filtered_as_unreachable() {
     let test = "an_address_without_a_route_is_filtered_as_unreachable";
     namespace::in_own_network(test, || {
         let listeners = Listeners::bind("127.0.0.1".parse().unwrap(), 10);
+        let ipv6 = has_ipv6().then_some("2001:db8:1::/48");
+        for blackhole in ["198.51.100.0/24"].into_iter().chain(ipv6) {
+            let added = Command::new("ip").args(["route", "add", "blackhole", blackhole]).status();
+            assert!(added.unwrap().success(), "{blackhole}");
+        }
         // RFC 5737 and RFC 3849 keep these for examples.
-        let unreachable: [IpAddr; 2] =
-            ["192.0.2.1", "2001:db8::1"].map(|address| address.parse().unwrap());
-        let addresses = [unreachable[0], listeners.address, unreachable[1]];
+        let unreachable = ["192.0.2.1", "2001:db8::1", "198.51.100.1", "2001:db8:1::1"];
+        let unreachable = unreachable.map(|address| address.parse::<IpAddr>().unwrap());
+        let mut addresses = unreachable.to_vec();
+        addresses.insert(1, listeners.address);
         let tallies = scan(&scanner(64), &full_range(addresses));
-        for tally in [&tallies[0], &tallies[2]] {
+        for tally in tallies.iter().filter(|tally| tally.address != listeners.address) {
             assert_eq!(tally.filtered[Reason::NetUnreach.index()], 65_535, "{tally:?}");
             assert_eq!((tally.open, tally.closed, tally.not_scanned), (0, 0, 0));
         }

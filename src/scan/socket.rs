@@ -183,8 +183,17 @@ fn socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
 // probes themselves will meet them, and know what to do.
 pub(super) fn no_way_to(address: IpAddr) -> Option<Reason> {
     let errno = way_to(address).err().as_ref().and_then(Errno::from_io_error)?;
-    matches!(errno, Errno::NETUNREACH | Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT)
-        .then_some(Reason::NetUnreach)
+    let is_unreachable = match errno {
+        Errno::NETUNREACH | Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT => true,
+        // A route of the type blackhole (ip-route(8)); but an address of one link
+        // without its zone gets this as well, and may be there.
+        Errno::INVAL => match address {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(address) => !address.is_unicast_link_local() && !address.is_multicast(),
+        },
+        _ => false,
+    };
+    is_unreachable.then_some(Reason::NetUnreach)
 }
 
 /// The address from which this host would send to `address`.
