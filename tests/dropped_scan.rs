@@ -9,7 +9,7 @@ use std::time::Duration;
 use open_ports::scan::{ScanPlan, Scanner};
 
 use support::targets::Silent;
-use support::{FANOUTS, SOON, own_address, runtime, wait_for, wait_within};
+use support::{FANOUTS, own_address, runtime, wait_for, wait_within};
 
 #[test]
 fn a_dropped_scan_gives_its_descriptors_back_at_once() {
@@ -30,7 +30,7 @@ fn a_dropped_scan_gives_its_descriptors_back_at_once() {
 
     // Aborting the task drops the scan's future, as a server does.
     scan.abort();
-    wait_within(SOON, "the descriptors to be free", || {
+    wait_within(Duration::from_secs(1), "the descriptors to be free", || {
         (descriptors() == before && scanner.budget().used() == 0).then_some(())
     });
 }

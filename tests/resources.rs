@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::thread;
+use std::time::Duration;
 
 use open_ports::limits::MIN_DESCRIPTORS;
 use rustix::process::{Resource, Rlimit, prlimit};
@@ -15,7 +16,7 @@ use support::client::{self, Connection, ports};
 use support::kernel::Witness;
 use support::service::{Service, setting, with_descriptors};
 use support::targets::{Listeners, Silent, list};
-use support::{SOON, own_address, wait_for, wait_within};
+use support::{own_address, wait_for, wait_within};
 
 #[test]
 fn with_64_descriptors_scans_are_exact_alone_and_4_at_once() {
@@ -119,7 +120,7 @@ fn a_client_that_goes_away_frees_its_sockets_within_a_second() {
             (service.descriptors() > before + probes).then_some(())
         });
         goodbye(connection);
-        wait_within(SOON, "the descriptors to be free", || {
+        wait_within(Duration::from_secs(1), "the descriptors to be free", || {
             (service.descriptors() <= before).then_some(())
         });
     }

@@ -27,10 +27,6 @@ use tokio::runtime::{Builder, Runtime};
 /// is there to end a test that hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(240);
 
-/// What takes a second at most, beside other tests and other programs: nothing
-/// like the 30 s that a probe of these tests would wait.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
-
 /// Enough for fan-outs to get in each other's way.
 pub(crate) const FANOUTS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 

@@ -127,13 +127,9 @@ impl Silent {
         raise_descriptor_limit();
         let listeners: Vec<Socket> = (0..count)
             .map(|_| {
-                wait_for("a port to be silent", || {
-                    let listener = socket(address);
-                    let port = random_of(&ephemeral_ports());
-                    listener.bind(&SocketAddr::new(address, port).into()).ok()?;
-                    listener.listen(0).unwrap();
-                    Some(listener)
-                })
+                let listener = bound_at_random(address, &ephemeral_ports(), Reuse::No);
+                listener.listen(0).unwrap();
+                listener
             })
             .collect();
         let ports: BTreeSet<u16> = listeners.iter().map(port_of).collect();
@@ -166,13 +162,8 @@ pub(crate) fn list<'a>(ports: impl IntoIterator<Item = &'a u16>) -> String {
 // Bound and never listening: a process that another thread starts meanwhile holds
 // a copy of the socket until it runs its program, and a listener would accept.
 pub(crate) fn free_port() -> u16 {
-    wait_for("a free port", || {
-        let socket = socket(Ipv4Addr::UNSPECIFIED.into());
-        socket.set_reuse_address(true).unwrap();
-        let port = random_of(&ports_below_ephemeral());
-        let bound = socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into());
-        bound.is_ok().then_some(port)
-    })
+    let address = Ipv4Addr::UNSPECIFIED.into();
+    port_of(&bound_at_random(address, &ports_below_ephemeral(), Reuse::Yes))
 }
 
 /// A number that differs from call to call.
@@ -227,7 +218,23 @@ fn raise_descriptor_limit() {
 }
 
 fn listen_at_random(address: IpAddr, ports: &RangeInclusive<u16>) -> TcpListener {
-    wait_for("a port to listen on", || try_listen((address, random_of(ports)).into()).ok())
+    listening(bound_at_random(address, ports, Reuse::No)).unwrap()
+}
+
+/// Whether another socket may have the same port, as long as neither listens.
+#[derive(Clone, Copy, PartialEq)]
+enum Reuse {
+    Yes,
+    No,
+}
+
+fn bound_at_random(address: IpAddr, ports: &RangeInclusive<u16>, reuse: Reuse) -> Socket {
+    wait_for("a port that is free", || {
+        let socket = socket(address);
+        socket.set_reuse_address(reuse == Reuse::Yes).unwrap();
+        socket.bind(&SocketAddr::new(address, random_of(ports)).into()).ok()?;
+        Some(socket)
+    })
 }
 
 /// One of `ports` that no service has a name for, which reports would tell.
@@ -239,6 +246,10 @@ fn random_of(ports: &RangeInclusive<u16>) -> u16 {
 fn try_listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(address.ip());
     socket.bind(&address.into())?;
+    listening(socket)
+}
+
+fn listening(socket: Socket) -> io::Result<TcpListener> {
     // More than all scans of a test together have on their way.
     socket.listen(1024)?;
     socket.set_nonblocking(true)?;
