@@ -7,6 +7,7 @@
 //! prints, logs or reads the environment.
 
 mod budget;
+mod course;
 mod deadlines;
 mod fanout;
 mod gate;
@@ -39,9 +40,9 @@ use self::fanout::FanoutPlan;
 pub use self::memory::memory_limit;
 pub use self::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
 pub use self::pacer::Pacer;
-use self::paths::Paths;
+pub use self::paths::PathTiming;
+use self::paths::{Paths, Purpose};
 pub use self::progress::{Milestone, Progress, Scan, ScanTiming};
-pub use self::rtt::PathTiming;
 pub use self::stats::{EngineStats, RTT_BUCKETS, RttCounts};
 pub use self::tally::{AddressTally, Finding, Totals};
 use crate::limits;
@@ -166,7 +167,7 @@ impl Scanner {
         let own = plan.rate.map(|rate| Arc::new(Pacer::new(rate, now)));
         FanoutPlan {
             paths: Arc::new(Paths::new(&plan.addresses, plan.timeout)),
-            attempt: 1,
+            purpose: Purpose::State,
             window: None,
             until: plan.deadline.map(|deadline| now + deadline),
             pacers: own.into_iter().chain(self.pacer.clone()).collect(),

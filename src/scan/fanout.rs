@@ -19,11 +19,11 @@ use tokio::time::{Sleep, sleep, timeout_at};
 use super::budget::DescriptorBudget;
 use super::deadlines::Deadlines;
 use super::gate::Gate;
-use super::outcome::{Answer, Outcome, PortState, Reason, Shortage, Verdict};
+use super::outcome::{Answer, Outcome, PortState, Reason, Sender, Shortage, Verdict};
 use super::pacer::Pacer;
-use super::paths::Paths;
+use super::paths::{Answered, Paths, Purpose, SYN_REPEATED};
 use super::readiness::Readiness;
-use super::slots::{Judgement, Slot, Slots};
+use super::slots::{Judgement, Probe, Slot, Slots};
 use super::socket::ProbeSocket;
 use super::stats::{EngineStats, InFlight};
 use super::window::Window;
@@ -44,8 +44,8 @@ pub(super) struct Fanout<T> {
     gate: Gate,
     readiness: Readiness,
     timer: Pin<Box<Sleep>>,
-    /// An address with probes in flight that had not answered by then.
-    untimed: Option<u16>,
+    /// The revision of the paths that the deadlines follow from, and since when.
+    timed_by: (u32, Instant),
     last_launch: Option<Instant>,
     /// The most probes that were in flight at once.
     window: usize,
@@ -63,8 +63,8 @@ pub(super) struct Fanout<T> {
 pub(super) struct FanoutPlan {
     /// How long to wait for which address.
     pub(super) paths: Arc<Paths>,
-    /// The number of the attempts to be made, counted from 1.
-    pub(super) attempt: u32,
+    /// What the attempts are for.
+    pub(super) purpose: Purpose,
     /// The window to start with, if a pass before has found one.
     pub(super) window: Option<usize>,
     /// When to stop; what has no outcome by then is not scanned.
@@ -105,7 +105,7 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
             gate: Gate::new(plan.pacers.clone(), Window::new(plan.window, Instant::now())),
             readiness,
             timer: Box::pin(sleep(Duration::ZERO)),
-            untimed: None,
+            timed_by: (plan.paths.revision(), Instant::now()),
             last_launch: None,
             window: 0,
             told: InFlight::default(),
@@ -150,7 +150,7 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
                 self.gate.close(Shortage::Time);
                 return Step::Done;
             }
-            self.retime();
+            self.retime(now);
             if !self.in_flight.is_empty() {
                 self.readiness.fill();
                 return match self.expire_next(now) {
@@ -254,26 +254,27 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
             *watched = true;
         }
         let place = self.plan.paths.place(target.ip());
-        let wait = self.plan.paths.wait(place, self.plan.attempt);
-        if !self.plan.paths.is_timed(place) {
-            self.untimed = Some(place);
-        }
+        let wait = self.plan.paths.wait(place, self.plan.purpose);
         self.in_flight.insert(slot, probe.started + wait);
         self.window = self.window.max(self.in_flight.len());
         Step::Busy
     }
 
-    /// Once an address has answered, its probes in flight need not wait as long
-    /// as they were meant to.
-    fn retime(&mut self) {
-        let Self { plan, slots, in_flight, untimed, .. } = self;
-        if untimed.is_none_or(|place| !plan.paths.is_timed(place)) {
+    /// Once an address has answered, its probes in flight may not need to wait as
+    /// long as they were meant to, or may need to wait longer.
+    // A sweep learns of many addresses in a row. To sort all deadlines each time
+    // would cost more than it saves.
+    fn retime(&mut self, now: Instant) {
+        let Self { plan, slots, in_flight, timed_by, .. } = self;
+        let revision = plan.paths.revision();
+        if revision == timed_by.0 || now < timed_by.1 + RETIME_EVERY {
             return;
         }
-        *untimed = None;
+        *timed_by = (revision, now);
         in_flight.retime(|slot, _| {
             let probe = &slots[slot].probe;
-            probe.started + plan.paths.wait(plan.paths.place(probe.target.ip()), plan.attempt)
+            let place = plan.paths.place(probe.target.ip());
+            probe.started + plan.paths.wait(place, plan.purpose)
         });
     }
 
@@ -312,20 +313,15 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
     fn settle(&mut self, slot: u32, answer: Answer) -> Step {
         let (state, reason) = match answer {
             Answer::Port(state, reason) => (state, reason),
+            Answer::Icmp(reason, _) => (PortState::Filtered, reason),
             Answer::Short(errno) => return self.fall_short(slot, errno),
         };
         let answered = reason != Reason::NoResponse;
-        let (target, rtt) = {
-            let probe = &self.slots[slot].probe;
-            self.gate.note(answered, probe.started);
-            (probe.target, answered.then(|| probe.started.elapsed()))
-        };
-        if let Some(rtt) = rtt
-            && self.plan.paths.sample(self.plan.paths.place(target.ip()), rtt)
-        {
-            // What is in flight waits too long: see to it next.
-            self.unwatched = WATCH_EVERY;
-        }
+        let Probe { target, started, .. } = self.slots[slot].probe;
+        let elapsed = started.elapsed();
+        self.gate.note(answered, started);
+        self.learn(slot, answer, elapsed);
+        let rtt = answered.then_some(elapsed);
         let Judgement::Verdict(verdict, rtt) = self.slots[slot].judge(state, reason, rtt) else {
             return self.relaunch(slot);
         };
@@ -334,6 +330,36 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
         let clean = state == PortState::Closed || self.slots[slot].reset();
         self.free(slot, clean);
         Step::Outcome(outcome)
+    }
+
+    /// Learns from the answer to an attempt, which was seen after `elapsed`, how
+    /// far its address is.
+    fn learn(&mut self, slot: u32, answer: Answer, elapsed: Duration) {
+        let Slot { socket, probe, .. } = &self.slots[slot];
+        let place = self.plan.paths.place(probe.target.ip());
+        let answered = match answer {
+            Answer::Port(PortState::Open, _) => Answered::Accepted,
+            Answer::Port(PortState::Closed, _) | Answer::Icmp(_, Sender::Target) => {
+                Answered::Refused
+            }
+            Answer::Port(PortState::Filtered, Reason::NoResponse) => {
+                return self.plan.paths.note_silence(place, self.plan.purpose, elapsed);
+            }
+            // An error of this host, or of another one on the path.
+            Answer::Port(..) | Answer::Icmp(..) | Answer::Short(_) => return,
+        };
+        self.plan.paths.sample(place, answered, elapsed, || {
+            let measured = match answered {
+                Answered::Accepted => socket.as_ref().and_then(ProbeSocket::handshake_time),
+                Answered::Refused => None,
+            };
+            // Without a measurement, it may have been a repeated SYN.
+            measured.or_else(|| (elapsed < SYN_REPEATED).then_some(elapsed))
+        });
+        if self.plan.paths.revision() != self.timed_by.0 {
+            // What is in flight waits too long: see to it next.
+            self.unwatched = WATCH_EVERY;
+        }
     }
 
     /// Asks the same target again, from another source port.
@@ -372,7 +398,9 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
     /// Arms the timer for what comes first; ready if that has passed.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = self.in_flight.first().map(|(_, deadline)| deadline);
-        let pauses = [self.gate.opens_at(), self.plan.until];
+        let outdated = self.plan.paths.revision() != self.timed_by.0;
+        let retime = (outdated && deadline.is_some()).then(|| self.timed_by.1 + RETIME_EVERY);
+        let pauses = [self.gate.opens_at(), self.plan.until, retime];
         let Some(wake) = pauses.into_iter().flatten().chain(deadline).min() else {
             return Poll::Pending;
         };
@@ -442,6 +470,10 @@ fn errno_of(error: &std::io::Error) -> Errno {
 /// One look at the readiness set for so many attempts: the call then costs
 /// under 2 % of them, and an answer waits at most some 0.3 ms to be seen.
 const WATCH_EVERY: u32 = 64;
+
+/// To sort 20,000 deadlines takes some 2 ms, which is too much for every answer
+/// of a sweep; no wait is shorter than ten times this.
+const RETIME_EVERY: Duration = Duration::from_millis(10);
 
 /// Steps between yields, about half a millisecond of work on loopback.
 const YIELD_EVERY: u32 = 64;

@@ -76,7 +76,17 @@ pub enum Shortage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Port(PortState, Reason),
+    /// An ICMP error: the port is filtered.
+    Icmp(Reason, Sender),
     Short(Errno),
+}
+
+/// Who sent an ICMP error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    Target,
+    /// A router or a firewall, which may be near where the target is far.
+    Another,
 }
 
 impl PortState {

@@ -1,12 +1,12 @@
-//! One scan from its first pass to its last.
+//! Runs the passes of one scan.
 //!
 //! A pass asks a list of targets once, on one fan-out a core. What stays silent
-//! is the list of the next pass, if there is one: see `retry`. So that silent
+//! is the list of the next pass, if there is one: see `course`. So that silent
 //! ports never hold up others, and few descriptors cover many of them, no
-//! socket waits longer than an answer takes on its way.
+//! socket waits longer than an answer takes on its way: see `paths`.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Instant;
@@ -15,101 +15,45 @@ use futures_util::StreamExt;
 use tokio::task::JoinSet;
 
 use super::ScanPlan;
+use super::course::{Course, Pass, PassEnd, Step};
 use super::fanout::{Fanout, FanoutPlan};
-use super::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
+use super::outcome::{Outcome, PortState, Reason, Verdict};
 use super::pacer::Pacer;
 use super::progress::Shared;
-use super::retry::{PassResult, Pilot, Retry};
 use super::socket;
 use super::stats::Observations;
 use super::tally::{AddressTally, Tallies};
 use super::work::{CompactTarget, Targets, Work};
-use crate::limits;
 
 /// A scan as its driving task sees it.
 pub(super) struct Passes {
     pub(super) plan: ScanPlan,
-    /// What every fan-out is to keep to; attempts and pacers differ by pass.
+    /// What the fan-outs of the first pass keep to.
     pub(super) fanout_plan: FanoutPlan,
-    pub(super) fanouts: std::num::NonZeroUsize,
+    pub(super) fanouts: NonZeroUsize,
     pub(super) shared: Arc<Shared>,
-}
-
-/// How a pass is to be run.
-#[derive(Clone, Copy, Default)]
-struct Pass {
-    /// Its number, counted from 1.
-    attempt: u32,
-    /// Probes a second, at most.
-    rate: Option<NonZeroU32>,
-    /// The window of each fan-out to start with.
-    window: Option<usize>,
-}
-
-/// What a pass leaves behind.
-#[derive(Default)]
-struct PassEnd {
-    silent: Vec<CompactTarget>,
-    /// Why it ended early.
-    shortage: Option<Shortage>,
-    /// When its last attempt started.
-    last_launch: Option<Instant>,
-    /// Probes that were in flight at once.
-    window: usize,
-    /// The narrowest window that a fan-out found good, if loss cut one.
-    window_hint: Option<usize>,
 }
 
 impl Passes {
     /// Runs the scan to its end.
     pub(super) async fn run(self) {
-        let mut retry = Retry::default();
-        let mut asked = self.first_work();
-        let mut started = Instant::now();
-        let mut end = self.run_pass(&asked, Pass { attempt: 1, ..Pass::default() }).await;
-        let retrying_since = Instant::now();
-        let mut answered = asked.len() - end.silent.len() as u64;
+        let paths = &self.fanout_plan.paths;
+        let mut course = Course::new(Arc::clone(paths));
+        let mut end = self.run_pass(&self.first_work(), self.fanout_plan.clone()).await;
         loop {
-            let result = PassResult { answered, silent: end.silent.len() as u64 };
-            self.shared.note_timing(&retry, end.window, &self.fanout_plan.paths);
-            if end.shortage.is_some() {
-                return self.shared.lock().fall_short(end.shortage);
-            }
-            if !retry.goes_on_after(result, retrying_since.elapsed()) {
-                break;
-            }
-            let attempt = u32::try_from(retry.passes() + 1).unwrap_or(u32::MAX);
-            let sending = end.last_launch.map_or(started.elapsed(), |last| last - started);
-            let window = end.window_hint;
-            let (mut silent, sent) = (std::mem::take(&mut end.silent), asked.len());
-            let mut still_silent = Vec::new();
-            answered = 0;
-            if silent.len() > 2 * limits::PILOT_TARGETS && retry.wants_pilot() {
-                let pilot = take_pilot(&mut silent);
-                let (count, of) = (pilot.len() as u64, silent.len() + pilot.len());
-                let rate = NonZeroU32::new(limits::PILOT_RATE);
-                let work = self.again(pilot, attempt);
-                let end = self.run_pass(&work, Pass { attempt, rate, window: None }).await;
-                answered = count - end.silent.len() as u64;
-                still_silent = end.silent;
-                let silent = of as u64;
-                retry.steer(Pilot { sent, sending, asked: count, answered, silent });
-            }
-            if !retry.has_time_for(silent.len() as u64, retrying_since.elapsed()) {
-                end.silent = silent;
-                end.silent.append(&mut still_silent);
-                break;
-            }
-            asked = self.again(silent, attempt);
-            started = Instant::now();
-            let rate = retry.rate();
-            end = self.run_pass(&asked, Pass { attempt, rate, window }).await;
-            answered += asked.len() - end.silent.len() as u64;
-            end.silent.append(&mut still_silent);
+            let window = end.window;
+            let step = course.after(end, Instant::now());
+            self.shared.note_timing(course.retry(), window, paths);
+            end = match step {
+                Step::Ask(pass) => self.ask_again(pass).await,
+                Step::Conclude(silent) => {
+                    self.give_verdict(&silent);
+                    self.try_canaries().await;
+                    return self.shared.note_timing(course.retry(), window, paths);
+                }
+                Step::FallShort(shortage) => return self.shared.lock().fall_short(Some(shortage)),
+            };
         }
-        self.give_verdict(&end.silent);
-        self.try_canaries().await;
-        self.shared.note_timing(&retry, end.window, &self.fanout_plan.paths);
     }
 
     /// Every target that this host has a way to; the others get their verdict.
@@ -128,15 +72,16 @@ impl Passes {
         Work::all(reachable, self.plan.ports.clone(), self.plan.order)
     }
 
-    /// These targets, for attempt number `attempt` at them.
-    fn again(&self, targets: Vec<CompactTarget>, attempt: u32) -> Arc<Work> {
-        Work::listed(targets, attempt.into(), Arc::clone(&self.fanout_plan.paths))
+    async fn ask_again(&self, pass: Pass) -> PassEnd {
+        let Pass { targets, attempt, purpose, rate, window } = pass;
+        let mut plan = FanoutPlan { purpose, window, ..self.fanout_plan.clone() };
+        plan.pacers.extend(rate.map(|rate| Arc::new(Pacer::new(rate, Instant::now()))));
+        let work = Work::listed(targets, attempt.into(), Arc::clone(&plan.paths));
+        self.run_pass(&work, plan).await
     }
 
-    async fn run_pass(&self, work: &Arc<Work>, pass: Pass) -> PassEnd {
-        let Pass { attempt, rate, window } = pass;
-        let mut plan = FanoutPlan { attempt, window, ..self.fanout_plan.clone() };
-        plan.pacers.extend(rate.map(|rate| Arc::new(Pacer::new(rate, Instant::now()))));
+    async fn run_pass(&self, work: &Arc<Work>, plan: FanoutPlan) -> PassEnd {
+        let started = Instant::now();
         let mut fanouts = JoinSet::new();
         for _ in 0..work.useful_fanouts(self.fanouts) {
             let part = Part {
@@ -144,19 +89,14 @@ impl Passes {
                 observations: Observations::default(),
                 end: PassEnd::default(),
                 shared: Arc::clone(&self.shared),
+                started,
             };
             fanouts.spawn(part.fill(Work::targets(work), plan.clone()));
         }
         let mut whole = PassEnd::default();
         while let Some(part) = fanouts.join_next().await {
             match part {
-                Ok(mut part) => {
-                    whole.silent.append(&mut part.silent);
-                    whole.shortage = whole.shortage.or(part.shortage);
-                    whole.last_launch = whole.last_launch.max(part.last_launch);
-                    whole.window += part.window;
-                    whole.window_hint = whole.window_hint.into_iter().chain(part.window_hint).min();
-                }
+                Ok(part) => whole.absorb(part),
                 // Nothing else cancels these tasks.
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             }
@@ -186,7 +126,7 @@ impl Passes {
             };
             let (addresses, ports) = (aside.plan.addresses.clone(), aside.plan.ports.clone());
             let work = Work::all(addresses, ports, aside.plan.order);
-            aside.run_pass(&work, Pass { attempt: 1, ..Pass::default() }).await;
+            aside.run_pass(&work, aside.fanout_plan.clone()).await;
             let all_open = |tally: AddressTally| {
                 (tally.open == aside.plan.ports.len()).then_some(tally.address)
             };
@@ -220,6 +160,8 @@ struct Part {
     observations: Observations,
     end: PassEnd,
     shared: Arc<Shared>,
+    /// When its pass started.
+    started: Instant,
 }
 
 impl Part {
@@ -242,17 +184,28 @@ impl Part {
                 Poll::Ready(ready!(next))
             });
             let Some(outcome) = next.await else { break };
-            if outcome.verdict == SILENCE {
-                let (place, port) = (paths.place(outcome.target.ip()), outcome.target.port());
-                self.end.silent.push(CompactTarget { place, port });
-            } else {
-                self.tallies.record(&outcome);
-                self.observations.record(&outcome);
+            let place = paths.place(outcome.target.ip());
+            match outcome.verdict {
+                SILENCE => {
+                    let port = outcome.target.port();
+                    self.end.silent.push(CompactTarget { place, port });
+                    continue;
+                }
+                Verdict::Port(..) => {
+                    self.end.answered += 1;
+                    let is_late = outcome.rtt.is_some_and(|rtt| paths.is_late(place, rtt));
+                    self.end.late += u64::from(is_late);
+                }
+                Verdict::NotScanned(_) => {}
             }
+            self.tallies.record(&outcome);
+            self.observations.record(&outcome);
         }
         self.hand_over();
         self.end.shortage = fanout.shortage();
-        self.end.last_launch = fanout.last_launch();
+        self.end.sending = fanout
+            .last_launch()
+            .map_or(self.started.elapsed(), |last| last.saturating_duration_since(self.started));
         self.end.window = fanout.window();
         self.end.window_hint = fanout.window_hint();
         self.end
@@ -266,20 +219,17 @@ impl Part {
     }
 }
 
-/// Takes some targets out of the list, from all over it.
-fn take_pilot(silent: &mut Vec<CompactTarget>) -> Vec<CompactTarget> {
-    let stride = silent.len() / limits::PILOT_TARGETS;
-    let mut pilot = Vec::with_capacity(limits::PILOT_TARGETS + 1);
-    let mut place = 0;
-    silent.retain(|target| {
-        let taken = place % stride == 0;
-        place += 1;
-        if taken {
-            pilot.push(*target);
-        }
-        !taken
-    });
-    pilot
+impl PassEnd {
+    /// Adds what one fan-out leaves behind.
+    fn absorb(&mut self, mut part: Self) {
+        self.silent.append(&mut part.silent);
+        self.answered += part.answered;
+        self.late += part.late;
+        self.shortage = self.shortage.or(part.shortage);
+        self.sending = self.sending.max(part.sending);
+        self.window += part.window;
+        self.window_hint = self.window_hint.into_iter().chain(part.window_hint).min();
+    }
 }
 
 const SILENCE: Verdict = Verdict::Port(PortState::Filtered, Reason::NoResponse);

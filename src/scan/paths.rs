@@ -1,31 +1,101 @@
 //! The addresses of a scan, and how long to wait for each of them.
+//!
+//! A wait that is too short hides open ports, so evidence decides how short it
+//! may be. Answers of several open ports that agree are strong evidence: the wait
+//! follows them. Anything less is weak, because a firewall or a proxy near the
+//! scanner may have given the answer. It may shorten the first attempt, but the
+//! second then waits for what is left of the ceiling. An answer that comes later
+//! than a pass waited shows that the pass asked in vain: its silent ports are
+//! asked again.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::rtt::{Path, PathTiming};
+use super::rtt::Cluster;
 use crate::limits;
 
-/// The ways to all addresses of a scan.
+/// The paths to all addresses of a scan.
 #[derive(Debug)]
 pub(super) struct Paths {
     addresses: Vec<IpAddr>,
     places: HashMap<IpAddr, u16>,
     paths: Vec<Path>,
-    /// No attempt waits longer, and two without any answer not longer together.
+    /// No attempt waits longer, and two without strong evidence not longer
+    /// together.
     ceiling: Duration,
+    /// Counts the occasions on which waits became longer or shorter.
+    revision: AtomicU32,
+}
+
+/// The path to one address, as all fan-outs of a scan see it.
+#[derive(Debug)]
+struct Path {
+    /// Whether the address is this host's loopback: nobody stands between.
+    loopback: bool,
+    known: Mutex<Known>,
+    /// How long the evidence lets an attempt wait, in microseconds: 0 without
+    /// any.
+    strong: AtomicU32,
+    weak: AtomicU32,
+    accepted: AtomicU32,
+    refused: AtomicU32,
+    /// The shortest wait that ended in silence in this pass, in microseconds.
+    shortest: AtomicU32,
+    /// The longest that a whole pass waited, in microseconds.
+    longest: AtomicU32,
+    /// Passes that ended with silent ports.
+    passes: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    accepted: Cluster,
+    refused: Cluster,
+    /// The shortest wait that ended in silence, for each pass that had one.
+    waits: Vec<Duration>,
+}
+
+/// What a target's own answer was, as evidence of how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// A SYN-ACK.
+    Accepted,
+    /// A RST, or an ICMP error from the target itself.
+    Refused,
+}
+
+/// What an attempt is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To find out the state of a port.
+    #[default]
+    State,
+    /// To find out how many of the silent ports answer when asked slowly.
+    Pilot,
+}
+
+/// What is known of the path to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathTiming {
+    /// The smoothed round-trip time.
+    pub rtt: Duration,
+    /// How long a first attempt waits.
+    pub timeout: Duration,
 }
 
 impl Paths {
-    /// The ways to `addresses`, of which there are at most 65,536.
+    /// The paths to `addresses`, of which there are at most 65,536.
     pub(super) fn new(addresses: &[IpAddr], ceiling: Duration) -> Self {
         let places = addresses.iter().zip(0u16..).map(|(&address, place)| (address, place));
         Self {
             addresses: addresses.to_vec(),
             places: places.collect(),
-            paths: addresses.iter().map(|_| Path::default()).collect(),
+            paths: addresses.iter().map(|it| Path::new(it.is_loopback())).collect(),
             ceiling,
+            revision: AtomicU32::new(0),
         }
     }
 
@@ -39,85 +109,311 @@ impl Paths {
         self.addresses[usize::from(place)]
     }
 
-    /// How long attempt number `attempt`, counted from 1, waits for an answer.
-    pub(super) fn wait(&self, place: u16, attempt: u32) -> Duration {
-        if let Some(timeout) = self.paths[usize::from(place)].timeout() {
-            // Each further attempt is more patient: the last one may have been
-            // answered too late.
-            let growth = GROWTH.powi(attempt.min(MOST_GROWTH).saturating_sub(1).cast_signed());
-            return timeout.mul_f64(growth).min(self.ceiling);
-        }
-        let first = match self.informed_by_others() {
-            Some(timeout) => (timeout * 2).min(self.ceiling / limits::FIRST_ATTEMPT_DIVISOR),
-            None => self.ceiling / limits::FIRST_ATTEMPT_DIVISOR,
+    /// How long an attempt made now waits for an answer.
+    pub(super) fn wait(&self, place: u16, purpose: Purpose) -> Duration {
+        let path = self.path(place);
+        let passes = path.passes.load(Ordering::Relaxed);
+        // Each pass is more patient: the last may have been answered too late.
+        let patient = |timeout: Duration| {
+            let growth = GROWTH.powi(passes.min(MOST_GROWTH).cast_signed());
+            timeout.mul_f64(growth).min(self.ceiling)
         };
-        let first = first.min(limits::MAX_FIRST_ATTEMPT);
-        if attempt <= 1 { first } else { self.ceiling - first }
+        if let Some(timeout) = duration(&path.strong) {
+            return patient(timeout);
+        }
+        let (weak, longest) = (duration(&path.weak), duration(&path.longest));
+        match (purpose, longest) {
+            (Purpose::Pilot, _) => weak.map_or(PILOT_WAIT, patient).min(self.longest_first()),
+            (Purpose::State, None) => weak.unwrap_or_else(|| self.first_wait()).min(self.ceiling),
+            (Purpose::State, Some(longest)) if longest < self.ceiling_less_first() => {
+                self.ceiling - longest.min(self.longest_first())
+            }
+            (Purpose::State, Some(_)) => weak.map_or(self.ceiling_less_first(), patient),
+        }
     }
 
-    /// Whether the address has answered.
-    pub(super) fn is_timed(&self, place: u16) -> bool {
-        self.paths[usize::from(place)].timeout().is_some()
+    /// Takes an answer of the target itself into account.
+    /// `rtt` gives the time it took, or nothing if that cannot be told.
+    // The time may cost a system call, so it is asked for only where it counts.
+    pub(super) fn sample(
+        &self,
+        place: u16,
+        answered: Answered,
+        rough: Duration,
+        rtt: impl FnOnce() -> Option<Duration>,
+    ) {
+        let path = self.path(place);
+        if path.wants(answered, rough)
+            && let Some(rtt) = rtt()
+            && path.sample(answered, rtt)
+        {
+            self.revision.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// Takes a measured round-trip time into account. True if it is the first
-    /// for this address.
-    pub(super) fn sample(&self, place: u16, rtt: Duration) -> bool {
-        self.paths[usize::from(place)].sample(rtt)
+    /// Notes that an attempt ended in silence after `wait`.
+    // What a pilot leaves silent is asked again in the same pass.
+    pub(super) fn note_silence(&self, place: u16, purpose: Purpose, wait: Duration) {
+        if purpose == Purpose::State {
+            self.path(place).shortest.fetch_min(microseconds(wait), Ordering::Relaxed);
+        }
     }
 
-    /// What is known of the ways, in the order of the addresses.
+    /// Whether an answer that took `rtt` came later than every pass so far has
+    /// waited: it was not lost before, nobody waited for it.
+    // After a second it may be the answer to a SYN that Linux repeated, and so
+    // one that was lost.
+    pub(super) fn is_late(&self, place: u16, rtt: Duration) -> bool {
+        let longest = duration(&self.path(place).longest);
+        rtt < SYN_REPEATED && longest.is_some_and(|longest| rtt > longest)
+    }
+
+    /// Ends a pass: how long it waited counts from now on.
+    pub(super) fn end_pass(&self) {
+        self.paths.iter().for_each(Path::end_pass);
+    }
+
+    /// Whether silent ports of the address were waited for long enough and often
+    /// enough. With strong evidence that is in two passes, as long as the slowest
+    /// answer took; otherwise once, up to the ceiling.
+    pub(super) fn is_settled(&self, place: u16) -> bool {
+        let path = self.path(place);
+        match duration(&path.strong) {
+            Some(_) => path.known().useful_passes(self.ceiling) >= 2,
+            None => duration(&path.longest).is_some_and(|it| it >= self.ceiling_less_first()),
+        }
+    }
+
+    /// A number that changes whenever waits became longer or shorter.
+    pub(super) fn revision(&self) -> u32 {
+        self.revision.load(Ordering::Relaxed)
+    }
+
+    /// What is known of the paths, in the order of the addresses.
     pub(super) fn timings(&self) -> Vec<Option<PathTiming>> {
         self.paths.iter().map(Path::timing).collect()
     }
 
-    /// The longest wait that any other address was found to need.
-    fn informed_by_others(&self) -> Option<Duration> {
+    /// The first wait for an address that has not answered.
+    fn first_wait(&self) -> Duration {
         // One address has no others, and of thousands the first few will do.
-        self.paths.iter().take(limits::MAX_ADDRESSES).filter_map(Path::timeout).max()
+        let others = self.paths.iter().take(limits::MAX_ADDRESSES);
+        let informed = others.filter_map(|path| duration(&path.strong)).max();
+        self.longest_first().min(informed.map_or(Duration::MAX, |timeout| timeout * 2))
+    }
+
+    fn longest_first(&self) -> Duration {
+        (self.ceiling / limits::FIRST_ATTEMPT_DIVISOR).min(limits::MAX_FIRST_ATTEMPT)
+    }
+
+    fn ceiling_less_first(&self) -> Duration {
+        self.ceiling - self.longest_first()
+    }
+
+    fn path(&self, place: u16) -> &Path {
+        &self.paths[usize::from(place)]
     }
 }
 
-/// By how much each attempt waits longer than the one before.
+impl Path {
+    fn new(loopback: bool) -> Self {
+        let [strong, weak, accepted, refused, longest, passes] =
+            std::array::from_fn(|_| AtomicU32::new(0));
+        let shortest = AtomicU32::new(NO_SILENCE);
+        let known = Mutex::default();
+        Self { loopback, known, strong, weak, accepted, refused, shortest, longest, passes }
+    }
+
+    /// Whether an answer that took `rough` or less could teach anything.
+    // Once the estimate is good, few samples keep it so; but a late one counts.
+    fn wants(&self, answered: Answered, rough: Duration) -> bool {
+        let (count, timeout) = match answered {
+            Answered::Accepted => (&self.accepted, &self.strong),
+            Answered::Refused => (&self.refused, &self.weak),
+        };
+        let count = count.fetch_add(1, Ordering::Relaxed);
+        count < ALL_SAMPLES
+            || count.is_multiple_of(SPARSE_SAMPLES)
+            || duration(timeout).is_some_and(|timeout| rough > timeout)
+    }
+
+    /// Takes a measured round-trip time into account. True if waits changed.
+    fn sample(&self, answered: Answered, rtt: Duration) -> bool {
+        let mut known = self.known();
+        let before = self.evidence(&known);
+        match answered {
+            Answered::Accepted => known.accepted.sample(rtt),
+            Answered::Refused => known.refused.sample(rtt),
+        }
+        let (strong, weak) = self.evidence(&known);
+        self.strong.store(strong.map_or(0, microseconds), Ordering::Relaxed);
+        self.weak.store(weak.map_or(0, microseconds), Ordering::Relaxed);
+        let weaker_or_stronger = before.0.is_some() != strong.is_some();
+        weaker_or_stronger || before.1.is_some() != weak.is_some()
+    }
+
+    fn end_pass(&self) {
+        let shortest = self.shortest.swap(NO_SILENCE, Ordering::Relaxed);
+        if shortest == NO_SILENCE {
+            return;
+        }
+        self.known().waits.push(Duration::from_micros(shortest.into()));
+        self.passes.fetch_add(1, Ordering::Relaxed);
+        self.longest.fetch_max(shortest, Ordering::Relaxed);
+    }
+
+    fn timing(&self) -> Option<PathTiming> {
+        let known = self.known();
+        let cluster = known.best();
+        Some(PathTiming { rtt: cluster.rtt()?, timeout: cluster.timeout()? })
+    }
+
+    /// How long strong and weak evidence let an attempt wait.
+    fn evidence(&self, known: &Known) -> (Option<Duration>, Option<Duration>) {
+        let weak = known.accepted.timeout().max(known.refused.timeout());
+        let strong = known.accepted.timeout().filter(|_| known.accepted.is_strong());
+        (strong.or(weak.filter(|_| self.loopback)), weak)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Passes that waited as long as the slowest answer takes, or `ceiling`.
+    fn useful_passes(&self, ceiling: Duration) -> usize {
+        let needed = self.best().slowest().min(ceiling);
+        self.waits.iter().filter(|&&wait| wait >= needed).count()
+    }
+
+    /// The answers that tell most: those of open ports, if there are any.
+    fn best(&self) -> &Cluster {
+        if self.accepted.rtt().is_some() { &self.accepted } else { &self.refused }
+    }
+}
+
+/// `None` for 0.
+fn duration(microseconds: &AtomicU32) -> Option<Duration> {
+    let us = microseconds.load(Ordering::Relaxed);
+    (us > 0).then(|| Duration::from_micros(us.into()))
+}
+
+/// At least one, and less than what stands for no silence.
+fn microseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX).clamp(1, NO_SILENCE - 1)
+}
+
+const NO_SILENCE: u32 = u32::MAX;
+
+/// Linux repeats a SYN after 1 s (TCP_TIMEOUT_INIT).
+pub(super) const SYN_REPEATED: Duration = Duration::from_secs(1);
+
+/// So many samples are all taken; then one in [`SPARSE_SAMPLES`].
+const ALL_SAMPLES: u32 = 64;
+const SPARSE_SAMPLES: u32 = 16;
+
+/// By how much each pass waits longer than the one before.
 const GROWTH: f64 = 1.5;
 
-/// After so many attempts the wait, by then five times the first, stays.
-const MOST_GROWTH: u32 = 5;
+/// After so many passes the wait, now five times the first, stays.
+const MOST_GROWTH: u32 = 4;
+
+/// How long a pilot waits where nothing is known. It only steers, and the ports
+/// it asks are asked again.
+const PILOT_WAIT: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const CEILING: Duration = Duration::from_secs(2);
+
     fn paths(count: u8) -> Paths {
         let addresses: Vec<IpAddr> = (1..=count).map(|n| [10, 0, 0, n].into()).collect();
-        Paths::new(&addresses, Duration::from_secs(2))
+        Paths::new(&addresses, CEILING)
+    }
+
+    fn answer(paths: &Paths, place: u16, answered: Answered, rtt: Duration) {
+        paths.sample(place, answered, rtt, || Some(rtt));
+    }
+
+    /// Ends a pass that found one port silent.
+    fn end_pass(paths: &Paths) -> Duration {
+        let wait = paths.wait(0, Purpose::State);
+        paths.note_silence(0, Purpose::State, wait);
+        paths.end_pass();
+        wait
     }
 
     #[test]
-    fn two_attempts_without_any_answer_take_one_timeout_together() {
-        let paths = paths(1);
-        assert_eq!(paths.wait(0, 1), Duration::from_millis(500));
-        assert_eq!(paths.wait(0, 2), Duration::from_millis(1500));
+    fn two_attempts_without_strong_evidence_take_one_timeout_together() {
+        for refused in [false, true] {
+            let paths = paths(1);
+            if refused {
+                answer(&paths, 0, Answered::Refused, Duration::from_micros(100));
+            }
+            let first = end_pass(&paths);
+            assert!(!paths.is_settled(0), "after {first:?}");
+            assert_eq!(first + end_pass(&paths), CEILING);
+            assert!(paths.is_settled(0));
+        }
     }
 
     #[test]
-    fn an_answer_shortens_the_wait_and_further_attempts_are_more_patient() {
+    fn several_open_ports_shorten_the_wait_and_further_passes_are_more_patient() {
         let paths = paths(1);
-        assert!(paths.sample(0, Duration::from_micros(100)));
+        for _ in 0..3 {
+            let wait = paths.wait(0, Purpose::Pilot);
+            assert!(wait >= limits::MIN_MARGIN, "{wait:?}");
+            answer(&paths, 0, Answered::Accepted, Duration::from_micros(100));
+        }
+        let waits = [end_pass(&paths), end_pass(&paths)];
         let nearly = |wait: Duration, margins: f64| {
             wait.abs_diff(limits::MIN_MARGIN.mul_f64(margins)) < Duration::from_millis(1)
         };
-        assert!(nearly(paths.wait(0, 1), 1.0) && nearly(paths.wait(0, 2), 1.5));
-        assert!(paths.wait(0, 40) <= Duration::from_secs(2));
-        assert!(paths.sample(0, Duration::from_millis(900)) || paths.wait(0, 9) <= paths.ceiling);
+        assert!(nearly(waits[0], 1.0) && nearly(waits[1], 1.5), "{waits:?}");
+        assert!(paths.is_settled(0));
+        (0..40).for_each(|_| paths.end_pass());
+        assert!(end_pass(&paths) <= CEILING);
     }
 
     #[test]
-    fn other_addresses_inform_the_first_wait() {
+    fn on_loopback_one_answer_of_any_kind_is_strong_evidence() {
+        let paths = Paths::new(&[[127, 0, 0, 1].into()], CEILING);
+        answer(&paths, 0, Answered::Refused, Duration::from_micros(20));
+        assert!(end_pass(&paths) + end_pass(&paths) < CEILING / 4);
+        assert!(paths.is_settled(0));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waited_for_makes_the_passes_before_count_for_nothing() {
+        let paths = paths(1);
+        let (near, far) = (Duration::from_micros(100), Duration::from_millis(400));
+        (0..3).for_each(|_| answer(&paths, 0, Answered::Accepted, near));
+        assert!(!paths.is_late(0, far), "nothing was given up yet");
+        end_pass(&paths);
+        assert!(paths.is_late(0, far) && !paths.is_late(0, near));
+        let revision = paths.revision();
+        answer(&paths, 0, Answered::Accepted, far);
+        assert_ne!(paths.revision(), revision);
+        assert!(paths.wait(0, Purpose::State) >= CEILING / 2);
+        (0..2).for_each(|_| answer(&paths, 0, Answered::Accepted, far));
+        end_pass(&paths);
+        assert!(!paths.is_settled(0));
+        end_pass(&paths);
+        assert!(paths.is_settled(0));
+    }
+
+    #[test]
+    fn other_addresses_inform_the_first_wait_by_strong_evidence_only() {
         let paths = paths(2);
-        paths.sample(0, Duration::from_micros(100));
-        assert_eq!(paths.wait(1, 1), paths.wait(0, 1) * 2);
-        assert_eq!(paths.wait(1, 1) + paths.wait(1, 2), paths.ceiling);
+        let rtt = Duration::from_micros(100);
+        answer(&paths, 0, Answered::Accepted, rtt);
+        answer(&paths, 0, Answered::Refused, rtt);
+        assert_eq!(paths.wait(1, Purpose::State), CEILING / 4);
+        (0..2).for_each(|_| answer(&paths, 0, Answered::Accepted, rtt));
+        assert_eq!(paths.wait(1, Purpose::State), paths.wait(0, Purpose::State) * 2);
         assert_eq!(
             (paths.place([10, 0, 0, 2].into()), paths.address(1)),
             (1, [10, 0, 0, 2].into())

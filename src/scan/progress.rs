@@ -12,9 +12,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::passes::Passes;
-use super::paths::Paths;
+use super::paths::{PathTiming, Paths};
 use super::retry::Retry;
-use super::rtt::PathTiming;
 use super::stats::EngineStats;
 use super::tally::{AddressTally, Finding, Tallies, Totals};
 use super::{ScanPlan, Scanner};

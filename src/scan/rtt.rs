@@ -1,15 +1,12 @@
-//! How long an answer takes on the way to an address, and so how long to wait
-//! for one.
+//! How long answers take, and so how long to wait for one. Pure.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::limits;
 
 /// Smoothed round-trip time and its variation, as RFC 6298 has it. Pure.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct RttEstimator {
+struct RttEstimator {
     /// `None` before the first sample.
     smoothed: Option<Smoothed>,
 }
@@ -20,27 +17,22 @@ struct Smoothed {
     variation: Duration,
 }
 
-/// The way to one address, as all fan-outs of a scan see it.
-#[derive(Debug, Default)]
-pub(super) struct Path {
-    estimator: Mutex<RttEstimator>,
-    /// In microseconds; 0 before the first sample.
-    timeout_us: AtomicU32,
-    samples: AtomicU32,
-}
-
-/// What is known of the way to an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PathTiming {
-    /// The smoothed round-trip time.
-    pub rtt: Duration,
-    /// How long a first attempt waits.
-    pub timeout: Duration,
+/// Round-trip times of answers that took about the same.
+///
+/// Answers can come from nearer than the host: a firewall refuses in its name, a
+/// proxy accepts. So the slowest answers that agree are the host's. A later one
+/// starts anew, and much faster ones count for nothing. Pure.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Cluster {
+    estimator: RttEstimator,
+    /// Answers that agree, up to [`STRONG`].
+    agreeing: u8,
+    slowest: Duration,
 }
 
 impl RttEstimator {
     /// Takes a measured round-trip time into account.
-    pub(super) fn sample(&mut self, rtt: Duration) {
+    fn sample(&mut self, rtt: Duration) {
         self.smoothed = Some(match self.smoothed {
             None => Smoothed { rtt, variation: rtt / 2 },
             Some(Smoothed { rtt: smoothed, variation }) => Smoothed {
@@ -51,57 +43,57 @@ impl RttEstimator {
     }
 
     /// The smoothed round-trip time.
-    pub(super) fn rtt(&self) -> Option<Duration> {
+    fn rtt(&self) -> Option<Duration> {
         self.smoothed.map(|smoothed| smoothed.rtt)
     }
 
     /// How long to wait for an answer: the rtt and four times its variation, or
     /// what this machine alone may delay it by.
-    pub(super) fn timeout(&self) -> Option<Duration> {
+    fn timeout(&self) -> Option<Duration> {
         let Smoothed { rtt, variation } = self.smoothed?;
         Some((rtt + (variation * 4).max(limits::MIN_MARGIN)).min(limits::MAX_TIMEOUT))
     }
 }
 
-impl Path {
-    /// Takes a measured round-trip time into account. True if it is the first.
-    // An answer after a second may be to a SYN that Linux repeated by itself,
-    // and so tells nothing about the rtt (Karn's algorithm, RFC 6298, section 3).
-    pub(super) fn sample(&self, rtt: Duration) -> bool {
-        if rtt >= SYN_REPEATED {
-            return false;
+impl Cluster {
+    /// Takes a measured round-trip time into account.
+    pub(super) fn sample(&mut self, rtt: Duration) {
+        if self.timeout().is_some_and(|timeout| rtt > timeout) {
+            *self = Self::default();
         }
-        let count = self.samples.fetch_add(1, Ordering::Relaxed);
-        // Once the estimate is good, few samples keep it so.
-        if count >= ALL_SAMPLES && !count.is_multiple_of(SPARSE_SAMPLES) {
-            return false;
+        let is_nearer = |smoothed: Duration| rtt + limits::MIN_MARGIN < smoothed / 2;
+        if self.estimator.rtt().is_some_and(is_nearer) {
+            return;
         }
-        let mut estimator = self.estimator.lock().unwrap_or_else(PoisonError::into_inner);
-        estimator.sample(rtt);
-        let us = estimator.timeout().map_or(0, |timeout| timeout.as_micros());
-        let us = u32::try_from(us).unwrap_or(u32::MAX);
-        self.timeout_us.swap(us, Ordering::Relaxed) == 0
+        self.estimator.sample(rtt);
+        self.agreeing = (self.agreeing + 1).min(STRONG);
+        self.slowest = self.slowest.max(rtt);
     }
 
-    /// How long a first attempt should wait; `None` before the first answer.
+    /// Whether enough answers agree.
+    pub(super) fn is_strong(&self) -> bool {
+        self.agreeing >= STRONG
+    }
+
+    /// The slowest of the answers that agree.
+    pub(super) fn slowest(&self) -> Duration {
+        self.slowest
+    }
+
+    /// The smoothed round-trip time.
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        self.estimator.rtt()
+    }
+
+    /// How long to wait for an answer that agrees.
     pub(super) fn timeout(&self) -> Option<Duration> {
-        let us = self.timeout_us.load(Ordering::Relaxed);
-        (us > 0).then(|| Duration::from_micros(us.into()))
-    }
-
-    /// What is known so far.
-    pub(super) fn timing(&self) -> Option<PathTiming> {
-        let estimator = *self.estimator.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(PathTiming { rtt: estimator.rtt()?, timeout: estimator.timeout()? })
+        self.estimator.timeout().map(|timeout| timeout.max(self.slowest))
     }
 }
 
-/// Linux repeats a SYN after 1 s (TCP_TIMEOUT_INIT).
-const SYN_REPEATED: Duration = Duration::from_secs(1);
-
-/// So many samples are all taken; then one in [`SPARSE_SAMPLES`].
-const ALL_SAMPLES: u32 = 64;
-const SPARSE_SAMPLES: u32 = 16;
+/// A proxy near the scanner mostly accepts on one port or two, say for HTTP and
+/// HTTPS. Ordinary hosts that have anything open soon show three.
+const STRONG: u8 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -119,12 +111,36 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_a_repeated_syn_is_no_sample() {
-        let path = Path::default();
-        assert!(!path.sample(Duration::from_millis(1030)));
-        assert_eq!(path.timing(), None);
-        assert!(path.sample(Duration::from_millis(30)));
-        assert!(!path.sample(Duration::from_millis(30)));
+    fn a_firewall_near_by_does_not_hide_how_far_the_host_is() {
+        let (near, far) = (Duration::from_micros(100), Duration::from_millis(300));
+        for samples in [[near, near, far, far, far], [far, near, far, near, far]] {
+            let mut cluster = Cluster::default();
+            for (taken, sample) in samples.into_iter().enumerate() {
+                assert!(!cluster.is_strong(), "after {taken} of {samples:?}");
+                cluster.sample(sample);
+            }
+            assert!(cluster.is_strong());
+            assert_eq!((cluster.rtt(), cluster.slowest()), (Some(far), far));
+        }
+    }
+
+    #[test]
+    fn a_later_answer_makes_strong_evidence_weak() {
+        let mut cluster = Cluster::default();
+        (0..20).for_each(|_| cluster.sample(Duration::from_millis(10)));
+        assert!(cluster.is_strong());
+        cluster.sample(Duration::from_millis(400));
+        cluster.sample(Duration::from_millis(10));
+        assert!(!cluster.is_strong());
+        assert_eq!(cluster.rtt(), Some(Duration::from_millis(400)));
+    }
+
+    #[test]
+    fn answers_that_vary_as_on_a_wireless_link_agree() {
+        let mut cluster = Cluster::default();
+        [40, 70, 25, 90].into_iter().map(Duration::from_millis).for_each(|rtt| cluster.sample(rtt));
+        assert!(cluster.is_strong());
+        assert_eq!(cluster.slowest(), Duration::from_millis(90));
     }
 
     proptest! {

@@ -4,18 +4,20 @@
 //! the only user of socket2 and of nix.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::mem::offset_of;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
+    ControlMessageOwned, MsgFlags, SockaddrStorage, getsockopt, recvmsg, setsockopt, sockopt,
 };
 use rustix::io::Errno;
 use rustix::net;
 use socket2::{Domain, Socket, Type};
 
-use super::outcome::{Answer, PortState, Reason};
+use super::outcome::{Answer, PortState, Reason, Sender};
 
 /// A reusable probe socket of one address family.
 pub(super) struct ProbeSocket {
@@ -70,10 +72,7 @@ impl ProbeSocket {
     pub(super) fn ask(&self, target: &SocketAddr) -> Option<Answer> {
         let answer = Answer::of_connect(net::connect(&self.socket, target))?;
         let refused = !matches!(answer, Answer::Port(PortState::Open, _) | Answer::Short(_));
-        Some(match refused.then(|| self.icmp_error(target)).flatten() {
-            Some(reason) => Answer::Port(PortState::Filtered, reason),
-            None => answer,
-        })
+        Some(refused.then(|| self.icmp_error(target)).flatten().unwrap_or(answer))
     }
 
     /// Asks how the attempt in flight stands, and takes every answer there is.
@@ -82,15 +81,12 @@ impl ProbeSocket {
     // (sk_err_soft in tcp_v4_err, net/ipv4/tcp_ipv4.c): all that tells of it is
     // the error in the queue, which would also be taken for one about the next.
     pub(super) fn look(&self, target: &SocketAddr) -> Option<Answer> {
-        self.ask(target).or_else(|| {
-            let reason = self.icmp_error(target)?;
-            Some(Answer::Port(PortState::Filtered, reason))
-        })
+        self.ask(target).or_else(|| self.icmp_error(target))
     }
 
     /// The ICMP error that came for an attempt at `target`, if one did. Errors
     /// about earlier attempts are taken out of the queue, and forgotten.
-    fn icmp_error(&self, target: &SocketAddr) -> Option<Reason> {
+    fn icmp_error(&self, target: &SocketAddr) -> Option<Answer> {
         if !self.hears_icmp {
             return None;
         }
@@ -104,23 +100,39 @@ impl ProbeSocket {
             if about.is_none_or(|it| (it.ip(), it.port()) != (target.ip(), target.port())) {
                 continue;
             }
-            let reason = message.cmsgs().ok()?.find_map(|control| match control {
-                ControlMessageOwned::Ipv4RecvErr(error, _)
+            let error = message.cmsgs().ok()?.find_map(|control| match control {
+                ControlMessageOwned::Ipv4RecvErr(error, sender)
                     if error.ee_origin == FROM_ICMP && error.ee_type == ICMP_UNREACHABLE =>
                 {
-                    Reason::of_icmpv4(error.ee_code)
+                    let sender = sender.map(|it| Ipv4Addr::from(u32::from_be(it.sin_addr.s_addr)));
+                    Some((Reason::of_icmpv4(error.ee_code)?, sender.map(IpAddr::V4)))
                 }
-                ControlMessageOwned::Ipv6RecvErr(error, _)
+                ControlMessageOwned::Ipv6RecvErr(error, sender)
                     if error.ee_origin == FROM_ICMPV6 && error.ee_type == ICMPV6_UNREACHABLE =>
                 {
-                    Reason::of_icmpv6(error.ee_code)
+                    let sender = sender.map(|it| Ipv6Addr::from(it.sin6_addr.s6_addr));
+                    Some((Reason::of_icmpv6(error.ee_code)?, sender.map(IpAddr::V6)))
                 }
                 _ => None,
             });
-            if reason.is_some() {
-                return reason;
+            if let Some((reason, sender)) = error {
+                let by_target = sender == Some(target.ip());
+                let sender = if by_target { Sender::Target } else { Sender::Another };
+                return Some(Answer::Icmp(reason, sender));
             }
         }
+    }
+
+    /// How long the handshake of an open port took, as the kernel measured it; its
+    /// clock does not stand still while this process waits for its turn.
+    // Without a measurement, as after a reset, the kernel says 0. It measures no
+    // repeated SYN that could be mistaken (Karn's algorithm, RFC 6298, section 3).
+    pub(super) fn handshake_time(&self) -> Option<Duration> {
+        let info = getsockopt(&self.socket, TcpInfo).ok()?;
+        let word = |offset: usize| info[offset / size_of::<u32>()];
+        let repeated = word(offset_of!(libc::tcp_info, tcpi_total_retrans)) > 0;
+        let us = word(offset_of!(libc::tcp_info, tcpi_rtt));
+        (us > 0 && !repeated).then(|| Duration::from_micros(us.into()))
     }
 
     /// Abandons whatever the socket is doing, so that it can ask again.
@@ -164,6 +176,18 @@ nix::setsockopt_impl!(
     libc::TCP_DEFER_ACCEPT,
     usize,
     sockopt::SetUsize
+);
+
+/// `TCP_INFO`, as much of `struct tcp_info` as every kernel has (linux/tcp.h).
+#[derive(Clone, Copy)]
+struct TcpInfo;
+
+nix::getsockopt_impl!(
+    TcpInfo,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    [u32; 26],
+    sockopt::GetStruct<[u32; 26]>
 );
 
 impl AsFd for ProbeSocket {
@@ -223,7 +247,6 @@ const DISCARD_PORT: u16 = 9;
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::time::Duration;
 
     use super::*;
 
