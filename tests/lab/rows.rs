@@ -1,6 +1,6 @@
 //! The scenarios: those of the table, then some that only tests run.
 
-use super::scenario::{Family, Goal, Host, Limits, Rest, Scenario, Wire};
+use super::scenario::{Family, Goal, Host, Limits, Rest, Rtt, Scenario, Wall, Wire};
 
 /// The rows of the table that `scripts/lab-bench` measures.
 pub(crate) const TABLE: &[Scenario] = &[
@@ -73,6 +73,15 @@ pub(crate) const TABLE: &[Scenario] = &[
     on_v6(reject("reject with no-route, IPv6", "reject-net-unreach", NET_UNREACH)),
     on_v6(reject("reject with admin-prohibited, IPv6", "reject-admin-prohibited", PROHIBITED)),
     on_v6(reject("reject with policy-fail, IPv6", "reject-host-prohibited", PROHIBITED)),
+    far("near reject with RST, rtt 160 ms", RTT_160, NEAR_RST),
+    far("near reject with RST, rtt 300 ms", RTT_300, NEAR_RST),
+    far("near reject with RST, rtt 900 ms", RTT_900, NEAR_RST),
+    far("near reject with admin-prohibited, rtt 160 ms", RTT_160, NEAR_ICMP),
+    far("near reject with admin-prohibited, rtt 300 ms", RTT_300, NEAR_ICMP),
+    far("near reject with admin-prohibited, rtt 900 ms", RTT_900, NEAR_ICMP),
+    far("near proxy that accepts, rtt 160 ms", RTT_160, NEAR_PROXY),
+    far("near proxy that accepts, rtt 300 ms", RTT_300, NEAR_PROXY),
+    far("near proxy that accepts, rtt 900 ms", RTT_900, NEAR_PROXY),
     TARPIT,
     on_v6(Scenario { name: "tarpit, 65,535 ports, IPv6", ..TARPIT }),
 ];
@@ -120,6 +129,8 @@ pub(crate) const PLAIN: Scenario = Scenario {
     ruled_by: Host::Target,
     rest: Rest::Closed,
     wire: Wire::both(""),
+    least_rtt: 0.0,
+    wall: None,
     limits: NO_LIMITS,
     descriptors: 20_000,
     goal: Goal { seconds: None, runs: 1 },
@@ -147,6 +158,14 @@ const OWN_FILTER: Scenario = Scenario {
     ..PLAIN
 };
 
+const RTT_160: Rtt = Rtt { milliseconds: 160.0, wire: Wire::both("delay=80ms") };
+const RTT_300: Rtt = Rtt { milliseconds: 300.0, wire: Wire::both("delay=150ms") };
+const RTT_900: Rtt = Rtt { milliseconds: 900.0, wire: Wire::both("delay=450ms") };
+
+const NEAR_RST: Wall = Wall { rule: "reject-tcp-reset", finds: Rest::Closed };
+const NEAR_ICMP: Wall = Wall { rule: "reject-admin-prohibited", finds: PROHIBITED };
+const NEAR_PROXY: Wall = Wall { rule: "tarpit", finds: Rest::Open };
+
 const NO_LIMITS: Limits = Limits { syns: None, rsts: None, icmp: false };
 
 // In nmap's words, as far as this program has them: whatever a rule forbids is
@@ -159,6 +178,22 @@ const PROHIBITED: Rest = Rest::Filtered("admin-prohibited");
 
 const fn reject(name: &'static str, rule: &'static str, rest: Rest) -> Scenario {
     Scenario { name, rule, rest, goal: in_seconds(2.0, 5), ..PLAIN }
+}
+
+/// A far host whose ports are mostly filtered, behind a firewall that answers
+/// for one of them at once.
+const fn far(name: &'static str, rtt: Rtt, wall: Wall) -> Scenario {
+    Scenario {
+        name,
+        ports: 1000,
+        open: 20,
+        closed: 0,
+        wire: rtt.wire,
+        least_rtt: rtt.milliseconds,
+        wall: Some(wall),
+        goal: Goal { seconds: None, runs: 10 },
+        ..SILENT
+    }
 }
 
 const fn in_seconds(seconds: f64, runs: usize) -> Goal {

@@ -37,6 +37,12 @@ pub(crate) struct AddressReport {
     pub(crate) filtered_by: BTreeMap<String, usize>,
     #[serde(default)]
     pub(crate) accepts_everything: bool,
+    pub(crate) timing: Option<Timing>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Timing {
+    pub(crate) rtt_ms: f64,
 }
 
 /// Scans `address` as the scenario has it, with the program at `binary`.

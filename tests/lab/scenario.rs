@@ -24,6 +24,10 @@ pub(crate) struct Scenario {
     /// What the scan has to find there.
     pub(crate) rest: Rest,
     pub(crate) wire: Wire,
+    /// The target's rtt in milliseconds at least, if the report has one.
+    pub(crate) least_rtt: f64,
+    /// A firewall near the scanner, if there is one.
+    pub(crate) wall: Option<Wall>,
     pub(crate) limits: Limits,
     /// Descriptors that the scanner may open.
     pub(crate) descriptors: u32,
@@ -49,6 +53,22 @@ pub(crate) enum Host {
 pub(crate) struct Wire {
     pub(crate) there: &'static str,
     pub(crate) back: &'static str,
+}
+
+/// A firewall near the scanner that answers for one port of the target.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wall {
+    /// What it does, as `scripts/lab` reads it.
+    pub(crate) rule: &'static str,
+    /// What the scan has to find there.
+    pub(crate) finds: Rest,
+}
+
+/// A round trip on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rtt {
+    pub(crate) milliseconds: f64,
+    pub(crate) wire: Wire,
 }
 
 /// Limits at the target, as `scripts/lab` reads them.
@@ -86,6 +106,8 @@ pub(crate) struct Goal {
 pub(crate) struct Cast {
     pub(crate) open: BTreeSet<u16>,
     pub(crate) closed: BTreeSet<u16>,
+    /// The port that the firewall answers for.
+    pub(crate) walled: Option<u16>,
 }
 
 impl Scenario {
@@ -104,7 +126,9 @@ impl Scenario {
             }
             part
         };
-        Cast { open: draw(self.open), closed: draw(self.closed) }
+        let (open, closed) = (draw(self.open), draw(self.closed));
+        let walled = draw(usize::from(self.wall.is_some())).first().copied();
+        Cast { open, closed, walled }
     }
 
     /// The target's address.
@@ -126,6 +150,8 @@ impl Scenario {
             ("--open", list(&cast.open)),
             ("--except", list(&cast.closed)),
         ];
+        let wall = self.wall.zip(cast.walled);
+        options.extend(wall.map(|(wall, port)| ("--wall", format!("{}:{port}", wall.rule))));
         options.extend(self.limits.syns.map(|limit| ("--syn-limit", limit.to_owned())));
         options.extend(self.limits.rsts.map(|limit| ("--rst-limit", limit.to_owned())));
         let mut words: Vec<_> =

@@ -1,9 +1,9 @@
 //! Whether a scan found what there was to find. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use super::scan::Report;
+use super::scan::{Report, Timing};
 use super::scenario::{Cast, Rest, Scenario};
 
 /// Everything in `report` that is not as it should be, in a few words each;
@@ -12,12 +12,16 @@ pub(crate) fn faults(scenario: &Scenario, cast: &Cast, report: &Report) -> Vec<S
     let mut faults = Vec::new();
     let mut fault = |text: String| faults.push(text);
     let everything: BTreeSet<u16> = (1..=scenario.ports).collect();
-    let open = if scenario.rest == Rest::Open { &everything } else { &cast.open };
+    let walled_open = cast.walled.filter(|_| finds_by_wall(scenario) == Some(Rest::Open));
+    let open = match scenario.rest {
+        Rest::Open => everything.clone(),
+        _ => cast.open.iter().copied().chain(walled_open).collect(),
+    };
     let missed: Vec<_> = open.difference(&report.open_ports).collect();
     if !missed.is_empty() {
         fault(format!("{} of {} open ports missed ({})", missed.len(), open.len(), some(&missed)));
     }
-    let phantoms: Vec<_> = report.open_ports.difference(open).collect();
+    let phantoms: Vec<_> = report.open_ports.difference(&open).collect();
     if !phantoms.is_empty() {
         fault(format!("{} phantom open ports ({})", phantoms.len(), some(&phantoms)));
     }
@@ -31,27 +35,36 @@ pub(crate) fn faults(scenario: &Scenario, cast: &Cast, report: &Report) -> Vec<S
     if address.accepts_everything != (scenario.rest == Rest::Open) {
         fault(format!("accepts_everything is {}", address.accepts_everything));
     }
-    let rest = everything.len() - open.len() - cast.closed.len();
-    let (closed, filtered) = match scenario.rest {
-        Rest::Open => (0, None),
-        Rest::Closed => (cast.closed.len() + rest, None),
-        Rest::Filtered(reason) => (cast.closed.len(), Some(reason)),
-        Rest::NotOpen => return faults,
+    if let Some(Timing { rtt_ms }) = address.timing.filter(|it| it.rtt_ms < scenario.least_rtt) {
+        fault(format!("an rtt of {rtt_ms} ms, where it is {} ms", scenario.least_rtt));
+    }
+    if scenario.rest == Rest::NotOpen {
+        return faults;
+    }
+    let walled = usize::from(cast.walled.is_some());
+    let rest = usize::from(scenario.ports) - cast.open.len() - cast.closed.len() - walled;
+    let mut closed = cast.closed.len();
+    let mut filtered_by: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut expect = |finds, ports| match finds {
+        Rest::Closed => closed += ports,
+        Rest::Filtered(reason) if ports > 0 => *filtered_by.entry(reason).or_default() += ports,
+        _ => {}
     };
+    expect(scenario.rest, rest);
+    finds_by_wall(scenario).into_iter().for_each(|finds| expect(finds, walled));
     if address.closed != closed {
         fault(format!("{} closed, not {closed}", address.closed));
     }
-    for (reason, &count) in &address.filtered_by {
-        if Some(reason.as_str()) != filtered {
-            fault(format!("{count} filtered by {reason}"));
-        } else if count != rest {
-            fault(format!("{count} filtered by {reason}, not {rest}"));
-        }
-    }
-    if let Some(reason) = filtered.filter(|&reason| !address.filtered_by.contains_key(reason)) {
-        fault(format!("none filtered by {reason}"));
+    let found = address.filtered_by.iter().map(|(reason, &count)| (reason.as_str(), count));
+    let found: BTreeMap<&str, usize> = found.collect();
+    if found != filtered_by {
+        fault(format!("filtered by {found:?}, not by {filtered_by:?}"));
     }
     faults
+}
+
+fn finds_by_wall(scenario: &Scenario) -> Option<Rest> {
+    scenario.wall.map(|wall| wall.finds)
 }
 
 /// The first few of a list.
