@@ -137,7 +137,8 @@ impl Course {
         if !self.retry.goes_on_after(result, self.retrying(now)) {
             return self.ask_unsettled(silent);
         }
-        if silent.len() > 2 * limits::PILOT_TARGETS && self.retry.wants_pilot() {
+        let is_worth_it = silent.len() > 2 * limits::PILOT_TARGETS;
+        if is_worth_it && self.retry.wants_pilot(silent.len() as u64) {
             let targets = take_pilot(&mut silent);
             self.stage = Stage::Pilot { asked: targets.len() as u64, others: silent };
             let rate = NonZeroU32::new(limits::PILOT_RATE);

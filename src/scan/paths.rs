@@ -124,7 +124,9 @@ impl Paths {
         let (weak, longest) = (duration(&path.weak), duration(&path.longest));
         match (purpose, longest) {
             (Purpose::Pilot, _) => weak.map_or(PILOT_WAIT, patient).min(self.longest_first()),
-            (Purpose::State, None) => weak.unwrap_or_else(|| self.first_wait()).min(self.ceiling),
+            (Purpose::State, None) => {
+                weak.unwrap_or_else(|| self.first_wait()).min(self.longest_first())
+            }
             (Purpose::State, Some(longest)) if longest < self.ceiling_less_first() => {
                 self.ceiling - longest.min(self.longest_first())
             }
@@ -348,11 +350,10 @@ mod tests {
 
     #[test]
     fn two_attempts_without_strong_evidence_take_one_timeout_together() {
-        for refused in [false, true] {
+        let (near, far) = (Duration::from_micros(100), Duration::from_millis(900));
+        for weak in [&[][..], &[(Answered::Refused, near)], &[(Answered::Accepted, far)]] {
             let paths = paths(1);
-            if refused {
-                answer(&paths, 0, Answered::Refused, Duration::from_micros(100));
-            }
+            weak.iter().for_each(|&(answered, rtt)| answer(&paths, 0, answered, rtt));
             let first = end_pass(&paths);
             assert!(!paths.is_settled(0), "after {first:?}");
             assert_eq!(first + end_pass(&paths), CEILING);

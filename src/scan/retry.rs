@@ -92,10 +92,14 @@ impl Retry {
     }
 
     /// Whether the coming pass should begin with a pilot: the first to ask again
-    /// does, and those after a pilot that brought the speed down. Where nothing
-    /// answers at all there is no speed to be found.
-    pub(super) fn wants_pilot(&self) -> bool {
-        let to_ask_again = self.answered.len() == 1 && self.answered[0] > 0;
+    /// does, and those after a pilot that brought the speed down. Where hardly
+    /// anything answers, none of the `silent` targets it asks would.
+    // A pilot of 128 has to meet more than chance would have it. With nine of ten
+    // attempts lost, nine times as many are hidden as have answered.
+    pub(super) fn wants_pilot(&self, silent: u64) -> bool {
+        let hidden = 9 * self.last_answered;
+        let meets = hidden * limits::PILOT_TARGETS as u64 / silent.max(1);
+        let to_ask_again = self.answered.len() == 1 && meets >= CHANCE;
         to_ask_again || self.rate.is_some() || self.loss_between_passes() > CONGESTED
     }
 
@@ -224,17 +228,17 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_answers_no_pilot_goes_ahead() {
-        for (answered, wants_pilot) in [(0, false), (1, true)] {
+    fn where_hardly_anything_answers_no_pilot_goes_ahead() {
+        for (answered, wants_pilot) in [(0, false), (15, false), (100, true)] {
             let mut retry = Retry::default();
             assert!(retry.goes_on_after(pass(answered, 10_000), Duration::ZERO));
-            assert_eq!(retry.wants_pilot(), wants_pilot);
+            assert_eq!(retry.wants_pilot(10_000), wants_pilot);
         }
         // Unless the second pass shows that something is there.
         let mut late = Retry::default();
         assert!(late.goes_on_after(pass(0, 10_000), Duration::ZERO));
         assert!(late.goes_on_after(pass(500, 9_500), Duration::ZERO));
-        assert!(late.wants_pilot());
+        assert!(late.wants_pilot(9_500));
     }
 
     #[test]
