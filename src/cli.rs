@@ -14,6 +14,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 use tokio::runtime::{self, Runtime};
@@ -85,6 +88,8 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
 
 /// The runtime that all commands run on, with a worker a core.
 fn start_runtime(cores: NonZeroUsize) -> io::Result<Runtime> {
+    // tokio panics when there is no thread to be had.
+    drop(thread::Builder::new().spawn(|| ())?.join());
     runtime::Builder::new_multi_thread()
         .worker_threads(cores.get())
         .max_blocking_threads(limits::MAX_LOOKUPS)
@@ -112,12 +117,31 @@ fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "{NAME}: {text}");
 }
 
+/// The same where it must not wait for somebody to read it.
+fn print_error_briefly(text: &str) {
+    let (printed, done) = sync_channel(1);
+    let owned = text.to_owned();
+    let print = move || {
+        print_error(&owned);
+        let _ = printed.send(());
+    };
+    match thread::Builder::new().spawn(print) {
+        Ok(_) => drop(done.recv_timeout(PRINT_PATIENCE)),
+        // Likely what the error is about.
+        Err(_) => print_error(text),
+    }
+}
+
 fn failed(reason: &str) -> Exit {
     print_error(reason);
     Exit::Failure
 }
 
 const NAME: &str = "open-ports";
+
+/// How long an error may take to be written: longer than any reader at work
+/// needs.
+const PRINT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Flags that belong to no command.
 const TOP_LEVEL: [&str; 5] = ["-h", "--help", "help", "--version", "-V"];

@@ -15,6 +15,7 @@
 //! | [`config`]   | flags over environment over defaults                         |
 //! | [`healthcheck`] | whether the service here lives, for images without a shell  |
 //! | [`limits`]   | every default and ceiling, each with its reason              |
+//! | [`log`]      | a log that never blocks and never fails                      |
 //! | [`shutdown`] | the signals to stop                                          |
 //! | [`http`]     | accepting, routing, reading queries, replying, draining      |
 //! | [`request`]  | a scan as typed, and a scan that makes sense                 |
@@ -41,6 +42,7 @@ pub mod healthcheck;
 pub mod host;
 pub mod http;
 pub mod limits;
+pub mod log;
 pub mod metrics;
 pub mod output;
 pub mod policy;

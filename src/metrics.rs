@@ -19,6 +19,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::admission::Admission;
+use crate::log::Log;
 use crate::scan::{PortState, RTT_BUCKETS, RttCounts, Scanner};
 
 /// The counters of the HTTP side, and the way to print everything.
@@ -46,6 +47,10 @@ struct Engine {
     scanner: Scanner,
     admission: Arc<Admission>,
 }
+
+/// Reads what the log counts.
+#[derive(Debug)]
+struct Lines(Log);
 
 impl Metrics {
     /// Metrics of this process, whose scans `scanner` runs.
@@ -79,6 +84,11 @@ impl Metrics {
         Self { registry, requests, scans, durations, refusals }
     }
 
+    /// Tells how many lines `log` dropped.
+    pub fn follow_log(&mut self, log: Log) {
+        self.registry.register_collector(Box::new(Lines(log)));
+    }
+
     /// A request was answered.
     pub fn count_request(&self, route: &'static str, status: u16) {
         let labels = [("route", route.to_owned()), ("status", status.to_string())];
@@ -105,6 +115,15 @@ impl Metrics {
             Exposition::OpenMetrics => exposed,
             Exposition::Prometheus => as_prometheus_text(&exposed),
         }
+    }
+}
+
+impl Collector for Lines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Lines that could not be logged, because nobody reads or there is no room.";
+        let counter = MetricType::Counter;
+        let lines = encoder.encode_descriptor("log_lines_dropped", help, None, counter)?;
+        ConstCounter::new(self.0.dropped()).encode(lines)
     }
 }
 

@@ -11,11 +11,12 @@ use argh::{ArgsInfo, FromArgs};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-use super::{Exit, cores, failed, start_runtime};
+use super::{Exit, cores, print_error_briefly, start_runtime};
 use crate::admission::Admission;
 use crate::config::{Config, ConfigError, LogConfig, LogFormat, Sources};
 use crate::http::{self, App, Drained, ServerLimits};
 use crate::limits;
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::request::Ceilings;
 use crate::resolve::Resolver;
@@ -92,6 +93,8 @@ enum Failure {
     Tokens(#[from] TokenFileError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot make a thread for the log: {0}")]
+    Log(io::Error),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
     #[error("cannot handle signals: {0}")]
@@ -101,7 +104,10 @@ enum Failure {
 pub(super) fn run(args: &ServeArgs) -> Exit {
     match serve(args) {
         Ok(()) => Exit::Whole,
-        Err(failure) => failed(&failure.to_string()),
+        Err(failure) => {
+            print_error_briefly(&failure.to_string());
+            Exit::Failure
+        }
     }
 }
 
@@ -109,15 +115,16 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let (flags, environment) =
         (|name: &str| args.flag(name), |name: &str| std::env::var(name).ok());
     let config = Config::try_new(&Sources::new(&flags, &environment))?;
-    start_log(config.log);
+    let log = start_log(config.log).map_err(Failure::Log)?;
     let descriptors = DescriptorPlan::try_new(raise_descriptor_limit())?.within(memory_limit());
     let open = |path| TokenFile::try_new(path, Instant::now());
     let tokens = config.tokens.clone().map(open).transpose()?;
     let cores = cores();
     let runtime = start_runtime(cores).map_err(Failure::Runtime)?;
-    let result = runtime.block_on(run_server(&config, descriptors, tokens, cores));
+    let result = runtime.block_on(run_server(&config, descriptors, tokens, cores, &log));
     // A name may still be resolving; nobody waits for it.
     runtime.shutdown_background();
+    log.settle();
     result
 }
 
@@ -126,6 +133,7 @@ async fn run_server(
     descriptors: DescriptorPlan,
     tokens: Option<TokenFile>,
     cores: NonZeroUsize,
+    log: &Log,
 ) -> Result<(), Failure> {
     let mut signals = StopSignals::try_new().map_err(Failure::Signals)?;
     let listener = listen(&config.listen)?;
@@ -133,7 +141,7 @@ async fn run_server(
         Some(address) => Some(listen(&[address])?),
         None => None,
     };
-    let app = Arc::new(app(config, descriptors, tokens, cores));
+    let app = Arc::new(app(config, descriptors, tokens, cores, log));
     let server = ServerLimits {
         connections: descriptors.connections,
         drain_delay: config.drain_delay,
@@ -176,6 +184,7 @@ fn app(
     descriptors: DescriptorPlan,
     tokens: Option<TokenFile>,
     cores: NonZeroUsize,
+    log: &Log,
 ) -> App {
     let quotas = config.quotas;
     let scanner = Scanner::new(descriptors.probes, cores);
@@ -186,8 +195,10 @@ fn app(
     // The others are for health checks, metrics and refusals.
     let requests = descriptors.connections - descriptors.connections / 4;
     let admission = Arc::new(Admission::new(quotas, requests));
+    let mut metrics = Metrics::new(scanner.clone(), Arc::clone(&admission));
+    metrics.follow_log(log.clone());
     App {
-        metrics: Arc::new(Metrics::new(scanner.clone(), Arc::clone(&admission))),
+        metrics: Arc::new(metrics),
         scanner,
         resolver: Resolver::new(),
         policy: config.policy.clone(),
@@ -206,18 +217,24 @@ fn listen(addresses: &[SocketAddr]) -> Result<TcpListener, Failure> {
     http::listen(*last).map_err(|source| Failure::Listen { address: *last, source })
 }
 
-fn start_log(config: LogConfig) {
+fn start_log(config: LogConfig) -> io::Result<Log> {
     let is_terminal = io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt()
+    let log = Log::try_new(io::stderr())?;
+    log.take_panics();
+    let writer = log.clone();
+    let builder = tracing_subscriber::fmt()
         .with_max_level(config.level)
-        .with_writer(io::stderr)
+        .with_writer(move || writer.clone())
+        // It would tell of a fault in the log on standard error, and wait there.
+        .log_internal_errors(false)
         .with_ansi(is_terminal)
         .with_target(false);
     match config.format {
-        Some(LogFormat::Text) => log.init(),
-        None if is_terminal => log.init(),
-        Some(LogFormat::Json) | None => log.json().flatten_event(true).init(),
+        Some(LogFormat::Text) => builder.init(),
+        None if is_terminal => builder.init(),
+        Some(LogFormat::Json) | None => builder.json().flatten_event(true).init(),
     }
+    Ok(log)
 }
 
 impl ServeArgs {

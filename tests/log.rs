@@ -1,0 +1,162 @@
+//! A log that nobody reads, or that cannot be written, is lost and counted. The
+//! service goes on.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+
+mod support;
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use support::ask::sample_of;
+use support::client::get;
+use support::service::{on_any_port, open_ports, setting};
+use support::wait_for;
+
+const DROPPED: &str = "open_ports_log_lines_dropped_total";
+
+#[test]
+fn a_log_without_room_is_lost_and_counted_and_scans_go_on() {
+    let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let service = Logging::to(full());
+    let address = service.listener();
+    for _ in 0..20 {
+        assert_eq!(get(address, &query("1")).status, 200);
+    }
+    assert!(sample_of(&get(address, "/metrics").body, DROPPED) >= 20.0);
+    assert_eq!(service.stopped().code(), Some(0));
+}
+
+#[test]
+fn a_log_whose_reader_went_away_is_lost_and_counted_and_scans_go_on() {
+    let (reader, writer) = pipe().unwrap();
+    let service = Logging::to(writer);
+    let (address, reader) = first_line(reader);
+    drop(reader);
+    for _ in 0..20 {
+        assert_eq!(get(address, &query("1")).status, 200);
+    }
+    assert!(sample_of(&get(address, "/metrics").body, DROPPED) >= 20.0);
+    assert_eq!(service.stopped().code(), Some(0));
+}
+
+#[test]
+fn a_log_that_is_not_read_holds_nothing_up_and_what_is_read_later_is_whole() {
+    let (reader, writer) = pipe().unwrap();
+    let service = Logging::to(writer);
+    let (address, reader) = first_line(reader);
+    // Lines of some 8 KB: far more than a pipe holds, and than waits.
+    let odd: Vec<String> = (0..1300).map(|number| (2 * number + 1).to_string()).collect();
+    let long = query(&odd.join(","));
+    let asked = 400;
+    for _ in 0..asked {
+        assert_eq!(get(address, &long).status, 200);
+        assert_eq!(get(address, "/livez").status, 200);
+    }
+    let dropped = sample_of(&get(address, "/metrics").body, DROPPED);
+    assert!(dropped > 0.0 && dropped < f64::from(asked), "{dropped}");
+    assert_eq!(service.stopped().code(), Some(0));
+    let mut lines = reader.lines().map(Result::unwrap).peekable();
+    let mut whole = 0;
+    while let Some(line) = lines.next() {
+        match serde_json::from_str::<Value>(&line) {
+            Ok(_) => whole += 1,
+            // The process ended in the middle of the last one.
+            Err(error) => assert!(lines.peek().is_none(), "{error}: {line}"),
+        }
+    }
+    assert!(whole > 0, "a pipe holds some lines");
+}
+
+#[test]
+fn a_start_that_fails_ends_though_nobody_reads_why() {
+    let (_reader, writer) = full_pipe();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let service = Logging::of(open_ports(&["--listen", &listen]), writer);
+    assert_eq!(service.wait().code(), Some(1));
+}
+
+/// A service, and where its log goes.
+struct Logging(Option<Child>);
+
+impl Logging {
+    fn to(log: impl Into<Stdio>) -> Self {
+        Self::of(on_any_port(), log)
+    }
+
+    fn of(mut command: Command, log: impl Into<Stdio>) -> Self {
+        Self(Some(command.stdin(Stdio::null()).stderr(log).spawn().unwrap()))
+    }
+
+    /// Where it listens, as the kernel knows.
+    fn listener(&self) -> SocketAddr {
+        let folder = format!("/proc/{}", self.0.as_ref().unwrap().id());
+        wait_for("the service to listen", || {
+            let descriptors = fs::read_dir(format!("{folder}/fd")).unwrap();
+            let links = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+            let links: Vec<String> = links.map(|link| link.display().to_string()).collect();
+            let sockets = fs::read_to_string(format!("{folder}/net/tcp")).unwrap();
+            sockets.lines().skip(1).find_map(|line| {
+                let columns: Vec<&str> = line.split_whitespace().collect();
+                // The state 0A is LISTEN, proc_net_tcp.
+                let own = links.contains(&format!("socket:[{}]", columns[9]));
+                let (_, port) = columns[1].split_once(':')?;
+                let port = u16::from_str_radix(port, 16).unwrap();
+                (own && columns[3] == "0A").then(|| SocketAddr::from(([127, 0, 0, 1], port)))
+            })
+        })
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    fn stopped(self) -> ExitStatus {
+        kill_process(Pid::from_child(self.0.as_ref().unwrap()), Signal::TERM).unwrap();
+        self.wait()
+    }
+
+    fn wait(mut self) -> ExitStatus {
+        let mut child = self.0.take().unwrap();
+        wait_for("the service to end", || child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A request that is logged and probes nothing.
+fn query(ports: &str) -> String {
+    format!("/open-ports?domain=127.0.0.1&explain=true&ports={ports}")
+}
+
+/// Reads the line that tells the address, and no more than that.
+fn first_line(reader: PipeReader) -> (SocketAddr, BufReader<PipeReader>) {
+    // Read byte by byte, so that all else stays in the pipe.
+    let mut reader = BufReader::with_capacity(1, reader);
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    let address = setting(&line, "listen").unwrap().parse().unwrap();
+    (address, BufReader::new(reader.into_inner()))
+}
+
+/// A pipe that takes no byte more.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = pipe().unwrap();
+    let flags = fcntl_getfl(writer.as_fd()).unwrap();
+    fcntl_setfl(writer.as_fd(), flags | OFlags::NONBLOCK).unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    while writer.write(b"x").is_ok() {}
+    fcntl_setfl(writer.as_fd(), flags).unwrap();
+    (reader, writer)
+}
