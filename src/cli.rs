@@ -8,6 +8,7 @@ mod exit;
 mod healthcheck;
 mod scan;
 mod serve;
+mod stop;
 mod words;
 
 use std::ffi::OsString;
@@ -114,7 +115,7 @@ fn print(text: &str) -> Exit {
 
 // A standard error that is gone leaves nobody to tell.
 fn print_error(text: &str) {
-    let _ = writeln!(io::stderr(), "{NAME}: {text}");
+    let _ = stop::waiting(|| writeln!(io::stderr(), "{NAME}: {text}"));
 }
 
 /// The same where it must not wait for somebody to read it.

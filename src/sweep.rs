@@ -239,6 +239,10 @@ impl Sweep {
     fn start_batches(&mut self) {
         while self.has_room() {
             while self.wants_hosts() {
+                // All of a network may be refused.
+                if self.news.len() >= NEWS_AHEAD {
+                    return;
+                }
                 let Some(drawn) = next_of(&mut self.hosts).now_or_never() else { break };
                 self.take(drawn);
             }
@@ -342,6 +346,10 @@ const TARGETS_A_BATCH: u64 = 65_536;
 /// Targets that running batches have left, below which the next one starts:
 /// more than the largest descriptor budget can have in flight, many times over.
 const TARGETS_AHEAD: u64 = 3 * TARGETS_A_BATCH;
+
+/// News that wait to be told while hosts are drawn: as many as a batch has
+/// addresses, several times over.
+const NEWS_AHEAD: usize = 1024;
 
 /// Batches at once at most, when each has few targets, as with slow names.
 const MAX_BATCHES: usize = 16;

@@ -6,18 +6,16 @@
 mod support;
 
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
+use std::io::{BufRead, BufReader, PipeReader, pipe};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::ask::sample_of;
 use support::client::get;
 use support::service::{on_any_port, open_ports, setting};
-use support::wait_for;
+use support::{full_pipe, wait_for};
 
 const DROPPED: &str = "open_ports_log_lines_dropped_total";
 
@@ -148,15 +146,4 @@ fn first_line(reader: PipeReader) -> (SocketAddr, BufReader<PipeReader>) {
     reader.read_line(&mut line).unwrap();
     let address = setting(&line, "listen").unwrap().parse().unwrap();
     (address, BufReader::new(reader.into_inner()))
-}
-
-/// A pipe that takes no byte more.
-fn full_pipe() -> (PipeReader, PipeWriter) {
-    let (reader, mut writer) = pipe().unwrap();
-    let flags = fcntl_getfl(writer.as_fd()).unwrap();
-    fcntl_setfl(writer.as_fd(), flags | OFlags::NONBLOCK).unwrap();
-    while writer.write(&[b'x'; 4096]).is_ok() {}
-    while writer.write(b"x").is_ok() {}
-    fcntl_setfl(writer.as_fd(), flags).unwrap();
-    (reader, writer)
 }

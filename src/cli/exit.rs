@@ -46,8 +46,11 @@ impl From<Exit> for ExitCode {
             Exit::NotResolved => 3,
             Exit::Incomplete => 4,
             Exit::Unexpected => 5,
-            // As shells tell of a process that a signal ended.
-            Exit::Signalled(signal) => 128 + signal,
+            Exit::Signalled(signal) => SIGNALLED + signal,
         })
     }
 }
+
+/// Exit status of a process that a signal ended, less the signal's number, as
+/// shells have it.
+pub(super) const SIGNALLED: u8 = 128;

@@ -8,6 +8,7 @@ mod sink;
 use argh::{ArgsInfo, FromArgs};
 
 use self::job::Job;
+pub(super) use self::sink::discard_output;
 use super::{Exit, NAME, cores, failed, start_runtime};
 use crate::scan::{DescriptorPlan, memory_limit, raise_descriptor_limit};
 use crate::targets::HostListError;

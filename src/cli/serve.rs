@@ -11,6 +11,7 @@ use argh::{ArgsInfo, FromArgs};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
+use super::exit::SIGNALLED;
 use super::{Exit, cores, print_error_briefly, start_runtime};
 use crate::admission::Admission;
 use crate::config::{Config, ConfigError, LogConfig, LogFormat, Sources};
@@ -169,7 +170,7 @@ async fn run_server(
         tracing::info!(signal, "stopping: finishing what is running");
         tokio::spawn(async move {
             let signal = signals.next().await;
-            std::process::exit(SIGNALLED + i32::from(signal));
+            std::process::exit(i32::from(SIGNALLED + signal));
         });
     };
     match http::serve(listener, app, server, stop).await {
@@ -261,6 +262,3 @@ impl ServeArgs {
         flag.clone()
     }
 }
-
-/// Exit status of a process that a signal ended, less the signal's number.
-const SIGNALLED: i32 = 128;

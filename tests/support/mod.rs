@@ -14,6 +14,7 @@ pub(crate) mod service;
 pub(crate) mod targets;
 pub(crate) mod terminal;
 
+use std::io::{PipeReader, PipeWriter, Write, pipe};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::process;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use tokio::runtime::{Builder, Runtime};
 
 /// Long enough for anything that happens at all, on however busy a machine: it
@@ -67,4 +69,15 @@ pub(crate) fn own_address() -> IpAddr {
     let [.., high, low] = process::id().to_be_bytes();
     let host = USED.fetch_add(1, Ordering::Relaxed) + 1;
     Ipv4Addr::new(127, 128 | high, low, host).into()
+}
+
+/// A pipe that takes no byte more.
+pub(crate) fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = pipe().unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    while writer.write(b"x").is_ok() {}
+    fcntl_setfl(&writer, flags).unwrap();
+    (reader, writer)
 }

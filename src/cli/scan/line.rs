@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
+use crate::cli::stop::waiting;
 use crate::scan::Progress;
 
 /// A line of progress on standard error, if that is a terminal. Clones are the
@@ -82,35 +83,35 @@ impl TermLike for Narrowed {
     }
 
     fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
-        self.0.move_cursor_up(lines)
+        waiting(|| self.0.move_cursor_up(lines))
     }
 
     fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
-        self.0.move_cursor_down(lines)
+        waiting(|| self.0.move_cursor_down(lines))
     }
 
     fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
-        self.0.move_cursor_right(columns)
+        waiting(|| self.0.move_cursor_right(columns))
     }
 
     fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
-        self.0.move_cursor_left(columns)
+        waiting(|| self.0.move_cursor_left(columns))
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
-        self.0.write_line(text)
+        waiting(|| self.0.write_line(text))
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
-        self.0.write_str(text)
+        waiting(|| self.0.write_str(text))
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        self.0.clear_line()
+        waiting(|| self.0.clear_line())
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.0.flush()
+        waiting(|| self.0.flush())
     }
 }
 

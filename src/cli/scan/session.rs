@@ -12,6 +12,7 @@ use super::job::Job;
 use super::line::Line;
 use super::sink::Sink;
 use super::{Exit, exit_of};
+use crate::cli::stop::Stop;
 use crate::cli::{failed, print_error};
 use crate::expect::Expectations;
 use crate::output::{Format, Head, Printer, Summary};
@@ -19,13 +20,12 @@ use crate::ports::PortSet;
 use crate::report::{Report, Subject};
 use crate::resolve::Resolver;
 use crate::scan::{DescriptorPlan, Scanner};
-use crate::shutdown::StopSignals;
 use crate::sweep::{HostEnd, HostOutcome, News, Sweep, SweepPlan};
 
 /// Scans, prints, and tells how it went.
 pub(super) async fn run(job: Job, descriptors: DescriptorPlan, cores: NonZeroUsize) -> Exit {
-    let mut signals = match StopSignals::try_new() {
-        Ok(signals) => signals,
+    let mut stop = match Stop::try_new() {
+        Ok(stop) => stop,
         Err(error) => return failed(&format!("cannot handle signals: {error}")),
     };
     let sink = match Sink::open(job.output.as_deref()) {
@@ -37,7 +37,7 @@ pub(super) async fn run(job: Job, descriptors: DescriptorPlan, cores: NonZeroUsi
     };
     let begun = Instant::now();
     let (mut session, mut sweep) = start(job, sink, descriptors, cores, begun);
-    let signal = session.follow(&mut sweep, &mut signals).await;
+    let signal = session.follow(&mut sweep, &mut stop).await;
     session.end(&sweep, signal, begun.elapsed())
 }
 
@@ -108,7 +108,7 @@ fn start(
 impl Session {
     /// Prints what there is to tell until the end, and returns the signal that
     /// brought it about, if one did.
-    async fn follow(&mut self, sweep: &mut Sweep, signals: &mut StopSignals) -> Option<u8> {
+    async fn follow(&mut self, sweep: &mut Sweep, stop: &mut Stop) -> Option<u8> {
         let mut ticks = ticks();
         let mut stopped_by = None;
         self.broken = self.printer.begin().err();
@@ -118,20 +118,19 @@ impl Session {
             }
             tokio::select! {
                 biased;
-                signal = signals.next() => {
-                    if stopped_by.replace(signal).is_some() {
-                        return stopped_by;
-                    }
+                signal = stop.heard(), if stopped_by.is_none() => {
+                    stopped_by = Some(signal);
                     sweep.stop();
                 }
-                news = sweep.next() => match news {
-                    Some(news) => self.tell(news, sweep),
-                    None => return stopped_by,
-                },
                 _ = ticks.tick() => {
                     let (progress, total) = sweep.progress();
                     self.line.tell(progress, total);
                 }
+                // Last: of hosts that are refused there may be news without end.
+                news = sweep.next() => match news {
+                    Some(news) => self.tell(news, sweep),
+                    None => return stopped_by,
+                },
             }
         }
     }

@@ -1,17 +1,20 @@
 //! Where output goes: standard output, or a file that appears whole.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use tempfile::NamedTempFile;
 
+use crate::cli::stop::waiting;
+
 /// A place for output.
-pub(super) enum Sink {
+pub(in crate::cli) enum Sink {
     Standard(io::Stdout),
     /// A file that is not to be replaced: a device or a pipe.
-    Direct(fs::File),
+    Direct(File),
     /// Beside the file that it becomes in the end; dropped before, it is gone.
     Whole {
         file: NamedTempFile,
@@ -23,18 +26,28 @@ impl Sink {
     /// Standard output, or the file at `path`.
     pub(super) fn open(path: Option<&Path>) -> io::Result<Self> {
         let Some(path) = path else { return Ok(Self::Standard(io::stdout())) };
-        // Through links, so that what they point to is replaced and not they.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
-            return OpenOptions::new().write(true).open(path).map(Self::Direct);
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            // A pipe waits for its reader.
+            return waiting(|| OpenOptions::new().write(true).open(path)).map(Self::Direct);
         }
+        let path = follow_links(path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
-        // As any program's output, and not as a secret: the umask decides.
-        let file = tempfile::Builder::new()
-            .prefix(".open-ports-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".open-ports-");
+        let file = match OpenOptions::new().write(true).open(&path) {
+            Ok(before) => {
+                let file = builder.tempfile_in(folder)?;
+                take_after(file.as_file(), &before)?;
+                file
+            }
+            // As any program's output, and not as a secret: the umask decides.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                builder.permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?
+            }
+            Err(error) => return Err(error),
+        };
+        *unfinished() = Some(file.path().to_owned());
         Ok(Self::Whole { file, path })
     }
 
@@ -59,17 +72,53 @@ impl Sink {
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Standard(stdout) => stdout.write(bytes),
-            Self::Direct(file) => file.write(bytes),
+            Self::Standard(stdout) => waiting(|| stdout.write(bytes)),
+            Self::Direct(file) => waiting(|| file.write(bytes)),
             Self::Whole { file, .. } => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Standard(stdout) => stdout.flush(),
+            Self::Standard(stdout) => waiting(|| stdout.flush()),
             Self::Direct(file) => file.flush(),
             Self::Whole { file, .. } => file.flush(),
         }
     }
 }
+
+/// Removes a file that is not whole, of a process that ends without dropping it.
+pub(in crate::cli) fn discard_output() {
+    if let Some(path) = unfinished().take() {
+        // It may have got its name just now.
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// What `path` leads to, so that this is replaced and not the links to it. There
+/// may be nothing there yet.
+fn follow_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        // Fails for what is no link, or not there.
+        let Ok(target) = fs::read_link(&path) else { return Ok(path) };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+/// Gives `file` the mode of `before` and, as far as that is allowed, its owner.
+fn take_after(file: &File, before: &File) -> io::Result<()> {
+    let before = before.metadata()?;
+    // The owner first: a change of it may take bits of the mode away.
+    let _ = fchown(file, Some(before.uid()), Some(before.gid()));
+    file.set_permissions(Permissions::from_mode(before.mode() & 0o777))
+}
+
+fn unfinished() -> std::sync::MutexGuard<'static, Option<PathBuf>> {
+    static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As many as Linux follows, path_resolution(7).
+const MAX_LINKS: usize = 40;
