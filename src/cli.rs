@@ -4,6 +4,7 @@
 
 mod completions;
 mod doctor;
+mod environment;
 mod exit;
 mod healthcheck;
 mod scan;

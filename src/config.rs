@@ -253,10 +253,13 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
     text.parse().ok()
 }
 
+/// What the environment variables of settings begin with.
+pub const PREFIX: &str = "OPEN_PORTS_";
+
 /// The environment variable of a setting.
 #[must_use]
 pub fn variable(setting: &str) -> String {
-    format!("OPEN_PORTS_{}", setting.to_ascii_uppercase().replace('-', "_"))
+    format!("{PREFIX}{}", setting.to_ascii_uppercase().replace('-', "_"))
 }
 
 fn count(

@@ -5,6 +5,7 @@
 
 mod accept;
 mod audit;
+mod authorization;
 mod client_io;
 mod connections;
 mod exchange;
@@ -31,6 +32,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+pub use self::authorization::follow_tokens;
 use self::client_io::ClientIo;
 use self::connections::{BusyBody, Connections, Place};
 pub use self::query::parse as parse_query;
@@ -59,7 +61,7 @@ pub struct App {
     /// What a request may ask for.
     pub ceilings: Ceilings,
     /// Who may ask; everybody, if there are none.
-    pub tokens: Option<TokenFile>,
+    pub tokens: Option<Arc<TokenFile>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Set once no new work is wanted.

@@ -87,6 +87,10 @@ pub const MAX_TOKEN_FILE_BYTES: u64 = 1 << 20;
 /// out of it works no longer than this, and a look costs microseconds.
 pub const TOKEN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long tokens are valid once their file is gone or empty: longer than it
+/// takes any tool to write it anew, and short enough to take tokens back by it.
+pub const TOKEN_GRACE: Duration = Duration::from_secs(60);
+
 /// How long a client may take to send a request's head, and an idle connection
 /// may stay.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(15);

@@ -21,6 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::admission::Admission;
 use crate::log::Log;
 use crate::scan::{PortState, RTT_BUCKETS, RttCounts, Scanner};
+use crate::tokens::TokenFile;
 
 /// The counters of the HTTP side, and the way to print everything.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub struct Metrics {
     scans: Family<[(&'static str, &'static str); 1], Counter>,
     durations: Histogram,
     refusals: Family<[(&'static str, String); 1], Counter>,
+    unauthorized: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 /// The text format that a scraper reads.
@@ -51,6 +53,10 @@ struct Engine {
 /// Reads what the log counts.
 #[derive(Debug)]
 struct Lines(Log);
+
+/// Reads how the file of tokens is.
+#[derive(Debug)]
+struct Callers(Arc<TokenFile>);
 
 impl Metrics {
     /// Metrics of this process, whose scans `scanner` runs.
@@ -78,15 +84,26 @@ impl Metrics {
             "Scans refused by policy, by the rule that decided",
             Family::clone(&refusals),
         );
+        let unauthorized = Family::default();
+        registry.register(
+            "unauthorized",
+            "Requests without a valid token, by what was wrong with it",
+            Family::clone(&unauthorized),
+        );
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program that is running", build);
         registry.register_collector(Box::new(Engine { scanner, admission }));
-        Self { registry, requests, scans, durations, refusals }
+        Self { registry, requests, scans, durations, refusals, unauthorized }
     }
 
     /// Tells how many lines `log` dropped.
     pub fn follow_log(&mut self, log: Log) {
         self.registry.register_collector(Box::new(Lines(log)));
+    }
+
+    /// Tells how many tokens there are, and whether their file can be used.
+    pub fn follow_tokens(&mut self, tokens: Arc<TokenFile>) {
+        self.registry.register_collector(Box::new(Callers(tokens)));
     }
 
     /// A request was answered.
@@ -104,6 +121,11 @@ impl Metrics {
     /// Policy refused a scan.
     pub fn count_refusal(&self, rule: &str) {
         self.refusals.get_or_create(&[("rule", rule.to_owned())]).inc();
+    }
+
+    /// A request had no valid token.
+    pub fn count_unauthorized(&self, reason: &'static str) {
+        self.unauthorized.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// Everything, as text.
@@ -124,6 +146,24 @@ impl Collector for Lines {
         let counter = MetricType::Counter;
         let lines = encoder.encode_descriptor("log_lines_dropped", help, None, counter)?;
         ConstCounter::new(self.0.dropped()).encode(lines)
+    }
+}
+
+impl Collector for Callers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let valid = i64::try_from(self.0.tokens().len()).unwrap_or(i64::MAX);
+        for (name, help, value) in [
+            ("tokens", "Tokens that are valid.", valid),
+            (
+                "token_file_usable",
+                "Whether the file of tokens could be used when it was looked at last.",
+                i64::from(self.0.is_usable()),
+            ),
+        ] {
+            let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(gauge)?;
+        }
+        Ok(())
     }
 }
 

@@ -77,6 +77,18 @@ impl Policy {
         Self { allow, deny }
     }
 
+    /// What is allowed.
+    #[must_use]
+    pub fn allow(&self) -> &Rules {
+        &self.allow
+    }
+
+    /// What is denied.
+    #[must_use]
+    pub fn deny(&self) -> &Rules {
+        &self.deny
+    }
+
     /// Judges a scan of `ports` of `address`.
     #[must_use]
     pub fn judge(&self, address: IpAddr, ports: &PortSet) -> Decision {

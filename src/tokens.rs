@@ -122,11 +122,21 @@ impl Tokens {
         Ok(Self { callers })
     }
 
-    /// How many callers have a token; at least one.
+    /// Nobody has one.
+    fn none() -> Self {
+        Self { callers: Vec::new() }
+    }
+
+    /// How many callers have a token.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "never empty")]
     pub fn len(&self) -> usize {
         self.callers.len()
+    }
+
+    /// Whether nobody has one: only once their file was gone for a while.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.callers.is_empty()
     }
 
     /// The caller whose token the value of `Authorization` holds.
@@ -169,6 +179,17 @@ impl fmt::Display for CallerName {
 }
 
 impl AuthError {
+    /// What it is called in the log and in metrics.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::OtherScheme => "other-scheme",
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// The value of `WWW-Authenticate` in the 401 that answers it.
     #[must_use]
     pub fn challenge(self) -> &'static str {

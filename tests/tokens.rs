@@ -90,6 +90,62 @@ fn without_a_valid_token_everything_but_the_health_checks_is_401() {
 }
 
 #[test]
+fn requests_without_a_valid_token_are_counted_by_reason_and_logged_but_not_each() {
+    let (_folder, path) = tokens(&both());
+    let service = serve(&["--tokens", &path]);
+    let unknown = format!("Bearer {ALICE}x");
+    let asked = [
+        (None, "missing", 1),
+        (Some("Basic YWxpY2U6c2VjcmV0"), "other-scheme", 2),
+        (Some("Bearer a b"), "malformed", 3),
+        (Some(&*unknown), "unknown", 40),
+    ];
+    for (authorization, _, times) in asked {
+        let fields: Vec<_> =
+            authorization.map(|value| ("Authorization", value)).into_iter().collect();
+        for _ in 0..times {
+            get_with(service.address, CLOSED[1], &fields).problem(401);
+        }
+    }
+    let metrics = with_token(service.address, "/metrics", ALICE).body;
+    for (_, reason, times) in asked {
+        let name = format!("open_ports_unauthorized_total{{reason=\"{reason}\"}}");
+        assert_eq!(sample_of(&metrics, &name), f64::from(times), "{metrics}");
+    }
+    let line = service.wait_for_log("\"unauthorized\"");
+    let told = ["level", "client", "route", "reason", "unlogged"].map(|name| setting(&line, name));
+    let expected = ["WARN", "127.0.0.1", "/open-ports", "missing", "0"];
+    assert_eq!(told, expected.map(|value| Some(value.to_owned())), "{line}");
+    assert!(setting(&line, "request_id").is_some(), "{line}");
+    // The next line comes a second later, and tells of those in between.
+    let second = wait_for("another line", || {
+        get_with(service.address, CLOSED[1], &[]).problem(401);
+        let lines = service.log().into_iter().filter(|line| line.contains("\"unauthorized\""));
+        lines.into_iter().nth(1)
+    });
+    assert_ne!(setting(&second, "unlogged").as_deref(), Some("0"), "{second}");
+    assert!(!service.log().join("\n").contains(ALICE));
+}
+
+#[test]
+fn a_file_that_cannot_be_used_shows_in_metrics_though_nobody_asks() {
+    let (_folder, path) = tokens(&both());
+    let service = Service::spawn(serving(&["--tokens", &path, "--metrics-listen", "127.0.0.1:0"]));
+    let line = service.wait_for_log("\"metrics_listen\"");
+    let metrics: SocketAddr = setting(&line, "metrics_listen").unwrap().parse().unwrap();
+    let told = || {
+        let exposed = get(metrics, "/metrics").body;
+        ["open_ports_token_file_usable", "open_ports_tokens"].map(|name| sample_of(&exposed, name))
+    };
+    assert_eq!(told(), [1.0, 2.0]);
+    fs::remove_file(&path).unwrap();
+    wait_for("the file to be missed", || (told() == [0.0, 2.0]).then_some(()));
+    service.wait_for_log("tokens kept as they were");
+    fs::write(&path, format!("bob:{BOB}\n")).unwrap();
+    wait_for("the file to be found", || (told() == [1.0, 1.0]).then_some(()));
+}
+
+#[test]
 fn a_valid_token_opens_and_only_its_name_is_ever_told() {
     let (_folder, path) = tokens(&both());
     let service = serve(&["--tokens", &path]);

@@ -2,6 +2,7 @@
 
 use argh::{ArgsInfo, FromArgs};
 
+use super::environment::Environment;
 use super::{Exit, failed};
 use crate::config::{self, Sources};
 use crate::healthcheck;
@@ -19,7 +20,11 @@ pub(super) struct HealthcheckArgs {
 
 pub(super) fn run(args: &HealthcheckArgs) -> Exit {
     let flags = |name: &str| args.listen.clone().filter(|_| name == "listen");
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = match Environment::read() {
+        Ok(environment) => environment,
+        Err(error) => return failed(&error.to_string()),
+    };
+    let environment = |name: &str| environment.get(name);
     let addresses = match config::listen_addresses(&Sources::new(&flags, &environment)) {
         Ok(addresses) => addresses,
         Err(error) => return failed(&error.to_string()),

@@ -9,7 +9,8 @@ use argh::{ArgsInfo, FromArgs};
 
 use self::job::Job;
 pub(super) use self::sink::discard_output;
-use super::{Exit, NAME, cores, failed, start_runtime};
+use super::environment::Environment;
+use super::{Exit, NAME, cores, failed, print_error, start_runtime};
 use crate::scan::{DescriptorPlan, memory_limit, raise_descriptor_limit};
 use crate::targets::HostListError;
 
@@ -90,7 +91,12 @@ pub(super) struct ScanArgs {
 
 /// Scans as `args` say, which were `typed` like that.
 pub(super) fn run(args: ScanArgs, typed: &[String]) -> Exit {
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = match Environment::read() {
+        Ok(environment) => environment,
+        Err(error) => return failed(&error.to_string()),
+    };
+    environment.complaints().iter().for_each(|complaint| print_error(complaint));
+    let environment = |name: &str| environment.get(name);
     let job = match Job::try_new(args, typed, &environment) {
         Ok(job) => job,
         Err(refusal) => return refusal.told(),

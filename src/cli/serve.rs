@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -10,9 +10,11 @@ use std::time::Instant;
 use argh::{ArgsInfo, FromArgs};
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 
+use super::environment::{Environment, NotUtf8};
 use super::exit::SIGNALLED;
-use super::{Exit, cores, print_error_briefly, start_runtime};
+use super::{Exit, cores, print_error, print_error_briefly, start_runtime};
 use crate::admission::Admission;
 use crate::config::{Config, ConfigError, LogConfig, LogFormat, Sources};
 use crate::http::{self, App, Drained, ServerLimits};
@@ -87,6 +89,8 @@ pub(super) struct ServeArgs {
 #[derive(Debug, Error)]
 enum Failure {
     #[error("{0}")]
+    Environment(#[from] NotUtf8),
+    #[error("{0}")]
     Config(#[from] ConfigError),
     #[error("{0}")]
     Descriptors(#[from] TooFewDescriptors),
@@ -113,16 +117,20 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
 }
 
 fn serve(args: &ServeArgs) -> Result<(), Failure> {
-    let (flags, environment) =
-        (|name: &str| args.flag(name), |name: &str| std::env::var(name).ok());
-    let config = Config::try_new(&Sources::new(&flags, &environment))?;
+    let environment = Environment::read()?;
+    let complaints = environment.complaints();
+    let (flags, environment) = (|name: &str| args.flag(name), |name: &str| environment.get(name));
+    let config = Config::try_new(&Sources::new(&flags, &environment))
+        // A name with a slip in it may be why.
+        .inspect_err(|_| complaints.iter().for_each(|complaint| print_error(complaint)))?;
     let log = start_log(config.log).map_err(Failure::Log)?;
     let descriptors = DescriptorPlan::try_new(raise_descriptor_limit())?.within(memory_limit());
     let open = |path| TokenFile::try_new(path, Instant::now());
-    let tokens = config.tokens.clone().map(open).transpose()?;
+    let tokens = config.tokens.clone().map(open).transpose()?.map(Arc::new);
     let cores = cores();
     let runtime = start_runtime(cores).map_err(Failure::Runtime)?;
-    let result = runtime.block_on(run_server(&config, descriptors, tokens, cores, &log));
+    let server = run_server(&config, descriptors, tokens, cores, &log, &complaints);
+    let result = runtime.block_on(server);
     // A name may still be resolving; nobody waits for it.
     runtime.shutdown_background();
     log.settle();
@@ -132,9 +140,10 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
 async fn run_server(
     config: &Config,
     descriptors: DescriptorPlan,
-    tokens: Option<TokenFile>,
+    tokens: Option<Arc<TokenFile>>,
     cores: NonZeroUsize,
     log: &Log,
+    complaints: &[String],
 ) -> Result<(), Failure> {
     let mut signals = StopSignals::try_new().map_err(Failure::Signals)?;
     let listener = listen(&config.listen)?;
@@ -148,17 +157,17 @@ async fn run_server(
         drain_delay: config.drain_delay,
         grace: config.grace,
     };
-    let address = |listener: &TcpListener| listener.local_addr().ok().map(tracing::field::display);
-    tracing::info!(
-        listen = address(&listener),
-        metrics_listen = metrics_listener.as_ref().and_then(address),
-        fanouts = cores,
-        descriptors = descriptors.limit,
-        memory = memory_limit(),
-        probes = descriptors.probes,
-        connections = descriptors.connections,
-        "serving"
-    );
+    log_start(config, descriptors, cores, &app, (&listener, metrics_listener.as_ref()));
+    complaints.iter().for_each(|complaint| tracing::warn!("{complaint}"));
+    if let Some(tokens) = app.tokens.clone() {
+        // Also while nobody asks: metrics tell of the file too.
+        tokio::spawn(async move {
+            loop {
+                sleep(limits::TOKEN_CHECK_INTERVAL).await;
+                http::follow_tokens(&tokens, Instant::now());
+            }
+        });
+    }
     if let Some(listener) = metrics_listener {
         let metrics = Arc::clone(&app.metrics);
         let server = ServerLimits { connections: limits::MAX_METRICS_CONNECTIONS, ..server };
@@ -180,10 +189,45 @@ async fn run_server(
     Ok(())
 }
 
+/// Tells what is in force, on one line.
+fn log_start(
+    config: &Config,
+    descriptors: DescriptorPlan,
+    cores: NonZeroUsize,
+    app: &App,
+    (listener, metrics_listener): (&TcpListener, Option<&TcpListener>),
+) {
+    let address = |listener: &TcpListener| listener.local_addr().ok().map(tracing::field::display);
+    let tokens = app.tokens.as_ref().map(|tokens| tokens.tokens().len().to_string());
+    let quotas = config.quotas;
+    tracing::info!(
+        listen = address(listener),
+        metrics_listen = metrics_listener.and_then(address),
+        allow = %config.policy.allow(),
+        deny = %config.policy.deny(),
+        tokens = tokens.as_deref().unwrap_or("none"),
+        tokens_file = config.tokens.as_ref().map(|path| tracing::field::display(path.display())),
+        max_scans = quotas.scans,
+        max_scans_per_caller = quotas.scans_per_caller,
+        max_scans_per_target = quotas.scans_per_target,
+        max_rate = quotas.rate.map_or(0, NonZeroU32::get),
+        max_scan_rate = quotas.scan_rate.map_or(0, NonZeroU32::get),
+        max_deadline = quotas.deadline.as_secs(),
+        drain_delay = config.drain_delay.as_secs(),
+        grace = config.grace.as_secs(),
+        fanouts = cores,
+        descriptors = descriptors.limit,
+        memory = memory_limit(),
+        probes = descriptors.probes,
+        connections = descriptors.connections,
+        "serving"
+    );
+}
+
 fn app(
     config: &Config,
     descriptors: DescriptorPlan,
-    tokens: Option<TokenFile>,
+    tokens: Option<Arc<TokenFile>>,
     cores: NonZeroUsize,
     log: &Log,
 ) -> App {
@@ -198,6 +242,9 @@ fn app(
     let admission = Arc::new(Admission::new(quotas, requests));
     let mut metrics = Metrics::new(scanner.clone(), Arc::clone(&admission));
     metrics.follow_log(log.clone());
+    if let Some(tokens) = &tokens {
+        metrics.follow_tokens(Arc::clone(tokens));
+    }
     App {
         metrics: Arc::new(metrics),
         scanner,

@@ -15,18 +15,17 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
-use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use hyper::header::ACCEPT;
 use hyper::{HeaderMap, Method, Request};
 
 use super::App;
+use super::authorization;
 use super::exchange::Exchange;
 use super::open_ports;
 use super::reply::{self, Reply};
 use crate::limits;
 use crate::metrics::{Exposition, Metrics};
-use crate::tokens::Change;
 
 /// Answers one request of `client`; its body is not looked at.
 ///
@@ -61,7 +60,7 @@ async fn route<B>(app: &App, exchange: &Exchange, request: &Request<B>) -> Reply
         (_, path) if ROUTES.contains(&path) => return reply::method_not_allowed(READ),
         _ => {}
     }
-    let caller = match caller(app, exchange, headers) {
+    let caller = match authorization::caller(app, exchange, label(uri.path()), headers) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };
@@ -83,19 +82,6 @@ fn label(path: &str) -> &'static str {
 
 fn ready(app: &App) -> Reply {
     if app.stopping.load(Ordering::Relaxed) { reply::not_ready() } else { reply::alive() }
-}
-
-/// Who asks: the name of the token or, where none is wanted, the address.
-fn caller(app: &App, exchange: &Exchange, headers: &HeaderMap) -> Result<String, Box<Reply>> {
-    let Some(tokens) = &app.tokens else { return Ok(exchange.client.to_string()) };
-    match tokens.refresh(Instant::now()) {
-        Some(Change::Taken(tokens)) => tracing::info!(tokens, "tokens read again"),
-        Some(Change::Refused(error)) => tracing::warn!(%error, "tokens kept as they were"),
-        None => {}
-    }
-    let presented = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    let caller = tokens.authenticate(presented);
-    caller.map(|name| name.to_string()).map_err(|error| Box::new(reply::unauthorized(error)))
 }
 
 fn expose(metrics: &Metrics, headers: &HeaderMap) -> Reply {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ use crate::limits;
 pub struct TokenFile {
     path: PathBuf,
     tokens: RwLock<Arc<Tokens>>,
+    usable: AtomicBool,
     watch: Mutex<Watch>,
 }
 
@@ -30,6 +32,8 @@ pub enum Change {
     Taken(usize),
     /// The file cannot be used any more; the tokens stay as they were.
     Refused(TokenFileError),
+    /// The file has been gone or empty for long: no token is valid any more.
+    Ended,
 }
 
 /// Why a file of tokens cannot be used.
@@ -57,6 +61,18 @@ pub enum TokenFileError {
 struct Watch {
     due: Instant,
     seen: Result<Digest, io::ErrorKind>,
+    /// Since when there was no usable file, if at first it was gone or empty.
+    gone_since: Option<Instant>,
+}
+
+impl TokenFileError {
+    /// Whether there is no file, or no token in it.
+    fn is_about_nothing(&self) -> bool {
+        match self {
+            Self::Unreadable { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Malformed { source, .. } => *source == TokensError::Empty,
+        }
+    }
 }
 
 impl TokenFile {
@@ -73,12 +89,18 @@ impl TokenFile {
             Ok(tokens) => RwLock::new(Arc::new(tokens)),
             Err(source) => return Err(TokenFileError::Malformed { path, source }),
         };
-        let watch = Watch { due: now + limits::TOKEN_CHECK_INTERVAL, seen: Ok(digest(&content)) };
-        Ok(Self { path, tokens, watch: Mutex::new(watch) })
+        let watch = Watch {
+            due: now + limits::TOKEN_CHECK_INTERVAL,
+            seen: Ok(digest(&content)),
+            gone_since: None,
+        };
+        Ok(Self { path, tokens, usable: AtomicBool::new(true), watch: Mutex::new(watch) })
     }
 
     /// Takes over what the file holds by now, if it has changed. Content that
-    /// cannot be used leaves the tokens as they are, and is told once.
+    /// cannot be used leaves the tokens as they are, and is told once. But where
+    /// the file is gone or holds no token, somebody may mean to take them back:
+    /// they end after [`limits::TOKEN_GRACE`], unless there is a usable file.
     ///
     /// It reads the file where it is called: some microseconds for a small local
     /// file.
@@ -96,24 +118,50 @@ impl TokenFile {
         let content = read(&self.path);
         let seen = content.as_deref().map(digest).map_err(io::Error::kind);
         if seen == watch.seen {
-            return None;
+            return self.end(&watch, now);
         }
         watch.seen = seen;
         let path = self.path.clone();
-        let content = match content {
-            Ok(content) => content,
-            Err(source) => {
-                return Some(Change::Refused(TokenFileError::Unreadable { path, source }));
-            }
+        let tokens = match content {
+            Ok(content) => Tokens::try_new(&content)
+                .map_err(|source| TokenFileError::Malformed { path, source }),
+            Err(source) => Err(TokenFileError::Unreadable { path, source }),
         };
-        match Tokens::try_new(&content) {
+        self.usable.store(tokens.is_ok(), Ordering::Relaxed);
+        match tokens {
             Ok(tokens) => {
                 let len = tokens.len();
-                *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+                watch.gone_since = None;
+                self.replace(tokens);
                 Some(Change::Taken(len))
             }
-            Err(source) => Some(Change::Refused(TokenFileError::Malformed { path, source })),
+            Err(error) => {
+                if error.is_about_nothing() {
+                    watch.gone_since.get_or_insert(now);
+                }
+                Some(Change::Refused(error))
+            }
         }
+    }
+
+    /// Whether the file could be used when it was looked at last.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.usable.load(Ordering::Relaxed)
+    }
+
+    /// Ends the tokens of a file that has been gone for long.
+    fn end(&self, watch: &Watch, now: Instant) -> Option<Change> {
+        let gone = now.saturating_duration_since(watch.gone_since?);
+        if gone < limits::TOKEN_GRACE || self.tokens().is_empty() {
+            return None;
+        }
+        self.replace(Tokens::none());
+        Some(Change::Ended)
+    }
+
+    fn replace(&self, tokens: Tokens) {
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
     }
 
     /// The caller whose token the value of `Authorization` holds.
@@ -232,6 +280,7 @@ mod tests {
             match file.refresh(now) {
                 Some(Change::Refused(error)) => format!("{error} {error:?}"),
                 Some(Change::Taken(len)) => format!("taken: {len}"),
+                Some(Change::Ended) => "ended".into(),
                 None => String::new(),
             }
         };
@@ -262,6 +311,41 @@ mod tests {
         fs::write(&path, format!("ci:{NEW}\n")).unwrap();
         assert_eq!(refresh(), "taken: 1");
         assert!(!knows(&file, OLD) && knows(&file, NEW));
+    }
+
+    #[test]
+    fn tokens_end_a_minute_after_their_file_is_gone_or_empty_and_come_back_with_it() {
+        let (_folder, path, file, start) = opened();
+        let mut now = start;
+        let mut after = |pause: Duration| {
+            now += pause;
+            file.refresh(now)
+        };
+        let gone: [&dyn Fn(); 3] =
+            [&|| fs::remove_file(&path).unwrap(), &|| fs::write(&path, "").unwrap(), &|| {
+                fs::write(&path, "# nobody\n").unwrap()
+            }];
+        for go in gone {
+            go();
+            assert!(matches!(after(TICK), Some(Change::Refused(_))));
+            assert!(knows(&file, OLD) && !file.is_usable());
+            // Something else that cannot be used is no reprieve.
+            fs::write(&path, "no colon").unwrap();
+            assert!(matches!(after(TICK), Some(Change::Refused(_))));
+            assert!(after(limits::TOKEN_GRACE - 2 * TICK).is_none());
+            assert!(knows(&file, OLD));
+            assert!(matches!(after(TICK), Some(Change::Ended)));
+            assert!(!knows(&file, OLD) && file.tokens().is_empty());
+            assert!(after(limits::TOKEN_GRACE).is_none(), "told once");
+            fs::write(&path, format!("ci:{OLD}\n")).unwrap();
+            assert!(matches!(after(TICK), Some(Change::Taken(1))));
+            assert!(knows(&file, OLD) && file.is_usable());
+        }
+        // A slip in a line takes no token away.
+        fs::write(&path, format!("ci:{OLD}\nops {NEW}\n")).unwrap();
+        assert!(matches!(after(TICK), Some(Change::Refused(_))));
+        assert!(after(2 * limits::TOKEN_GRACE).is_none());
+        assert!(knows(&file, OLD) && !file.is_usable());
     }
 
     #[test]

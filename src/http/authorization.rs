@@ -1,0 +1,85 @@
+//! Who asks: the callers of requests, and those that are turned away.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, HeaderValue};
+
+use super::App;
+use super::exchange::Exchange;
+use super::reply::{self, Reply};
+use crate::tokens::{Change, TokenFile};
+
+/// Who asks: the name of the token or, where none is wanted, the address.
+pub(super) fn caller(
+    app: &App,
+    exchange: &Exchange,
+    route: &'static str,
+    headers: &HeaderMap,
+) -> Result<String, Box<Reply>> {
+    let Some(tokens) = &app.tokens else { return Ok(exchange.client.to_string()) };
+    follow_tokens(tokens, Instant::now());
+    let presented = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    tokens.authenticate(presented).map(|name| name.to_string()).map_err(|error| {
+        let reason = error.reason();
+        app.metrics.count_unauthorized(reason);
+        let limit = || LIMIT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(unlogged) = limit().admit(Instant::now()) {
+            let (request_id, client) = (&exchange.id, exchange.client);
+            tracing::warn!(request_id, %client, route, reason, unlogged, "unauthorized");
+        }
+        Box::new(reply::unauthorized(error))
+    })
+}
+
+/// Takes over what the file of tokens holds by `now`, and logs a change.
+pub fn follow_tokens(tokens: &TokenFile, now: Instant) {
+    match tokens.refresh(now) {
+        Some(Change::Taken(tokens)) => tracing::info!(tokens, "tokens read again"),
+        Some(Change::Refused(error)) => tracing::warn!(%error, "tokens kept as they were"),
+        Some(Change::Ended) => tracing::error!("tokens ended: their file is gone or empty"),
+        None => {}
+    }
+}
+
+/// Lets few things through, and counts the others.
+#[derive(Debug)]
+struct Limit {
+    due: Option<Instant>,
+    missed: u64,
+}
+
+impl Limit {
+    /// Whether another may pass; if so, how many could not since the last.
+    fn admit(&mut self, now: Instant) -> Option<u64> {
+        if self.due.is_some_and(|due| now < due) {
+            self.missed += 1;
+            return None;
+        }
+        self.due = Some(now + LOG_INTERVAL);
+        Some(std::mem::take(&mut self.missed))
+    }
+}
+
+/// Of the log, which the whole process shares.
+static LIMIT: Mutex<Limit> = Mutex::new(Limit { due: None, missed: 0 });
+
+/// How often a line tells of a request that was turned away. Whoever tries
+/// tokens can send thousands a second.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_passes_in_an_interval_and_tells_of_the_others() {
+        let (mut limit, now) = (Limit { due: None, missed: 0 }, Instant::now());
+        assert_eq!(limit.admit(now), Some(0));
+        assert_eq!(limit.admit(now), None);
+        assert_eq!(limit.admit(now + LOG_INTERVAL / 2), None);
+        assert_eq!(limit.admit(now + LOG_INTERVAL), Some(2));
+        assert_eq!(limit.admit(now + 2 * LOG_INTERVAL), Some(0));
+    }
+}
