@@ -43,7 +43,7 @@ def check(findings, objects, binary, scratch):
         expressions += [target["expr"] for target in panel["targets"]]
     check_expressions(findings, expressions, scratch)
 
-    exposed = metrics_of(binary)
+    exposed = metrics_of(binary, scratch)
     for expression in expressions:
         for name in re.findall(r"\bopen_ports_\w+", expression):
             findings.expect(name in exposed, f"the binary has no metric {name}")
@@ -61,17 +61,28 @@ def check_expressions(findings, expressions, scratch):
     findings.equal(run.returncode, 0, f"expressions: {run.stdout}{run.stderr}")
 
 
-def metrics_of(binary):
+def metrics_of(binary, scratch):
     """The names of the series that a running service exposes after some work."""
-    process, line = binary.start({"OPEN_PORTS_LISTEN": "127.0.0.1:0", "OPEN_PORTS_DENY": "127.0.0.9"})
+    token = "manifests-0123456789"
+    (scratch / "tokens").write_text(f"manifests:{token}\n")
+    process, line = binary.start({
+        "OPEN_PORTS_LISTEN": "127.0.0.1:0",
+        "OPEN_PORTS_DENY": "127.0.0.9",
+        "OPEN_PORTS_TOKENS": str(scratch / "tokens"),
+    })
     url = f"http://{listen_address(line)}"
+
+    def ask(path):
+        request = urllib.request.Request(url + path, headers={"Authorization": f"Bearer {token}"})
+        return urllib.request.urlopen(request, timeout=60).read().decode()
+
     try:
         for path in ("/open-ports?domain=127.0.0.1&ports=1", "/open-ports?domain=127.0.0.9&ports=1"):
             try:
-                urllib.request.urlopen(url + path, timeout=60).read()
+                ask(path)
             except urllib.error.HTTPError as refusal:
                 assert refusal.code == 403, refusal
-        text = urllib.request.urlopen(f"{url}/metrics", timeout=60).read().decode()
+        text = ask("/metrics")
     finally:
         stop(process)
     # A family without a series yet has its TYPE all the same.
