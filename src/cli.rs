@@ -9,9 +9,11 @@ mod exit;
 mod healthcheck;
 mod scan;
 mod serve;
+mod stdout;
 mod stop;
 mod words;
 
+use std::cmp::Reverse;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -25,6 +27,7 @@ use tokio::runtime::{self, Runtime};
 
 use self::exit::Exit;
 use crate::limits;
+use crate::printable::Printable;
 
 /// Tell which TCP ports of a host are open, honestly. Without a command: serve.
 #[derive(Debug, FromArgs, ArgsInfo)]
@@ -59,7 +62,7 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
         return Exit::Usage;
     };
     let program = if words.is_empty() { NAME.to_owned() } else { words.remove(0) };
-    let program = program.rsplit('/').next().unwrap_or(NAME);
+    let program = Printable(program.rsplit('/').next().unwrap_or(NAME)).to_string();
     // Serving is the default command, so its flags can stand alone.
     let names_a_command = |word: &String| !word.starts_with('-') || TOP_LEVEL.contains(&&**word);
     if !words.first().is_some_and(names_a_command) {
@@ -67,11 +70,11 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
     }
     let typed = words::split_values(words);
     let words: Vec<&str> = typed.iter().map(String::as_str).collect();
-    let args = match Args::from_args(&[program], &words) {
+    let args = match Args::from_args(&[&program], &words) {
         Ok(args) => args,
         Err(early) if early.status.is_ok() => return print(early.output.trim_end()),
         Err(early) => {
-            print_error(early.output.trim_end());
+            print_lines(&name_safely(early.output, &words));
             return Exit::Usage;
         }
     };
@@ -108,15 +111,32 @@ fn cores() -> NonZeroUsize {
 
 /// Prints the only output of a command.
 fn print(text: &str) -> Exit {
-    match writeln!(io::stdout(), "{text}") {
+    match stdout::stdout().and_then(|mut stdout| writeln!(stdout, "{text}")) {
         Ok(()) => Exit::Whole,
         Err(error) => Exit::of_output(&error),
     }
 }
 
-// A standard error that is gone leaves nobody to tell.
+/// Prints an error, whatever was typed, on one line.
 fn print_error(text: &str) {
+    print_lines(&Printable(text).to_string());
+}
+
+// A standard error that is gone leaves nobody to tell.
+fn print_lines(text: &str) {
     let _ = stop::waiting(|| writeln!(io::stderr(), "{NAME}: {text}"));
+}
+
+/// A message of argh's, which has lines and names words as they were typed.
+fn name_safely(message: String, words: &[&str]) -> String {
+    let mut words: Vec<_> = words.iter().map(|word| (word, Printable(word).to_string())).collect();
+    words.retain(|(word, shown)| **word != shown);
+    // One may be a part of another.
+    words.sort_by_key(|(word, _)| Reverse(word.len()));
+    let message = message.trim_end().to_owned();
+    let message = words.iter().fold(message, |text, (word, shown)| text.replace(**word, shown));
+    let lines: Vec<String> = message.lines().map(|line| Printable(line).to_string()).collect();
+    lines.join("\n")
 }
 
 /// The same where it must not wait for somebody to read it.

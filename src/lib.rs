@@ -29,6 +29,7 @@
 //! | [`report`]   | what a scan found, in the shape its readers get it           |
 //! | [`output`]   | the formats that a sweep is told in                          |
 //! | [`ports`]    | sets of ports                                                |
+//! | [`printable`] | typed words, fit for a terminal                             |
 //! | [`targets`]  | the hosts of a sweep, and their order                        |
 //! | [`services`] | what is known about port numbers                             |
 #![forbid(unsafe_code)]
@@ -47,6 +48,7 @@ pub mod metrics;
 pub mod output;
 pub mod policy;
 pub mod ports;
+pub mod printable;
 pub mod report;
 pub mod request;
 pub mod resolve;

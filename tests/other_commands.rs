@@ -38,6 +38,33 @@ fn the_doctor_knows_how_few_descriptors_a_shell_allows() {
 }
 
 #[test]
+fn a_closed_standard_output_is_a_failure_where_something_is_to_be_written() {
+    let with = |redirection: &str, arguments: &[&str]| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec \"$0\" \"$@\" {redirection}")]);
+        shell.arg(env!("CARGO_BIN_EXE_open-ports")).args(arguments);
+        run(shell)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("found");
+    let scan = ["scan", "127.0.0.1", "-p", "1"];
+    for arguments in [&["doctor"][..], &["completions", "bash"], &["--version"], &["-h"], &scan] {
+        let ended = with(">&-", arguments);
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {ended:?}");
+        let told = "open-ports: cannot write the output: standard output is closed\n";
+        assert_eq!(ended.stderr, told, "{arguments:?}");
+        // Thrown away on purpose, however it was opened.
+        for redirection in [">/dev/null", "1<>/dev/null", "<&-", "2>&-"] {
+            let ended = with(redirection, arguments);
+            assert_eq!(ended.status.code(), Some(0), "{arguments:?} {redirection}: {ended:?}");
+        }
+    }
+    let ended = with(">&-", &[&scan[..], &["--output", path.to_str().unwrap()]].concat());
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""));
+    assert!(path.exists());
+}
+
+#[test]
 fn completions_are_for_shells_and_know_every_flag() {
     for shell in ["bash", "fish", "nushell", "zsh"] {
         let ended = run(open_ports(&["completions", shell]));

@@ -6,9 +6,11 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Metadata, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -147,6 +149,50 @@ fn a_command_line_that_makes_no_sense_is_refused_with_all_that_is_wrong() {
         assert!(ended.stderr.contains(told), "{arguments:?}: {ended:?}");
         assert_eq!(ended.stdout, "", "{arguments:?}");
     }
+}
+
+#[test]
+fn words_that_act_on_a_terminal_are_told_escaped_and_on_one_line() {
+    let evil = "e\u{1b}[2J\u{9b}31m\u{202e}\nvil";
+    let shown = "e\\u{1b}[2J\\u{9b}31m\\u{202e}\\nvil";
+    let flag = format!("--{evil}");
+    let path = format!("/nowhere/{evil}");
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = folder.path().join("hosts");
+    fs::write(&hosts, "e\u{1b}[2J\u{9b}31m\u{202e}vil\n").unwrap();
+    for arguments in [
+        &["scan", evil][..],
+        &["scan", "127.0.0.1", "-p", evil],
+        &["scan", "127.0.0.1", "--exclude", evil],
+        &["scan", "127.0.0.1", "--allow", evil],
+        &["scan", "127.0.0.1", "--family", "any", &flag],
+        &["scan", "127.0.0.1", "--output", &path],
+        &["scan", "127.0.0.1", "--expect-file", &path],
+        &["scan", "--targets", &path],
+        &["scan", "--targets", hosts.to_str().unwrap()],
+        &[evil],
+        &[&flag],
+        &["completions", evil],
+        &["--tokens", &path, "--listen", "127.0.0.1:0"],
+        &["--listen", evil],
+        &["healthcheck", "--listen", evil],
+    ] {
+        let ended = run(open_ports(arguments));
+        assert!(matches!(ended.status.code(), Some(1 | 2)), "{arguments:?}: {ended:?}");
+        let told = ended.stderr.strip_suffix('\n').unwrap();
+        let acts = |c: char| c.is_control() || c == '\u{202e}';
+        assert!(!told.contains(acts), "{arguments:?}: {told:?}");
+        let shown = shown.replace("\\n", "");
+        assert!(told.replace("\\n", "").contains(&shown), "{arguments:?}: {told:?}");
+    }
+    // Nor do they come to the output.
+    let port = support::targets::free_port().to_string();
+    let output = folder.path().join(evil);
+    let output = output.to_str().unwrap();
+    let written = scan(&["127.0.0.1", "-p", &port, "--format", "grepable", "--output", output]);
+    assert_eq!(written.status.code(), Some(0), "{written:?}");
+    let text = fs::read_to_string(output).unwrap();
+    assert!(text.contains(shown) && !text.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{text}");
 }
 
 #[test]
@@ -311,6 +357,43 @@ fn a_signal_leaves_a_whole_document_that_says_it_is_incomplete() {
 }
 
 #[test]
+fn an_output_file_keeps_its_mode_and_owner_and_links_lead_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let write = |path: &Path| scan(&["127.0.0.1", "-p", "1", "--output", path.to_str().unwrap()]);
+    for mode in [0o600, 0o640, 0o444] {
+        let path = at(&format!("{mode:o}"));
+        fs::write(&path, "before").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let before = fs::metadata(&path).unwrap();
+        let ended = write(&path);
+        let after = fs::metadata(&path).unwrap();
+        let facts = |found: &Metadata| (found.mode() & 0o7777, found.uid(), found.gid());
+        assert_eq!(facts(&after), facts(&before), "{ended:?}");
+        // Whom the mode keeps from writing, it keeps: root it does not.
+        let may_write = fs::OpenOptions::new().write(true).open(&path).is_ok();
+        assert_eq!(ended.status.code(), Some(if may_write { 0 } else { 1 }), "{ended:?}");
+    }
+    // New, it is as the umask has it.
+    let path = at("new");
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 027; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_open-ports"), "scan"]);
+    command.args(["127.0.0.1", "-p", "1", "--output", path.to_str().unwrap()]);
+    assert_eq!(run(command).status.code(), Some(0));
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+    // A link to a file that is not there yet, by way of another.
+    fs::create_dir(at("inner")).unwrap();
+    symlink("inner/second", at("first")).unwrap();
+    symlink("../target", at("inner/second")).unwrap();
+    assert_eq!(write(&at("first")).status.code(), Some(0));
+    assert!(at("target").is_file() && at("first").is_symlink() && at("inner/second").is_symlink());
+    symlink("round", at("round")).unwrap();
+    let ended = write(&at("round"));
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(at("round").is_symlink());
+}
+
+#[test]
 fn an_output_file_is_whole_or_as_it_was() {
     let listeners = Listeners::bind(own_address(), 40);
     let (folder, host) = (tempfile::tempdir().unwrap(), listeners.address.to_string());
@@ -330,7 +413,7 @@ fn an_output_file_is_whole_or_as_it_was() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
 
     let link = folder.path().join("link");
-    std::os::unix::fs::symlink(&path, &link).unwrap();
+    symlink(&path, &link).unwrap();
     let through_link = [&scan[..7], &[link.to_str().unwrap()]].concat();
     let ended = run(open_ports(&through_link));
     assert_eq!((ended.status.code(), &*ended.stdout), (Some(0), ""), "{ended:?}");

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::serve::ServeArgs;
 use crate::config::{PREFIX, variable};
+use crate::printable::Printable;
 
 /// Variables that this program heeds, or that look like it.
 #[derive(Debug, Default)]
@@ -48,7 +49,7 @@ impl Environment {
         let settings = settings();
         let names = self.0.keys().filter(|name| name.starts_with(PREFIX));
         let unknown = names.filter(|name| !settings.contains(name) && !is_service_link(name));
-        unknown.map(|name| format!("{name} is not a setting; it is ignored")).collect()
+        unknown.map(|name| format!("{} is not a setting; it is ignored", Printable(name))).collect()
     }
 }
 

@@ -21,6 +21,7 @@ use crate::http::{self, App, Drained, ServerLimits};
 use crate::limits;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::printable::Printable;
 use crate::request::Ceilings;
 use crate::resolve::Resolver;
 use crate::scan::{
@@ -199,6 +200,8 @@ fn log_start(
 ) {
     let address = |listener: &TcpListener| listener.local_addr().ok().map(tracing::field::display);
     let tokens = app.tokens.as_ref().map(|tokens| tokens.tokens().len().to_string());
+    let tokens_file = config.tokens.as_ref().map(|path| path.display().to_string());
+    let tokens_file = tokens_file.as_deref().map(Printable).map(tracing::field::display);
     let quotas = config.quotas;
     tracing::info!(
         listen = address(listener),
@@ -206,7 +209,7 @@ fn log_start(
         allow = %config.policy.allow(),
         deny = %config.policy.deny(),
         tokens = tokens.as_deref().unwrap_or("none"),
-        tokens_file = config.tokens.as_ref().map(|path| tracing::field::display(path.display())),
+        tokens_file,
         max_scans = quotas.scans,
         max_scans_per_caller = quotas.scans_per_caller,
         max_scans_per_target = quotas.scans_per_target,

@@ -7,12 +7,12 @@
 use std::io::{self, Write};
 
 use super::{Head, Summary};
+use crate::printable::Printable;
 use crate::report::{AddressReport, PortReport, Report};
 
 pub(super) fn begin(out: &mut impl Write, head: &Head) -> io::Result<()> {
     let started = humantime::format_rfc3339_seconds(head.started);
-    let command: String =
-        head.command.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    let command = Printable(&head.command);
     writeln!(
         out,
         "# open-ports {} scan initiated {started} as: {command}",

@@ -150,7 +150,7 @@ fn grepable_lines_count_each_port_once() {
     assert_eq!(
         text,
         format!(
-            "# open-ports {version} scan initiated 1970-01-01T00:00:00Z as: open-ports scan \"<host>\"??\n\
+            "# open-ports {version} scan initiated 1970-01-01T00:00:00Z as: open-ports scan \"<host>\"\\n\\u{{1}}\n\
              Host: fd00::1 (host.example)\tStatus: Up\n\
              Host: fd00::1 (host.example)\tPorts: 22/open/tcp//ssh///, 8000/filtered/tcp//irdmi///\
              \tIgnored State: closed (90), filtered (3), not-scanned (6)\n\

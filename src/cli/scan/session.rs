@@ -31,8 +31,9 @@ pub(super) async fn run(job: Job, descriptors: DescriptorPlan, cores: NonZeroUsi
     let sink = match Sink::open(job.output.as_deref()) {
         Ok(sink) => sink,
         Err(error) => {
-            let path = job.output.unwrap_or_default();
-            return failed(&format!("cannot write {}: {error}", path.display()));
+            let path = job.output.map(|path| path.display().to_string());
+            let name = path.as_deref().unwrap_or("the output");
+            return failed(&format!("cannot write {name}: {error}"));
         }
     };
     let begun = Instant::now();

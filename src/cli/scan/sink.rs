@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tempfile::NamedTempFile;
 
+use crate::cli::stdout::stdout;
 use crate::cli::stop::waiting;
 
 /// A place for output.
@@ -25,7 +26,7 @@ pub(in crate::cli) enum Sink {
 impl Sink {
     /// Standard output, or the file at `path`.
     pub(super) fn open(path: Option<&Path>) -> io::Result<Self> {
-        let Some(path) = path else { return Ok(Self::Standard(io::stdout())) };
+        let Some(path) = path else { return stdout().map(Self::Standard) };
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             // A pipe waits for its reader.
             return waiting(|| OpenOptions::new().write(true).open(path)).map(Self::Direct);

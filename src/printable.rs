@@ -1,0 +1,63 @@
+//! Typed words, fit for a terminal or a line of text.
+
+use std::fmt::{self, Write};
+
+/// Text in which nothing moves the cursor, ends the line or changes the order of
+/// what is read: control characters and invisible ones are written as Rust
+/// escapes them.
+#[derive(Clone, Copy, Debug)]
+pub struct Printable<'a>(pub &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            ' '..='~' => f.write_char(c),
+            _ => {
+                // What `Debug` shows of it behind a letter: there, accents are
+                // left alone. Escaped are the categories Cc, Cf (with all marks
+                // of direction), Zl, Zp, Zs, Co and Cn.
+                let mut bytes = [b'a'; 5];
+                c.encode_utf8(&mut bytes[1..]);
+                let text = std::str::from_utf8(&bytes[..=c.len_utf8()]).expect("encoded just now");
+                text.escape_debug().skip(1).try_for_each(|c| f.write_char(c))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn printable(text: &str) -> String {
+        Printable(text).to_string()
+    }
+
+    #[test]
+    fn what_acts_on_a_terminal_is_escaped_and_all_else_stays() {
+        for (text, shown) in [
+            ("\u{1b}[2J\u{7}", "\\u{1b}[2J\\u{7}"),
+            ("a\nb\r\tc", "a\\nb\\r\\tc"),
+            // CSI as one character, NEL, and the ends of a line and a paragraph.
+            ("\u{9b}31m\u{85}\u{2028}\u{2029}", "\\u{9b}31m\\u{85}\\u{2028}\\u{2029}"),
+            ("\u{202e}txt.exe\u{2066}\u{61c}", "\\u{202e}txt.exe\\u{2066}\\u{61c}"),
+            ("a\u{200b}b\u{feff}\u{ad}\u{e0041}", "a\\u{200b}b\\u{feff}\\u{ad}\\u{e0041}"),
+            ("\0\u{7f}", "\\0\\u{7f}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+        let plain = "/tmp/fünf 'a' \"b\" \\n e\u{301}日本.txt";
+        assert_eq!(printable(plain), plain);
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_one_line_and_escaping_it_again_changes_nothing(text in any::<String>()) {
+            let shown = printable(&text);
+            prop_assert!(!shown.contains(char::is_control), "{:?}", shown);
+            prop_assert_eq!(printable(&shown), shown);
+        }
+    }
+}
