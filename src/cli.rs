@@ -74,7 +74,7 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
         Ok(args) => args,
         Err(early) if early.status.is_ok() => return print(early.output.trim_end()),
         Err(early) => {
-            print_lines(&name_safely(early.output, &words));
+            print_lines(&name_safely(&early.output, &words));
             return Exit::Usage;
         }
     };
@@ -128,7 +128,7 @@ fn print_lines(text: &str) {
 }
 
 /// A message of argh's, which has lines and names words as they were typed.
-fn name_safely(message: String, words: &[&str]) -> String {
+fn name_safely(message: &str, words: &[&str]) -> String {
     let mut words: Vec<_> = words.iter().map(|word| (word, Printable(word).to_string())).collect();
     words.retain(|(word, shown)| **word != shown);
     // One may be a part of another.

@@ -373,7 +373,7 @@ mod tests {
         #[test]
         fn no_bytes_make_the_readers_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             let list = Tokens::try_new(&bytes);
-            prop_assert!(list.is_err() || list.unwrap().len() > 0);
+            prop_assert!(list.is_err() || !list.unwrap().is_empty());
             prop_assert!(tokens().authenticate(Some(&bytes)).is_err());
             let bearer = [b"Bearer ".as_slice(), &bytes].concat();
             prop_assert!(tokens().authenticate(Some(&bearer)).is_err());

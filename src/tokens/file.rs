@@ -321,12 +321,11 @@ mod tests {
             now += pause;
             file.refresh(now)
         };
-        let gone: [&dyn Fn(); 3] =
-            [&|| fs::remove_file(&path).unwrap(), &|| fs::write(&path, "").unwrap(), &|| {
-                fs::write(&path, "# nobody\n").unwrap()
-            }];
-        for go in gone {
-            go();
+        for nothing in [None, Some(""), Some("# nobody\n")] {
+            match nothing {
+                None => fs::remove_file(&path).unwrap(),
+                Some(content) => fs::write(&path, content).unwrap(),
+            }
             assert!(matches!(after(TICK), Some(Change::Refused(_))));
             assert!(knows(&file, OLD) && !file.is_usable());
             // Something else that cannot be used is no reprieve.
