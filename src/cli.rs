@@ -15,12 +15,14 @@ mod words;
 
 use std::cmp::Reverse;
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, FromArgs};
 use tokio::runtime::{self, Runtime};
@@ -91,16 +93,51 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
     }
 }
 
-/// The runtime that all commands run on, with a worker a core.
+/// The runtime that all commands run on, with a worker a core, or fewer where
+/// threads are scarce: names need one too.
 fn start_runtime(cores: NonZeroUsize) -> io::Result<Runtime> {
-    // tokio panics when there is no thread to be had.
-    drop(thread::Builder::new().spawn(|| ())?.join());
+    // tokio panics when it gets no thread.
+    let spare = spare_threads(cores.get() + 1)? - 1;
     runtime::Builder::new_multi_thread()
-        .worker_threads(cores.get())
+        .worker_threads(spare.clamp(1, cores.get()))
         .max_blocking_threads(limits::MAX_LOOKUPS)
         .event_interval(limits::EVENT_INTERVAL)
         .enable_all()
         .build()
+}
+
+/// How many threads more can be had, at least 1 and at most `most`.
+fn spare_threads(most: usize) -> io::Result<usize> {
+    let gate = Mutex::new(());
+    let before = tasks();
+    let made = thread::scope(|scope| {
+        let closed = gate.lock();
+        let wait = || drop(gate.lock());
+        let mut made = 0;
+        let refused = loop {
+            match thread::Builder::new().spawn_scoped(scope, wait) {
+                Ok(_) => made += 1,
+                Err(error) if made == 0 => break Some(error),
+                Err(_) => break None,
+            }
+            if made == most {
+                break None;
+            }
+        };
+        drop(closed);
+        refused.map_or(Ok(made), Err)
+    })?;
+    // A thread that was waited for may count a little longer.
+    let until = Instant::now() + Duration::from_secs(1);
+    while tasks() > before && Instant::now() < until {
+        thread::yield_now();
+    }
+    Ok(made)
+}
+
+/// Threads of this process; 0 where that cannot be seen.
+fn tasks() -> usize {
+    fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
 /// The cores that this process may use: the affinity mask and the cgroup's CPU
