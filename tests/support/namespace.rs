@@ -104,4 +104,4 @@ fn unshared(namespaces: &str, preparation: &str) -> Option<Command> {
 }
 
 /// Set in the process that `in_own_network` starts.
-const INSIDE: &str = "OPEN_PORTS_TEST_IN_OWN_NETWORK";
+const INSIDE: &str = "TEST_IN_OWN_NETWORK";
