@@ -31,32 +31,54 @@ const EVERYWHERE: &[Entry] = &[
     (
         "cloud-metadata",
         &[
-            // The instance metadata of AWS, Azure, Google, Oracle, OpenStack,
-            // DigitalOcean, Hetzner and most others.
+            // AWS, Azure, Google, Oracle, OpenStack, DigitalOcean, Hetzner, Vultr,
+            // UpCloud, Naver and most others. Amazon EC2 User Guide, "Access
+            // instance metadata for an EC2 instance"; the others' pages name the
+            // same address.
             v4([169, 254, 169, 254], 32),
-            // AWS ECS: task metadata and credentials (Task IAM role).
+            // Amazon ECS Developer Guide, "Task IAM role": the credentials of tasks.
             v4([169, 254, 170, 2], 32),
-            // AWS EKS: Pod Identity agent.
+            // Amazon EKS User Guide, "Understand how EKS Pod Identity works".
             v4([169, 254, 170, 23], 32),
-            // Scaleway, in cloud-init's data source; its IPv6 is below.
+            // Google Kubernetes Engine: the metadata server of a node, to which
+            // it redirects what its pods send to 169.254.169.254. "Control
+            // communication between Pods and Services using network policies".
+            v4([169, 254, 169, 252], 32),
+            // Scaleway: cloud-init, DataSourceScaleway.
             v4([169, 254, 42, 42], 32),
-            // Tencent Cloud: metadata.tencentyun.com.
+            // Tencent Cloud, "Viewing Instance Metadata": metadata.tencentyun.com.
             v4([169, 254, 0, 23], 32),
-            // Azure: WireServer, which hands out the agent's certificates.
+            // Azure, "What is IP address 168.63.129.16?": the WireServer, which
+            // hands out the agent's certificates.
             v4([168, 63, 129, 16], 32),
-            // Alibaba Cloud: ECS metadata.
+            // Alibaba Cloud, "Overview of ECS instance metadata".
             v4([100, 100, 100, 200], 32),
-            // Oracle Cloud Infrastructure Classic.
+            // Volcano Engine: github.com/volcengine/cello asks there for the
+            // credentials of the instance's role.
+            v4([100, 96, 0, 96], 32),
+            // Oracle Cloud at Customer, "Retrieve Predefined Instance Metadata".
             v4([192, 0, 0, 192], 32),
-            // AWS: instance metadata by IPv6 (Nitro).
+            // Amazon EC2 User Guide, "Access instance metadata for an EC2
+            // instance": by IPv6.
             v6([0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254], 128),
-            // AWS EKS: Pod Identity agent by IPv6.
+            // Amazon EKS User Guide, "Understand how EKS Pod Identity works": by
+            // IPv6.
             v6([0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x23], 128),
-            // Google Compute Engine: metadata on IPv6-only instances.
+            // Google Compute Engine, "View and query VM metadata": on instances
+            // with IPv6 alone.
             v6([0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254], 128),
-            // Scaleway.
+            // Oracle Cloud Infrastructure: its SDK for Python,
+            // src/oci/auth/signers/instance_principals_security_token_signer.py.
+            v6([0xfd00, 0x00c1, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128),
+            // Akamai (Linode), "Use the Metadata service API",
+            // techdocs.akamai.com/cloud-computing/docs/metadata-service-api.
+            v6([0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1], 128),
+            // Alibaba Cloud: cloud-init, DataSourceAliYun.
+            v6([0xfd00, 0x0100, 0, 0, 0, 0, 0x0100, 0x0200], 128),
+            // Scaleway: cloud-init, DataSourceScaleway.
             v6([0xfd00, 0x0042, 0, 0, 0, 0, 0, 0x42], 128),
-            // OpenStack: 169.254.169.254 written as an interface identifier.
+            // OpenStack, "IPv6 support in Metadata service" (Neutron's
+            // specifications); also Hetzner and Akamai.
             v6([0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128),
         ],
     ),
