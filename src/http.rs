@@ -15,7 +15,6 @@ mod reply;
 mod router;
 mod stream;
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -24,13 +23,15 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 pub use self::authorization::follow_tokens;
 use self::client_io::ClientIo;
@@ -104,8 +105,9 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(limits::BACKLOG)
 }
 
-/// Serves `app` on `listener` until `shutdown` completes, then stops accepting
-/// and finishes what is running within the grace period.
+/// Serves `app` on `listener` until `shutdown` completes. From then on every reply
+/// ends its connection; after the drain delay it stops accepting, and finishes
+/// what is running within the grace period.
 ///
 /// A client that goes away takes its scan with it.
 pub async fn serve(
@@ -118,7 +120,6 @@ pub async fn serve(
     let shutdown = async {
         shutdown.await;
         stopping.stopping.store(true, Ordering::Relaxed);
-        sleep(server.drain_delay).await;
     };
     serve_with(listener, server, shutdown, move |client, request| {
         let app = Arc::clone(&app);
@@ -156,27 +157,43 @@ where
     // Its drop ends them. Nothing is kept of one that has ended: a set of tasks
     // would hold on to its memory until the next client comes.
     let (serving, _) = watch::channel(());
-    let accepting = accept_all(listener, &connections, |stream, client, place| {
+    let accepted = |stream, client, place: Arc<Place>| {
         let (handler, watcher) = (handler.clone(), graceful.watcher());
         let mut serving = serving.subscribe();
         tokio::spawn(async move {
+            let io = ClientIo::new(stream);
+            let unread = io.unread();
             tokio::select! {
                 biased;
                 // First, so that a request which is here is seen.
-                () = serve_connection(stream, client, handler, watcher, &place) => {}
-                () = place.evicted() => {}
+                () = serve_connection(io, client, handler, watcher, &place) => {}
+                () = place.evicted(unread) => {}
                 _ = serving.changed() => {}
             }
         });
-    });
+    };
+    let stop = async {
+        shutdown.await;
+        connections.wind_up();
+        sleep(server.drain_delay).await;
+    };
     tokio::select! {
-        () = shutdown => {}
-        () = accepting => {}
+        () = stop => {}
+        () = accept_all(&listener, &connections, &accepted) => {}
     }
-    // The listener is closed by now: a client that comes later is refused and
-    // can go elsewhere.
-    let drained = timeout(server.grace, graceful.shutdown()).await;
-    match drained {
+    let deadline = Instant::now() + server.grace;
+    let waited = timeout_at(deadline, async {
+        // The clients that wait in the listener's queue take themselves to be
+        // connected, and have sent their requests.
+        accept_waiting(listener, &connections, &accepted).await;
+        // The listener is closed by now: a client that comes later is refused
+        // and can go elsewhere.
+        let idle = limits::DRAIN_IDLE.min(server.grace / 2);
+        let _ = timeout(idle, connections.none_left()).await;
+    });
+    // If time is up, the next step has none either.
+    let _ = waited.await;
+    match timeout_at(deadline, graceful.shutdown()).await {
         Ok(()) => Drained::Whole,
         Err(_) => Drained::Cut(connections.held()),
     }
@@ -184,9 +201,9 @@ where
 
 /// Accepts for ever, as many at once as there are slots.
 async fn accept_all(
-    listener: TcpListener,
+    listener: &TcpListener,
     connections: &Arc<Connections>,
-    mut accepted: impl FnMut(TcpStream, IpAddr, Arc<Place>),
+    accepted: &impl Fn(TcpStream, IpAddr, Arc<Place>),
 ) {
     let mut pause = limits::MIN_ACCEPT_PAUSE;
     loop {
@@ -194,6 +211,9 @@ async fn accept_all(
         match listener.accept().await {
             Ok((stream, client)) => {
                 pause = limits::MIN_ACCEPT_PAUSE;
+                // Replies are written whole; waiting to join them to others
+                // gains nothing.
+                let _ = stream.set_nodelay(true);
                 let place = Place::new(connections, client.ip(), slot);
                 accepted(stream, client.ip(), place);
             }
@@ -209,6 +229,31 @@ async fn accept_all(
     }
 }
 
+/// Accepts those who are waiting, and closes the listener.
+async fn accept_waiting(
+    listener: TcpListener,
+    connections: &Arc<Connections>,
+    accepted: &impl Fn(TcpStream, IpAddr, Arc<Place>),
+) {
+    // Nonblocking, and without the runtime, which learns of a client only some
+    // time after it came.
+    let Ok(listener) = listener.into_std() else { return };
+    // Bounded, should they come faster than they are accepted.
+    for _ in 0..limits::BACKLOG {
+        let slot = connections.slot().await;
+        match listener.accept() {
+            Ok((stream, client)) => {
+                let nonblocking = stream.set_nonblocking(true);
+                if let Ok(stream) = nonblocking.and_then(|()| TcpStream::from_std(stream)) {
+                    accepted(stream, client.ip(), Place::new(connections, client.ip(), slot));
+                }
+            }
+            Err(error) if is_about_the_client(&error) => {}
+            Err(_) => return,
+        }
+    }
+}
+
 fn is_about_the_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable};
     matches!(
@@ -217,8 +262,13 @@ fn is_about_the_client(error: &io::Error) -> bool {
     )
 }
 
+/// Ends a connection whose client is gone.
+#[derive(Debug, Error)]
+#[error("the client is gone")]
+struct ClientLost;
+
 async fn serve_connection<H, R>(
-    stream: TcpStream,
+    io: ClientIo,
     client: IpAddr,
     handler: H,
     watcher: Watcher,
@@ -227,17 +277,30 @@ async fn serve_connection<H, R>(
     H: Fn(IpAddr, Request<Incoming>) -> R,
     R: Future<Output = Reply>,
 {
-    // Replies are written whole; waiting to join them to others gains nothing.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| {
-        let (busy, reply) = (place.busy(), handler(client, request));
-        async move { Ok::<_, Infallible>(reply.await.map(|body| BusyBody::new(body, busy))) }
+    let presence = io.presence();
+    let service = service_fn(|request: Request<Incoming>| {
+        let (busy, version) = (place.busy(), request.version());
+        let (reply, presence) = (handler(client, request), &presence);
+        async move {
+            let reply = tokio::select! {
+                biased;
+                reply = reply => reply,
+                () = presence.lost(version) => return Err(ClientLost),
+            };
+            let mut reply = reply.map(|body| BusyBody::new(body, busy));
+            if !place.stays() {
+                reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(reply)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEADER_READ_TIMEOUT)
         .max_buf_size(limits::MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(ClientIo::new(stream)), service);
+        // Who sends no more may still read; `presence` finds out who does not.
+        .half_close(true)
+        .serve_connection(TokioIo::new(io), service);
     // Whatever ended a connection was the client's doing, and no news.
     let _ = watcher.watch(connection).await;
 }

@@ -104,6 +104,34 @@ pub const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 /// otherwise (net.core.somaxconn); tokio and std ask for 128.
 pub const BACKLOG: u32 = 4096;
 
+/// How long a connection may be without a request, at the most, before it has to
+/// go for a further client: time for a request to be written and to arrive. It
+/// gets shorter, down to [`MIN_IDLE_PATIENCE`], while many send nothing.
+pub const MAX_IDLE_PATIENCE: Duration = Duration::from_millis(250);
+
+/// The same, in a storm of connections that send nothing: with room for a handful
+/// of them it lets thousands a second come and go.
+pub const MIN_IDLE_PATIENCE: Duration = Duration::from_millis(1);
+
+/// How often to look whether the client of a request is still there.
+pub const PRESENCE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// For how many such looks a client that sends no more is believed to be there,
+/// before it is asked. Most requests are answered by then; and a client that
+/// leaves takes its scan with it well within a second.
+pub const PRESENCE_PATIENCE: u32 = 3;
+
+/// After how many looks it is asked again.
+pub const PRESENCE_ASK_AGAIN: u32 = 150;
+
+/// How often to look for an HTTP/1.0 client, which is to be asked by TCP alone.
+pub const PRESENCE_KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// How long connections without a request stay open once the listener is closed:
+/// time for a client that uses its own again and again to hear that it is to
+/// close. A connection that is idle longer is closed at any time anyway.
+pub const DRAIN_IDLE: Duration = Duration::from_secs(2);
+
 /// The longest pause after failed `accept`s.
 pub const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 

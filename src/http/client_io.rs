@@ -7,22 +7,29 @@
 //! socket sends a RST, which can destroy the reply before the client has read it.
 //!
 //! It also gives up a client that leaves for too long unread what was sent.
+//!
+//! A [`Presence`] looks at the same socket while a reply is in the making, to
+//! find out whether its client is still there.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use futures_util::FutureExt;
+use hyper::Version;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::reply::{PROBLEM_TYPE, Problem};
 use crate::limits;
 
-/// A client's connection.
+/// A client's connection, as hyper uses it.
 pub(super) struct ClientIo {
-    stream: TcpStream,
+    socket: Arc<Socket>,
     refusal: Option<Refusal>,
     /// Runs while the client's window is full.
     stall: Option<Pin<Box<Sleep>>>,
@@ -35,13 +42,106 @@ struct Refusal {
     linger: Option<Pin<Box<Sleep>>>,
 }
 
+/// A client's socket, which hyper and a [`Presence`] share. Both belong to one
+/// task, so that neither ever waits for the other.
+struct Socket(Mutex<Shared>);
+
+struct Shared {
+    stream: TcpStream,
+    /// Whether hyper has handed over all that it has to send so far.
+    flushed: bool,
+}
+
+impl Socket {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn stream(&mut self) -> Pin<&mut TcpStream> {
+        Pin::new(&mut self.stream)
+    }
+}
+
+/// Finds out whether a client still waits for its reply.
+#[derive(Clone)]
+pub(super) struct Presence(Arc<Socket>);
+
+impl Presence {
+    /// Ends when the client of a request of this version is gone.
+    ///
+    /// A client that ends its side of the connection may still read: that is how
+    /// `nc -N` asks, and how others leave. The packets are the same, and only an
+    /// answer to what is sent tells them apart: one that is gone answers with a
+    /// RST. What may be sent before a reply is an interim one (RFC 9110, section
+    /// 15.2), to HTTP/1.1. An older client is believed to be there until its
+    /// system has forgotten the connection, which Linux does after a minute
+    /// (net.ipv4.tcp_fin_timeout), and says so when it is asked to keep it alive.
+    pub(super) async fn lost(&self, version: Version) {
+        // How many more looks a client that sends no more is believed.
+        let mut believed = limits::PRESENCE_PATIENCE;
+        loop {
+            sleep(limits::PRESENCE_INTERVAL).await;
+            let socket = self.0.lock();
+            let state = |interest| socket.stream.ready(interest).now_or_never();
+            if state(Interest::ERROR).is_some() {
+                return;
+            }
+            let sends_no_more = state(Interest::READABLE)
+                .is_some_and(|state| state.is_ok_and(Ready::is_read_closed));
+            if !sends_no_more {
+                continue;
+            }
+            believed = believed.saturating_sub(1);
+            // In the midst of something that hyper has begun to send there is no
+            // room for anything else.
+            if believed > 0 || !socket.flushed {
+                continue;
+            }
+            if version >= Version::HTTP_11 {
+                match socket.stream.try_write(INTERIM) {
+                    Ok(count) if count == INTERIM.len() => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                    // The rest of it cannot be sent any more in one piece.
+                    Ok(_) | Err(_) => return,
+                }
+            } else {
+                let keepalive = TcpKeepalive::new().with_time(limits::PRESENCE_KEEPALIVE);
+                // Without it the scan runs to its end, as it would anyway.
+                let _ = SockRef::from(&socket.stream).set_tcp_keepalive(&keepalive);
+            }
+            believed = limits::PRESENCE_ASK_AGAIN;
+        }
+    }
+}
+
 impl ClientIo {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, refusal: None, stall: None }
+        let socket = Arc::new(Socket(Mutex::new(Shared { stream, flushed: true })));
+        Self { socket, refusal: None, stall: None }
+    }
+
+    /// What tells whether this client is still there.
+    pub(super) fn presence(&self) -> Presence {
+        Presence(Arc::clone(&self.socket))
+    }
+
+    /// What tells whether something came that hyper has not looked at.
+    pub(super) fn unread(&self) -> impl Fn() -> bool + use<> {
+        let socket = Arc::clone(&self.socket);
+        move || {
+            let (socket, mut byte) = (socket.lock(), [0]);
+            let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+            rustix::net::recv(&socket.stream, &mut byte, flags).is_ok_and(|(count, _)| count > 0)
+        }
     }
 
     fn poll_write_within(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let mut socket = self.socket.lock();
+        socket.flushed = false;
+        let written = socket.stream().poll_write(cx, bytes);
+        drop(socket);
         if written.is_ready() {
             self.stall = None;
             return written;
@@ -55,7 +155,7 @@ impl ClientIo {
         if let Some(refusal) = &mut self.refusal {
             while refusal.sent < refusal.bytes.len() {
                 let rest = &refusal.bytes[refusal.sent..];
-                let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+                let sent = ready!(self.socket.lock().stream().poll_write(cx, rest))?;
                 if sent == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
@@ -68,11 +168,11 @@ impl ClientIo {
 
 impl AsyncRead for ClientIo {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        self.socket.lock().stream().poll_read(cx, buffer)
     }
 }
 
@@ -95,20 +195,23 @@ impl AsyncWrite for ClientIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let mut socket = self.socket.lock();
+        // hyper flushes when it has written all that it has.
+        socket.flushed = true;
+        socket.stream().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
-        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-        let Self { stream, refusal: Some(refusal), .. } = &mut *self else {
+        ready!(self.socket.lock().stream().poll_shutdown(cx))?;
+        let Self { socket, refusal: Some(refusal), .. } = &mut *self else {
             return Poll::Ready(Ok(()));
         };
         let linger = refusal.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         while linger.as_mut().poll(cx).is_pending() {
             let mut scratch = [0; 4096];
             let mut buffer = ReadBuf::new(&mut scratch);
-            let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
+            let read = ready!(socket.lock().stream().poll_read(cx, &mut buffer));
             if read.is_err() || buffer.filled().is_empty() {
                 break;
             }
@@ -147,6 +250,10 @@ fn render(head: &[u8], problem: &Problem) -> Vec<u8> {
     bytes.extend_from_slice(&body);
     bytes
 }
+
+/// An interim reply that means nothing but that there will be a final one: RFC
+/// 2518, section 10.1, and still so registered.
+const INTERIM: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
 const EMPTY_BODY: &[u8] = b"content-length: 0\r\n";
 

@@ -6,17 +6,25 @@
 //! connections somebody holds open, the service stays reachable. Whoever holds
 //! most of them gives one up, so that a storm from one place is at the cost of
 //! those who make it.
+//!
+//! A connection that has to go gets some time before it does: a request that was
+//! sent is answered. While there is no room, and when the service is to stop,
+//! replies say `Connection: close`, so that no client sends a further request on
+//! a connection that is about to end.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::task::yield_now;
+use tokio::time::{sleep, sleep_until};
+
+use crate::limits;
 
 /// The connections of one listener.
 #[derive(Debug)]
@@ -25,8 +33,14 @@ pub(super) struct Connections {
     /// By number, in the order they were accepted.
     seats: Mutex<BTreeMap<u64, Arc<Seat>>>,
     tickets: AtomicU64,
-    /// Told when a connection comes to be idle, or is not to go after all.
+    /// Told when a connection comes to be idle, ends, or is not to go after all.
     changed: Notify,
+    /// How long a connection may be idle before it goes, in microseconds.
+    patience: AtomicU64,
+    /// Whether a client waits for a slot.
+    crowded: AtomicBool,
+    /// Whether each connection is to end with its next reply.
+    winding_up: AtomicBool,
 }
 
 /// One connection as the others see it.
@@ -36,6 +50,8 @@ struct Seat {
     /// [`BUSY`], [`LEAVING`] or, if it is idle, a number that grows with every
     /// connection that comes to be idle.
     state: AtomicU64,
+    /// When it came to be idle.
+    since: Mutex<Instant>,
     leave: Notify,
 }
 
@@ -74,6 +90,9 @@ impl Connections {
             seats: Mutex::default(),
             tickets: AtomicU64::new(LEAVING + 1),
             changed: Notify::new(),
+            patience: AtomicU64::new(micros(limits::MAX_IDLE_PATIENCE)),
+            crowded: AtomicBool::new(false),
+            winding_up: AtomicBool::new(false),
         })
     }
 
@@ -82,8 +101,10 @@ impl Connections {
         loop {
             let changed = self.changed.notified();
             if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+                self.crowded.store(false, Ordering::Relaxed);
                 return slot;
             }
+            self.crowded.store(true, Ordering::Relaxed);
             self.send_one_away();
             tokio::select! {
                 slot = Arc::clone(&self.slots).acquire_owned() => {
@@ -97,6 +118,38 @@ impl Connections {
     /// How many there are.
     pub(super) fn held(&self) -> usize {
         self.seats().len()
+    }
+
+    /// From now on, each connection ends with its next reply.
+    pub(super) fn wind_up(&self) {
+        self.winding_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends when there is no connection left.
+    pub(super) async fn none_left(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.held() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// A connection went that had sent nothing in its time: the next ones get
+    /// half of that time. Who sends a request wins some of it back.
+    fn count_silent(&self) {
+        let least = micros(limits::MIN_IDLE_PATIENCE);
+        let halve = |patience: u64| Some((patience / 2).max(least));
+        let _ = self.patience.fetch_update(Ordering::Relaxed, Ordering::Relaxed, halve);
+    }
+
+    fn count_request(&self) {
+        let most = micros(limits::MAX_IDLE_PATIENCE);
+        if self.patience.load(Ordering::Relaxed) < most {
+            let add = |patience: u64| Some((patience + most / 16).min(most));
+            let _ = self.patience.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        }
     }
 
     /// Tells the connection that has been idle longest of those who have most
@@ -148,23 +201,36 @@ impl Place {
         let seat = Arc::new(Seat {
             client: Neighbourhood::of(client),
             state: AtomicU64::new(number),
+            since: Mutex::new(Instant::now()),
             leave: Notify::new(),
         });
         connections.seats().insert(number, Arc::clone(&seat));
         Arc::new(Self { connections: Arc::clone(connections), number, seat, _slot: slot })
     }
 
-    /// Ends when the connection is idle and has to go.
-    pub(super) async fn evicted(&self) {
+    /// Ends when the connection is idle and has to go. `unread` tells whether
+    /// something came that nobody has looked at.
+    pub(super) async fn evicted(&self, unread: impl Fn() -> bool) {
         loop {
             self.seat.leave.notified().await;
-            // A request may be here and nobody has looked: a socket's first
-            // event takes a turn of the runtime to arrive. It is answered.
-            yield_now().await;
+            let patience = self.connections.patience.load(Ordering::Relaxed);
+            sleep_until((self.seat.since() + Duration::from_micros(patience)).into()).await;
+            if unread() {
+                // The runtime looks for events before it looks at its clock, so
+                // that a request which is here is read before this ends.
+                sleep(limits::MIN_IDLE_PATIENCE).await;
+            }
             if self.seat.state.load(Ordering::Acquire) == LEAVING {
+                self.connections.count_silent();
                 return;
             }
         }
+    }
+
+    /// Whether the client may send a further request on this connection.
+    pub(super) fn stays(&self) -> bool {
+        let Connections { crowded, winding_up, .. } = &*self.connections;
+        !crowded.load(Ordering::Relaxed) && !winding_up.load(Ordering::Relaxed)
     }
 
     /// Takes the connection out of the idle ones.
@@ -172,6 +238,7 @@ impl Place {
         if self.seat.state.swap(BUSY, Ordering::AcqRel) == LEAVING {
             self.connections.changed.notify_waiters();
         }
+        self.connections.count_request();
         Busy(Arc::clone(self))
     }
 }
@@ -179,12 +246,24 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.connections.seats().remove(&self.number);
+        self.connections.changed.notify_waiters();
     }
+}
+
+impl Seat {
+    fn since(&self) -> Instant {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).expect("fractions of a second")
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
         let Place { connections, seat, .. } = &*self.0;
+        *seat.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         seat.state.store(connections.ticket(), Ordering::Release);
         connections.changed.notify_waiters();
     }
@@ -285,12 +364,13 @@ mod tests {
         let moment = Duration::from_millis(1);
         assert!(timeout(moment, &mut waiting).await.is_err());
         let busy = place.busy();
-        assert!(timeout(moment, place.evicted()).await.is_err());
+        let patience = 2 * limits::MAX_IDLE_PATIENCE;
+        assert!(timeout(patience, place.evicted(|| false)).await.is_err());
         assert!(timeout(moment, &mut waiting).await.is_err());
         // Idle again, it has to go.
         drop(busy);
         assert!(timeout(moment, &mut waiting).await.is_err());
-        place.evicted().await;
+        place.evicted(|| false).await;
         drop(place);
         drop(waiting.await);
     }

@@ -1,0 +1,307 @@
+//! Connections that come to their end: by the client, for want of room, and
+//! because the service is to stop. No request that was taken is lost by it.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test tells what it measured, and fails where it cannot be set up"
+)]
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use support::ask::{Streamed, request_head, sample, serve};
+use support::client::Connection;
+use support::service::{Service, setting, with_descriptors, with_limit};
+use support::targets::Silent;
+use support::{DEADLINE, own_address, wait_for};
+
+/// Sends a request and then no more, as `nc -N` does, and returns every byte
+/// that comes.
+#[track_caller]
+fn half_closing(service: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(service).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    reply
+}
+
+#[test]
+fn a_client_that_sends_no_more_after_its_request_gets_the_reply() {
+    let service = serve(&[]);
+    let silent = Silent::bind(own_address(), 1);
+    let (address, port) = (silent.address, silent.list());
+    let scan = format!("/open-ports?domain={address}&ports={port}&timeoutMs=50");
+    for (target, end) in [
+        ("/livez", "ok\n"),
+        (&scan, "}\n"),
+        (&format!("{scan}&format=text"), "\r\n\r\n"),
+        (&format!("{scan}&format=ndjson"), "}\n\r\n0\r\n\r\n"),
+    ] {
+        let reply = half_closing(service.address, &request_head("GET", target, &[]));
+        assert!(reply.starts_with("HTTP/1.1 200 ") && reply.ends_with(end), "{target}: {reply:?}");
+    }
+    // Two requests, and a client of the old version.
+    let two = request_head("GET", &scan, &[]) + &request_head("GET", "/livez", &[]);
+    let replies = half_closing(service.address, &two);
+    assert_eq!(replies.matches("HTTP/1.1 200 ").count(), 2, "{replies:?}");
+    let old = format!("GET {scan} HTTP/1.0\r\n\r\n");
+    let reply = half_closing(service.address, &old);
+    assert!(reply.starts_with("HTTP/1.0 200 ") && reply.ends_with("}\n"), "{reply:?}");
+}
+
+#[test]
+fn a_client_that_sends_no_more_waits_for_a_long_scan_and_is_asked_whether_it_is_there() {
+    let service = serve(&[]);
+    let silent = Silent::bind(own_address(), 1);
+    let (address, port) = (silent.address, silent.list());
+    let target = format!("/open-ports?domain={address}&ports={port}&timeoutMs=4000");
+    let reply = half_closing(service.address, &request_head("GET", &target, &[]));
+    let (interim, reply) = reply.split_once("\r\n\r\n").unwrap();
+    assert_eq!(interim, "HTTP/1.1 102 Processing");
+    assert!(reply.starts_with("HTTP/1.1 200 ") && reply.ends_with("}\n"), "{reply:?}");
+    // Nothing of the kind for those who can be seen to be there, or who would
+    // not know what it is (RFC 9110, section 15.2).
+    let mut connection = Connection::open(service.address);
+    assert_eq!(connection.get(&target).report()["addresses"][0]["filtered"], 1);
+    let reply = half_closing(service.address, &format!("GET {target} HTTP/1.0\r\n\r\n"));
+    assert!(reply.starts_with("HTTP/1.0 200 ") && reply.ends_with("}\n"), "{reply:?}");
+}
+
+#[test]
+fn half_closed_connections_hold_nothing_once_they_are_answered() {
+    let service = serve(&[]);
+    let before = service.descriptors();
+    let held: Vec<TcpStream> = ["", "GET /livez HTT", &request_head("GET", "/livez", &[])]
+        .into_iter()
+        .map(|start| {
+            let mut stream = TcpStream::connect(service.address).unwrap();
+            stream.write_all(start.as_bytes()).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            stream
+        })
+        .collect();
+    for mut stream in held.iter() {
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    }
+    wait_for("their descriptors", || (service.descriptors() <= before).then_some(()));
+}
+
+/// What became of one request on a connection of its own.
+fn ask_livez(service: SocketAddr) -> Result<(), String> {
+    let mut stream = TcpStream::connect(service).map_err(|error| format!("connect: {error}"))?;
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let sent = stream.write_all(request_head("GET", "/livez", &[]).as_bytes());
+    sent.map_err(|error| format!("send: {error}"))?;
+    let mut reply = [0; 12];
+    stream.read_exact(&mut reply).map_err(|error| format!("read: {error}"))?;
+    (reply == *b"HTTP/1.1 200").then_some(()).ok_or_else(|| format!("{reply:?}"))
+}
+
+#[test]
+fn a_burst_where_there_is_hardly_room_is_answered_whole() {
+    // 12 connections are left of so few descriptors; streams hold 9 of them.
+    const CLIENTS: usize = 16;
+    const ROUNDS: usize = 60;
+    let service = Service::spawn(with_descriptors(64));
+    let silent = Silent::bind(own_address(), 1);
+    let (address, port) = (silent.address, silent.list());
+    let query = format!("/open-ports?domain={address}&ports={port}&timeoutMs=30000&format=sse");
+    let streams: Vec<Streamed> =
+        (0..9).map(|_| Streamed::open(service.address, &query, &[])).collect();
+    let barrier = Barrier::new(CLIENTS);
+    let lost: Vec<String> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut lost = Vec::new();
+                    for _ in 0..ROUNDS {
+                        barrier.wait();
+                        lost.extend(ask_livez(service.address).err());
+                    }
+                    lost
+                })
+            })
+            .collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    println!("{} of {} requests lost", lost.len(), CLIENTS * ROUNDS);
+    assert!(lost.is_empty(), "{} of {}: {:?}", lost.len(), CLIENTS * ROUNDS, lost[0]);
+    drop(streams);
+}
+
+/// What a client with one connection that it uses again and again saw.
+#[derive(Debug, Default)]
+struct Seen {
+    answered: usize,
+    told_to_close: usize,
+    lost: usize,
+}
+
+/// Asks every so often, on one connection as long as that lasts, until nobody
+/// listens any more.
+fn keep_asking(service: SocketAddr, pause: Duration, stopped: &AtomicBool) -> Seen {
+    let mut seen = Seen::default();
+    while let Ok(stream) = TcpStream::connect(service) {
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        loop {
+            thread::sleep(pause);
+            // As HTTP clients do: a connection that was closed in between is
+            // not used for another request.
+            stream.set_nonblocking(true).unwrap();
+            let closed = !matches!(
+                stream.peek(&mut [0]).map_err(|error| error.kind()),
+                Err(ErrorKind::WouldBlock)
+            );
+            stream.set_nonblocking(false).unwrap();
+            if closed {
+                break;
+            }
+            match answer(&stream) {
+                Some(head) => {
+                    seen.answered += 1;
+                    if head.contains("connection: close") {
+                        assert!(stopped.load(Ordering::Relaxed), "told to close too soon");
+                        seen.told_to_close += 1;
+                        break;
+                    }
+                }
+                None => {
+                    seen.lost += 1;
+                    break;
+                }
+            }
+        }
+    }
+    seen
+}
+
+/// Sends a request and reads the reply; `None` if there is none.
+fn answer(mut stream: &TcpStream) -> Option<String> {
+    stream.write_all(request_head("GET", "/livez", &[]).as_bytes()).ok()?;
+    let mut reply = Vec::new();
+    while !reply.ends_with(b"ok\n") {
+        let mut bytes = [0; 1024];
+        match stream.read(&mut bytes) {
+            Ok(0) | Err(_) => return None,
+            Ok(count) => reply.extend_from_slice(&bytes[..count]),
+        }
+    }
+    Some(String::from_utf8(reply).unwrap())
+}
+
+#[test]
+fn keep_alive_clients_lose_no_request_when_the_service_stops() {
+    for (signal, drain_delay) in [(Signal::TERM, "0"), (Signal::TERM, "1"), (Signal::HUP, "1")] {
+        let mut service = serve(&["--drain-delay", drain_delay]);
+        let (address, stopped) = (service.address, AtomicBool::new(false));
+        let seen: Vec<Seen> = thread::scope(|scope| {
+            let stopped = &stopped;
+            // Some of them never pause, so that a request is always on its way.
+            let clients: Vec<_> = (0..8)
+                .map(|client| {
+                    let pause = Duration::from_millis(10 * (client % 4));
+                    scope.spawn(move || keep_asking(address, pause, stopped))
+                })
+                .collect();
+            thread::sleep(Duration::from_millis(300));
+            stopped.store(true, Ordering::Relaxed);
+            service.signal(signal);
+            clients.into_iter().map(|client| client.join().unwrap()).collect()
+        });
+        assert_eq!(service.wait().code(), Some(0), "{:?}", service.log());
+        let sum = |count: fn(&Seen) -> usize| seen.iter().map(count).sum::<usize>();
+        println!(
+            "drain delay {drain_delay}: {} answered, {} lost",
+            sum(|s| s.answered),
+            sum(|s| s.lost)
+        );
+        assert_eq!(sum(|seen| seen.lost), 0, "drain delay {drain_delay}: {seen:?}");
+        assert!(seen.iter().all(|seen| seen.told_to_close > 0), "{seen:?}");
+    }
+}
+
+#[test]
+fn an_idle_connection_may_ask_once_more_after_the_signal() {
+    for drain_delay in ["0", "60"] {
+        let mut service = serve(&["--drain-delay", drain_delay, "--grace", "60"]);
+        let mut idle = Connection::open(service.address);
+        assert_eq!(idle.get("/livez").header("connection"), None);
+        let mut unused = Connection::open(service.address);
+        service.signal(Signal::TERM);
+        service.wait_for_log("stopping");
+        for connection in [&mut idle, &mut unused] {
+            let reply = connection.get("/readyz");
+            assert_eq!((reply.status, reply.header("connection")), (503, Some("close")));
+            assert_eq!(connection.rest(), b"");
+        }
+        if drain_delay == "0" {
+            assert_eq!(service.wait().code(), Some(0), "{:?}", service.log());
+        } else {
+            // Newcomers are welcome, once each.
+            let mut late = Connection::open(service.address);
+            assert_eq!(late.get("/livez").header("connection"), Some("close"));
+            assert_eq!(late.rest(), b"");
+        }
+    }
+}
+
+#[test]
+fn connections_that_wait_to_be_accepted_are_answered_before_the_listener_closes() {
+    let mut service = serve(&[]);
+    // It does nothing until it goes on, and then has the signal and the requests.
+    service.signal(Signal::STOP);
+    let mut waiting: Vec<Connection> = (0..50)
+        .map(|_| {
+            let mut connection = Connection::open(service.address);
+            connection.request("GET", "/livez");
+            connection
+        })
+        .collect();
+    service.signal(Signal::TERM);
+    service.signal(Signal::CONT);
+    for connection in &mut waiting {
+        assert_eq!(connection.reply().body, "ok\n");
+    }
+    assert_eq!(service.wait().code(), Some(0), "{:?}", service.log());
+}
+
+#[test]
+fn a_terminal_that_closes_does_not_cut_what_is_running() {
+    let mut service = serve(&[]);
+    let silent = Silent::bind(own_address(), 5);
+    let (address, ports) = (silent.address, silent.list());
+    let target = format!("/open-ports?domain={address}&ports={ports}&timeoutMs=1500");
+    let mut connection = Connection::open(service.address);
+    connection.request("GET", &target);
+    wait_for("the scan to run", || {
+        (sample(&service, "open_ports_scans_running") == 1.0).then_some(())
+    });
+    service.signal(Signal::HUP);
+    let line = service.wait_for_log("stopping");
+    assert_eq!(setting(&line, "signal").as_deref(), Some("1"), "{line}");
+    assert_eq!(connection.reply().report()["addresses"][0]["filtered"], 5);
+    assert_eq!(service.wait().code(), Some(0), "{:?}", service.log());
+}
+
+#[test]
+fn who_starts_the_service_with_nohup_keeps_it_when_the_terminal_closes() {
+    let mut service = Service::spawn(with_limit("trap '' HUP"));
+    service.signal(Signal::HUP);
+    service.signal(Signal::TERM);
+    let line = service.wait_for_log("stopping");
+    assert_eq!(setting(&line, "signal").as_deref(), Some("15"), "{line}");
+    assert_eq!(service.wait().code(), Some(0), "{:?}", service.log());
+}
