@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::host::Host;
 use crate::limits;
 use crate::policy::{Policy, Rules};
 use crate::ports::parse_port;
@@ -22,6 +23,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Where to serve metrics apart from everything else.
     pub metrics_listen: Option<SocketAddr>,
+    /// Names that the service goes by, besides those of a loopback listener.
+    pub hosts: Vec<Host>,
     /// How long running requests may go on once no new ones are accepted.
     pub grace: Duration,
     /// How long to go on accepting after SIGTERM, while not ready.
@@ -187,6 +190,7 @@ impl Config {
         Ok(Self {
             listen,
             metrics_listen: sources.read("metrics-listen", ADDRESS, parse_address)?,
+            hosts: sources.read("host", HOSTS, parse_hosts)?.unwrap_or_default(),
             grace: seconds("grace", limits::MAX_GRACE)?.unwrap_or(limits::DEFAULT_GRACE),
             drain_delay: seconds("drain-delay", limits::MAX_GRACE)?.unwrap_or_default(),
             policy: Policy::new(allow, deny.unwrap_or_default()),
@@ -253,6 +257,10 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
     text.parse().ok()
 }
 
+fn parse_hosts(text: &str) -> Option<Vec<Host>> {
+    text.split(',').map(|host| host.parse().ok()).collect()
+}
+
 /// What the environment variables of settings begin with.
 pub const PREFIX: &str = "OPEN_PORTS_";
 
@@ -279,6 +287,8 @@ fn rate(sources: &Sources<'_>, setting: &str) -> Result<Option<NonZeroU32>, Conf
 }
 
 const RULES: &str = "a list of addresses and networks";
+
+const HOSTS: &str = "a list of host names and addresses without ports, like scan.example.com";
 
 const ADDRESS: &str = "an address with a port, like 127.0.0.1:8080 or [::]:8080";
 
@@ -345,6 +355,9 @@ mod tests {
             ("OPEN_PORTS_LOG_FORMAT", "xml"),
             ("OPEN_PORTS_ALLOW", "10.0.0.0/33"),
             ("OPEN_PORTS_DENY", "10.0.0.0/8,,"),
+            ("OPEN_PORTS_HOST", "scan.example.com:8080"),
+            ("OPEN_PORTS_HOST", "scan.example.com,"),
+            ("OPEN_PORTS_HOST", "*"),
         ] {
             let given = |name: &str| (name == variable).then(|| value.to_owned());
             let error = config(&|_| None, &given).unwrap_err();

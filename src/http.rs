@@ -13,6 +13,7 @@ mod open_ports;
 mod query;
 mod reply;
 mod router;
+mod site;
 mod stream;
 
 use std::io;
@@ -39,6 +40,7 @@ use self::connections::{BusyBody, Connections, Place};
 pub use self::query::parse as parse_query;
 pub use self::reply::{Reply, ReplyBody};
 pub use self::router::{respond, respond_metrics};
+pub use self::site::Hosts;
 use crate::admission::Admission;
 use crate::limits;
 use crate::metrics::Metrics;
@@ -61,6 +63,8 @@ pub struct App {
     pub admission: Arc<Admission>,
     /// What a request may ask for.
     pub ceilings: Ceilings,
+    /// The names that its listener goes by.
+    pub hosts: Hosts,
     /// Who may ask; everybody, if there are none.
     pub tokens: Option<Arc<TokenFile>>,
     /// What is counted.
@@ -132,12 +136,14 @@ pub async fn serve(
 pub async fn serve_metrics(
     listener: TcpListener,
     metrics: Arc<Metrics>,
+    hosts: Hosts,
     server: ServerLimits,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
+    let hosts = Arc::new(hosts);
     serve_with(listener, server, shutdown, move |_, request| {
-        let metrics = Arc::clone(&metrics);
-        async move { respond_metrics(&metrics, &request) }
+        let (metrics, hosts) = (Arc::clone(&metrics), Arc::clone(&hosts));
+        async move { respond_metrics(&metrics, &hosts, &request) }
     })
     .await
 }

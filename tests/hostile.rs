@@ -105,7 +105,7 @@ fn two_thousand_connections_at_once_keep_nobody_out() {
                 0 => b"",
                 1 => b"GET /open-po",
                 2 => b"GET /livez HTTP/1.1\r\nX-Half: ",
-                _ => b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n",
+                _ => b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
             };
             // It may have been sent away again already.
             let _ = stream.write_all(start);
@@ -186,7 +186,7 @@ fn hostile_connection(service: SocketAddr, kind: usize) -> usize {
     let _ = match kind {
         0 => Ok(()),
         1 => stream.write_all(b"\x16\x03\x01 this is no HTTP\r\n\r\n"),
-        _ => stream.write_all(b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"),
+        _ => stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     };
     1
 }

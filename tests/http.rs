@@ -290,7 +290,8 @@ fn pipelined_requests_are_answered_in_order() {
     let mut connection = Connection::open(service.address);
     let wanted =
         [("/", 200), (&*scan, 200), ("/nowhere", 404), ("/open-ports?x", 400), (&scan, 200)];
-    let requests = wanted.map(|(target, _)| format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+    let requests =
+        wanted.map(|(target, _)| format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     connection.send(requests.concat());
     for (target, status) in wanted {
         assert_eq!(connection.reply().status, status, "{target}");
@@ -316,8 +317,8 @@ fn half_a_request_and_idleness_end_at_the_limit_but_a_long_scan_does_not() {
     };
     let closed = [
         closed_after("GET /open-ports?domain=", 0),
-        closed_after("GET / HTTP/1.1\r\nHost: test\r\nX-Half: a", 0),
-        closed_after("GET / HTTP/1.1\r\nHost: test\r\n\r\n", 1),
+        closed_after("GET / HTTP/1.1\r\nHost: localhost\r\nX-Half: a", 0),
+        closed_after("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 1),
         closed_after("", 0),
     ];
     let longer = HEADER_READ_TIMEOUT + Duration::from_secs(1);

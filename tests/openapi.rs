@@ -215,6 +215,17 @@ fn its_paths_are_those_that_the_service_answers() {
         assert_documented(&document, &item["get"], &answer("GET", path));
         let head = item.get("head").unwrap_or(&item["get"]);
         assert_documented(&document, head, &answer("HEAD", path));
+        for (status, fields) in [
+            (400, ""),
+            (403, "Host: localhost\r\nOrigin: http://evil.example\r\n"),
+            (421, "Host: evil.example\r\n"),
+        ] {
+            let mut connection = Connection::open(service.address);
+            connection.send(format!("GET {path} HTTP/1.1\r\n{fields}\r\n"));
+            let refused = connection.reply();
+            assert_eq!(refused.status, status, "{refused:?}");
+            assert_documented(&document, &item["get"], &refused);
+        }
         let other = answer("POST", path);
         assert_eq!(other.status, 405, "{other:?}");
         assert_documented(&document, &item["get"], &other);

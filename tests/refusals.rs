@@ -174,9 +174,9 @@ fn what_is_not_http_gets_a_problem_and_is_closed() {
         &b"GET\r\n\r\n"[..],
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"SSH-2.0-OpenSSH_9.9\r\n",
-        b"GET /open-ports?domain=a b&toPort=1 HTTP/1.1\r\nHost: test\r\n\r\n",
-        b"GET /open-ports?domain=\x01 HTTP/1.1\r\nHost: test\r\n\r\n",
-        b"GET / HTTP/3.0\r\nHost: test\r\n\r\n",
+        b"GET /open-ports?domain=a b&toPort=1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /open-ports?domain=\x01 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost test\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: 1x\r\n\r\n",
         b"\0\0\0\0\r\n\r\n",
@@ -211,7 +211,7 @@ fn other_paths_and_methods_get_a_problem_that_says_where_to_go() {
         }
     }
     connection
-        .send("POST /open-ports HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\ntoPort=80");
+        .send("POST /open-ports HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\ntoPort=80");
     connection.reply().problem(405);
     // The body of the request before is no request.
     assert_eq!(connection.get("/").status, 200);

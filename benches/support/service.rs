@@ -10,7 +10,7 @@ use std::thread::available_parallelism;
 
 use open_ports::admission::Admission;
 use open_ports::config::{Config, Sources};
-use open_ports::http::{App, ServerLimits, serve};
+use open_ports::http::{App, Hosts, ServerLimits, serve};
 use open_ports::limits;
 use open_ports::metrics::Metrics;
 use open_ports::request::Ceilings;
@@ -59,6 +59,7 @@ impl Service {
             metrics: Arc::new(Metrics::new(scanner.clone(), Arc::clone(&admission))),
             admission,
             ceilings: Ceilings { deadline: config.quotas.deadline, rate: config.quotas.scan_rate },
+            hosts: Hosts::new(([127, 0, 0, 1], 0).into(), config.hosts),
             tokens: None,
             stopping: AtomicBool::new(false),
         };

@@ -17,7 +17,7 @@ use super::exit::SIGNALLED;
 use super::{Exit, cores, print_error, print_error_briefly, start_runtime};
 use crate::admission::Admission;
 use crate::config::{Config, ConfigError, LogConfig, LogFormat, Sources};
-use crate::http::{self, App, Drained, ServerLimits};
+use crate::http::{self, App, Drained, Hosts, ServerLimits};
 use crate::limits;
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -39,6 +39,10 @@ pub(super) struct ServeArgs {
     /// port in PORT)
     #[argh(option, arg_name = "address")]
     listen: Option<String>,
+    /// names that Host may have besides localhost and the addresses of loopback,
+    /// with commas between (any, unless only this host can connect)
+    #[argh(option, arg_name = "names")]
+    host: Option<String>,
     /// what may be scanned: networks and addresses, each with a port or a range
     /// if wanted, or private, loopback, link-local, any; required unless only
     /// this host can connect
@@ -101,6 +105,8 @@ enum Failure {
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot make a thread for the log: {0}")]
     Log(io::Error),
+    #[error("cannot tell the address of a listener: {0}")]
+    Listener(io::Error),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
     #[error("cannot handle signals: {0}")]
@@ -152,7 +158,12 @@ async fn run_server(
         Some(address) => Some(listen(&[address])?),
         None => None,
     };
-    let app = Arc::new(app(config, descriptors, tokens, cores, log));
+    // Port and address are known only now, if either was left open.
+    let hosts = |listener: &TcpListener| {
+        let address = listener.local_addr().map_err(Failure::Listener)?;
+        Ok::<_, Failure>(Hosts::new(address, config.hosts.clone()))
+    };
+    let app = Arc::new(app(config, hosts(&listener)?, descriptors, tokens, cores, log));
     let server = ServerLimits {
         connections: descriptors.connections,
         drain_delay: config.drain_delay,
@@ -170,10 +181,10 @@ async fn run_server(
         });
     }
     if let Some(listener) = metrics_listener {
-        let metrics = Arc::clone(&app.metrics);
+        let (metrics, hosts) = (Arc::clone(&app.metrics), hosts(&listener)?);
         let server = ServerLimits { connections: limits::MAX_METRICS_CONNECTIONS, ..server };
         // Ends with the runtime, so that the last moments can be seen.
-        tokio::spawn(http::serve_metrics(listener, metrics, server, std::future::pending()));
+        tokio::spawn(http::serve_metrics(listener, metrics, hosts, server, std::future::pending()));
     }
     let stop = async move {
         let signal = signals.next().await;
@@ -229,6 +240,7 @@ fn log_start(
 
 fn app(
     config: &Config,
+    hosts: Hosts,
     descriptors: DescriptorPlan,
     tokens: Option<Arc<TokenFile>>,
     cores: NonZeroUsize,
@@ -255,6 +267,7 @@ fn app(
         policy: config.policy.clone(),
         admission,
         ceilings: Ceilings { deadline: quotas.deadline, rate: quotas.scan_rate },
+        hosts,
         tokens,
         stopping: AtomicBool::new(false),
     }
@@ -293,6 +306,7 @@ impl ServeArgs {
     fn flag(&self, setting: &str) -> Option<String> {
         let flag = match setting {
             "listen" => &self.listen,
+            "host" => &self.host,
             "allow" => &self.allow,
             "deny" => &self.deny,
             "tokens" => &self.tokens,

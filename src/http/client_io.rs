@@ -241,7 +241,10 @@ fn render(head: &[u8], problem: &Problem) -> Vec<u8> {
     for line in head.split_inclusive(|&byte| byte == b'\n') {
         if line == EMPTY_BODY {
             let length = body.len();
-            let fields = format!("content-type: {PROBLEM_TYPE}\r\ncontent-length: {length}\r\n");
+            let fields = format!(
+                "content-type: {PROBLEM_TYPE}\r\nx-content-type-options: nosniff\r\n\
+                 content-length: {length}\r\n"
+            );
             bytes.extend_from_slice(fields.as_bytes());
         } else {
             bytes.extend_from_slice(line);

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
-    WWW_AUTHENTICATE,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -122,6 +122,44 @@ pub(super) fn invalid_parameters(errors: FieldErrors) -> Reply {
         errors,
     }
     .into_reply()
+}
+
+/// What is wrong with the `Host` field.
+pub(super) fn bad_host(told: &'static str) -> Reply {
+    let mut errors = FieldErrors::default();
+    errors.add("Host", told);
+    Problem {
+        r#type: "about:blank",
+        title: "Bad Request",
+        status: 400,
+        detail: errors.to_string(),
+        errors,
+    }
+    .into_reply()
+}
+
+pub(super) fn misdirected() -> Reply {
+    let mut errors = FieldErrors::default();
+    errors.add("Host", "must be localhost, an address of this host, or a name given with --host");
+    Problem {
+        r#type: "about:blank",
+        title: "Misdirected Request",
+        status: 421,
+        detail: "this service does not go by the name in Host".into(),
+        errors,
+    }
+    .into_reply()
+}
+
+pub(super) fn cross_site() -> Reply {
+    let problem = Problem {
+        r#type: "urn:open-ports:problem:cross-site",
+        title: "Cross-site request",
+        status: 403,
+        detail: "a page of another site made your browser send this request".into(),
+        errors: FieldErrors::default(),
+    };
+    uncached(problem.into_reply())
 }
 
 pub(super) fn target_too_long() -> Reply {
@@ -296,7 +334,10 @@ fn json_line(body: &impl Serialize) -> Bytes {
 fn with_body(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body).boxed_unsync());
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // No browser is to take a reply for something that it runs.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     reply
 }
 

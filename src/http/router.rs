@@ -11,7 +11,9 @@
 //! | GET, HEAD | `/openapi.json` | the OpenAPI document               | yes   |
 //!
 //! Other methods get 405 there, with or without a token, and other paths 404. A
-//! token is wanted only where the service was given some.
+//! token is wanted only where the service was given some. Before all that, a
+//! request that is not for this listener, or that a page of another site made a
+//! browser send, is refused with 400, 421 or 403: see `site`.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -24,6 +26,7 @@ use super::authorization;
 use super::exchange::Exchange;
 use super::open_ports;
 use super::reply::{self, Reply};
+use super::site::Hosts;
 use crate::limits;
 use crate::metrics::{Exposition, Metrics};
 
@@ -33,14 +36,20 @@ use crate::metrics::{Exposition, Metrics};
 /// future stops whatever it is doing.
 pub async fn respond<B>(app: &App, client: IpAddr, request: &Request<B>) -> Reply {
     let exchange = Exchange::new(request.headers(), client);
-    let mut reply = route(app, &exchange, request).await;
+    let mut reply = match app.hosts.check(request) {
+        Ok(()) => route(app, &exchange, request).await,
+        Err(refusal) => *refusal,
+    };
     app.metrics.count_request(label(request.uri().path()), reply.status().as_u16());
     exchange.label(&mut reply);
     reply
 }
 
 /// Answers one request on the listener that is for metrics only.
-pub fn respond_metrics<B>(metrics: &Metrics, request: &Request<B>) -> Reply {
+pub fn respond_metrics<B>(metrics: &Metrics, hosts: &Hosts, request: &Request<B>) -> Reply {
+    if let Err(refusal) = hosts.check(request) {
+        return *refusal;
+    }
     match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => expose(metrics, request.headers()),
         (_, "/metrics") => reply::method_not_allowed(READ),

@@ -100,7 +100,10 @@ impl Service {
     fn get(&self, target: &str) -> io::Result<String> {
         let mut connection = TcpStream::connect(self.address)?;
         connection.set_read_timeout(Some(LONGEST_SCAN))?;
-        write!(connection, "GET {target} HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n")?;
+        write!(
+            connection,
+            "GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        )?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;
         match answer.split_once("\r\n\r\n") {

@@ -36,7 +36,7 @@ pub(crate) fn get_with(service: SocketAddr, target: &str, fields: &[(&str, &str)
 pub(crate) fn request_head(method: &str, target: &str, fields: &[(&str, &str)]) -> String {
     let fields: String =
         fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{fields}\r\n")
+    format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")
 }
 
 /// The value of one sample on `/metrics`; 0 if it has not come to be yet.

@@ -48,7 +48,7 @@ impl Connection {
     /// Sends a request without waiting for the reply.
     #[track_caller]
     pub(crate) fn request(&mut self, method: &str, target: &str) {
-        self.send(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.send(format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     }
 
     #[track_caller]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use open_ports::admission::Admission;
 use open_ports::config::{Config, Sources};
-use open_ports::http::{App, ServerLimits, serve};
+use open_ports::http::{App, Hosts, ServerLimits, serve};
 use open_ports::metrics::Metrics;
 use open_ports::request::Ceilings;
 use open_ports::resolve::Resolver;
@@ -44,6 +44,7 @@ impl Embedded {
             policy: config.policy,
             admission,
             ceilings: Ceilings { deadline: config.quotas.deadline, rate: config.quotas.scan_rate },
+            hosts: Hosts::new(([127, 0, 0, 1], 0).into(), config.hosts),
             tokens: None,
             stopping: AtomicBool::new(false),
         };

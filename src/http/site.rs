@@ -1,0 +1,305 @@
+//! Whom a request is for, and on whose behalf it was sent.
+//!
+//! A browser sends requests for every page that it shows, and so carries them
+//! past a firewall, or to a listener on loopback. Two things tell them apart:
+//!
+//! - `Host` is the name that the browser looked up. A page whose own name is made
+//!   to lead here (DNS rebinding) could read the replies; but its name is not one
+//!   that a listener on loopback goes by.
+//! - `Origin` and `Sec-Fetch-Site` tell of the page that asks. One of another
+//!   origin cannot read the reply, but could still make the service scan.
+//!
+//! Browsers send `Sec-Fetch-Site` to HTTPS and to loopback only, and no `Origin`
+//! with what a page merely embeds. A listener that browsers can reach otherwise
+//! wants tokens, which no page of another origin has.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hyper::header::{HOST, HeaderName, ORIGIN};
+use hyper::http::uri::{Authority, Uri};
+use hyper::{HeaderMap, Method, Request, Version};
+
+use super::reply::{self, Reply};
+use crate::host::Host;
+
+/// The names that a listener goes by.
+#[derive(Clone, Debug)]
+pub struct Hosts {
+    /// The address it listens on, where it goes by that, by those of loopback and
+    /// by the names below alone; `None` where it goes by any name.
+    only: Option<IpAddr>,
+    names: Vec<Host>,
+}
+
+impl Hosts {
+    /// The names of a listener on this address, and those that it was given. On
+    /// loopback, or if any was given, others are refused.
+    #[must_use]
+    pub fn new(listen: SocketAddr, names: Vec<Host>) -> Self {
+        let address = listen.ip().to_canonical();
+        let is_strict = address.is_loopback() || !names.is_empty();
+        Self { only: is_strict.then_some(address), names }
+    }
+
+    /// Whether the request is for this listener, and nobody else's doing.
+    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Box<Reply>> {
+        let host = target(request).map_err(|told| Box::new(reply::bad_host(told)))?;
+        if host.as_ref().is_some_and(|host| !self.includes(host)) {
+            return Err(Box::new(reply::misdirected()));
+        }
+        let headers = request.headers();
+        let foreign = |origin: &_| !self.is_own(origin, host.as_ref());
+        let is_foreign = headers.get_all(ORIGIN).iter().any(|origin| {
+            let origin = origin.to_str().ok().and_then(Origin::parse);
+            origin.as_ref().is_none_or(foreign)
+        });
+        let of_others = ["cross-site", "same-site"];
+        let is_of_others = of_others.iter().any(|site| has(headers, &SEC_FETCH_SITE, site));
+        if is_foreign || is_of_others && !is_link(request) {
+            return Err(Box::new(reply::cross_site()));
+        }
+        Ok(())
+    }
+
+    fn includes(&self, host: &Target) -> bool {
+        let Some(listen) = self.only else { return true };
+        let is_local = match &host.host {
+            Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
+            // A pod is probed by its address, whatever its names are; and no
+            // name leads to a Host that is an address.
+            Host::Address(address) => {
+                address.is_loopback() || *address == listen || !listen.is_loopback()
+            }
+        };
+        is_local || self.names.iter().any(|name| is_same(name, &host.host))
+    }
+
+    fn is_own(&self, origin: &Origin, host: Option<&Target>) -> bool {
+        let is_target = host.is_some_and(|host| {
+            // The default port depends on the scheme, which a proxy may change.
+            let port = host.port.unwrap_or(origin.default_port);
+            is_same(&host.host, &origin.host) && port == origin.port
+        });
+        is_target || self.names.iter().any(|name| is_same(name, &origin.host))
+    }
+}
+
+/// Whom a request is for.
+#[derive(Debug)]
+struct Target {
+    host: Host,
+    port: Option<u16>,
+}
+
+/// Where a page comes from: RFC 6454, section 6.2.
+#[derive(Debug)]
+struct Origin {
+    host: Host,
+    port: u16,
+    default_port: u16,
+}
+
+impl Origin {
+    /// `None` for `null`, and for schemes that are not of the web.
+    fn parse(text: &str) -> Option<Self> {
+        let uri: Uri = text.parse().ok()?;
+        let default_port = match uri.scheme_str()? {
+            "http" => 80,
+            "https" => 443,
+            _ => return None,
+        };
+        let Target { host, port } = parse(uri.authority()?.as_str())?;
+        Some(Self { host, port: port.unwrap_or(default_port), default_port })
+    }
+}
+
+/// RFC 9112, sections 3.2 and 3.2.2: a target with a host of its own counts more
+/// than the field, which has to be there once all the same. HTTP/1.0 knew none.
+fn target<B>(request: &Request<B>) -> Result<Option<Target>, &'static str> {
+    let mut fields = request.headers().get_all(HOST).iter();
+    let field = match (fields.next(), fields.next()) {
+        (Some(_), Some(_)) => return Err("must be there once, not several times"),
+        (None, _) if request.version() >= Version::HTTP_11 => return Err("is missing"),
+        (field, _) => field,
+    };
+    let field = match field {
+        Some(field) => {
+            let parsed = field.to_str().ok().and_then(parse);
+            Some(parsed.ok_or("must be a host, with a port or without")?)
+        }
+        None => None,
+    };
+    match request.uri().authority() {
+        Some(authority) => {
+            let parsed = parse(authority.as_str());
+            parsed.map(Some).ok_or("in the target must be a host, with a port or without")
+        }
+        None => Ok(field),
+    }
+}
+
+/// A host with a port or without, as RFC 9110, section 7.2, has it.
+fn parse(text: &str) -> Option<Target> {
+    let authority: Authority = text.parse().ok()?;
+    let host = authority.host();
+    // What is no part of the host has to be a port: no user, for one.
+    let port = match authority.as_str().strip_prefix(host)? {
+        "" | ":" => None,
+        rest => Some(rest.strip_prefix(':')?.parse().ok()?),
+    };
+    let host = host.strip_suffix('.').unwrap_or(host);
+    Some(Target { host: host.parse().ok()?, port })
+}
+
+fn is_same(one: &Host, other: &Host) -> bool {
+    match (one, other) {
+        (Host::Address(one), Host::Address(other)) => one == other,
+        (Host::Name(one), Host::Name(other)) => {
+            let bare = |name: &'_ str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+            bare(one) == bare(other)
+        }
+        _ => false,
+    }
+}
+
+/// Whether somebody followed a link, or typed, to something that scans nothing.
+fn is_link<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let is_shown =
+        has(headers, &SEC_FETCH_MODE, "navigate") && has(headers, &SEC_FETCH_DEST, "document");
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    is_shown && reads && LINKABLE.contains(&request.uri().path())
+}
+
+fn has(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
+    headers.get_all(name).iter().any(|given| given == value)
+}
+
+/// What a page of another site may link to.
+const LINKABLE: [&str; 5] = ["/", "/livez", "/readyz", "/metrics", "/openapi.json"];
+
+/// <https://www.w3.org/TR/fetch-metadata/>
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(hosts: &Hosts, target: &str, fields: &[(&str, &str)]) -> u16 {
+        let mut request = Request::builder().uri(target);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).unwrap();
+        hosts.check(&request).map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
+    }
+
+    fn hosts(listen: &str, names: &[&str]) -> Hosts {
+        let names = names.iter().map(|name| name.parse().unwrap()).collect();
+        Hosts::new(listen.parse().unwrap(), names)
+    }
+
+    #[test]
+    fn a_listener_on_loopback_goes_by_names_of_this_host_alone() {
+        let strict = hosts("127.0.0.5:8080", &[]);
+        let named = hosts("[::1]:8080", &["scan.example.com", "10.0.0.1"]);
+        let open = hosts("[::]:8080", &[]);
+        let open_named = hosts("0.0.0.0:8080", &["scan.example.com"]);
+        for (host, statuses) in [
+            ("localhost", [200, 200, 200, 200]),
+            ("LocalHost.:9090", [200, 200, 200, 200]),
+            ("localhost:", [200, 200, 200, 200]),
+            ("127.0.0.1:8080", [200, 200, 200, 200]),
+            ("127.9.9.9", [200, 200, 200, 200]),
+            ("[::1]:8080", [200, 200, 200, 200]),
+            ("[::ffff:127.0.0.1]", [200, 200, 200, 200]),
+            ("scan.example.com", [421, 200, 200, 200]),
+            ("Scan.Example.COM.:8080", [421, 200, 200, 200]),
+            ("10.0.0.1:8080", [421, 200, 200, 200]),
+            ("10.0.0.2", [421, 421, 200, 200]),
+            ("0.0.0.0:8080", [421, 421, 200, 200]),
+            ("rebound.example", [421, 421, 200, 421]),
+            ("localhost.example", [421, 421, 200, 421]),
+            ("x.localhost", [421, 421, 200, 421]),
+            ("open-ports.scan.svc.cluster.local", [421, 421, 200, 421]),
+            ("", [400; 4]),
+            ("localhost:http", [400; 4]),
+            ("localhost:65536", [400; 4]),
+            ("user@localhost", [400; 4]),
+            ("localhost/path", [400; 4]),
+            ("localhost, evil.example", [400; 4]),
+            ("::1", [400; 4]),
+            ("a b", [400; 4]),
+        ] {
+            let all = [&strict, &named, &open, &open_named];
+            assert_eq!(all.map(|hosts| status(hosts, "/", &[("host", host)])), statuses, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_host_in_the_target_counts_more_than_the_field() {
+        let strict = hosts("127.0.0.1:8080", &[]);
+        let local = &[("host", "localhost")];
+        assert_eq!(status(&strict, "http://evil.example/livez", local), 421);
+        assert_eq!(
+            status(&strict, "http://localhost:8080/livez", &[("host", "evil.example")]),
+            200
+        );
+        assert_eq!(status(&strict, "http://localhost:8080/livez", &[]), 400);
+        assert_eq!(status(&strict, "http://user@localhost/livez", local), 400);
+    }
+
+    #[test]
+    fn an_origin_is_the_host_that_was_asked_or_foreign() {
+        let open = hosts("0.0.0.0:8080", &[]);
+        let named = hosts("0.0.0.0:8080", &["scan.example.com"]);
+        for (host, origin, statuses) in [
+            ("localhost:8080", "http://localhost:8080", [200, 200]),
+            ("localhost:8080", "http://LOCALHOST:8080", [200, 200]),
+            ("localhost:8080", "http://localhost:3000", [403, 403]),
+            ("localhost:8080", "http://localhost", [403, 403]),
+            ("localhost", "https://localhost", [200, 200]),
+            ("localhost:443", "https://localhost", [200, 200]),
+            ("10.0.0.1", "http://10.0.0.1", [200, 200]),
+            ("10.0.0.1", "https://scan.example.com", [403, 200]),
+            ("10.0.0.1", "http://evil.example", [403, 403]),
+            ("10.0.0.1", "null", [403, 403]),
+            ("10.0.0.1", "", [403, 403]),
+            ("10.0.0.1", "chrome-extension://10.0.0.1", [403, 403]),
+            ("10.0.0.1", "http://10.0.0.1 http://10.0.0.1", [403, 403]),
+        ] {
+            let fields = [("host", host), ("origin", origin)];
+            let all = [&open, &named].map(|hosts| status(hosts, "/livez", &fields));
+            assert_eq!(all, statuses, "{origin} at {host}");
+        }
+        let two = [("host", "a"), ("origin", "http://a"), ("origin", "http://evil.example")];
+        assert_eq!(status(&open, "/livez", &two), 403);
+    }
+
+    #[test]
+    fn pages_of_others_may_link_to_what_does_not_scan_and_no_more() {
+        let open = hosts("0.0.0.0:8080", &[]);
+        for (site, mode, dest, statuses) in [
+            ("none", "navigate", "document", [200, 200]),
+            ("same-origin", "cors", "empty", [200, 200]),
+            ("cross-site", "no-cors", "image", [403, 403]),
+            ("cross-site", "cors", "empty", [403, 403]),
+            ("same-site", "cors", "empty", [403, 403]),
+            ("cross-site", "navigate", "iframe", [403, 403]),
+            ("cross-site", "navigate", "document", [200, 403]),
+            ("same-site", "navigate", "document", [200, 403]),
+        ] {
+            let fields = [
+                ("host", "scan.example"),
+                ("sec-fetch-site", site),
+                ("sec-fetch-mode", mode),
+                ("sec-fetch-dest", dest),
+            ];
+            let all = ["/", "/open-ports?domain=10.0.0.1&toPort=1"]
+                .map(|target| status(&open, target, &fields));
+            assert_eq!(all, statuses, "{site}, {mode}, {dest}");
+        }
+    }
+}
