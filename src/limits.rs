@@ -107,7 +107,7 @@ pub const BACKLOG: u32 = 4096;
 /// How long a connection may be without a request, at the most, before it has to
 /// go for a further client: time for a request to be written and to arrive. It
 /// gets shorter, down to [`MIN_IDLE_PATIENCE`], while many send nothing.
-pub const MAX_IDLE_PATIENCE: Duration = Duration::from_millis(250);
+pub const MAX_IDLE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The same, in a storm of connections that send nothing: with room for a handful
 /// of them it lets thousands a second come and go.
