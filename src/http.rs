@@ -29,6 +29,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use socket2::{SockFilter, SockRef};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -189,8 +190,12 @@ where
     }
     let deadline = Instant::now() + server.grace;
     let waited = timeout_at(deadline, async {
-        // The clients that wait in the listener's queue take themselves to be
-        // connected, and have sent their requests.
+        // What is in the listener's queue when it closes is reset, though its
+        // clients take themselves to be connected. So nobody gets in any more,
+        // then everybody who is in the queue is accepted, and then it closes.
+        ignore_newcomers(&listener);
+        let settle = limits::DRAIN_SETTLE.min(server.grace / 2);
+        let _ = timeout(settle, accept_all(&listener, &connections, &accepted)).await;
         accept_waiting(listener, &connections, &accepted).await;
         // The listener is closed by now: a client that comes later is refused
         // and can go elsewhere.
@@ -233,6 +238,24 @@ async fn accept_all(
             }
         }
     }
+}
+
+/// Has the kernel drop every SYN to the listener. Their clients send it again
+/// after a second, and are refused then.
+fn ignore_newcomers(listener: &TcpListener) {
+    // A filter of a TCP socket sees segments from their header on; the flags are
+    // at offset 13 (RFC 9293, section 3.1). Accepted sockets inherit it, and get
+    // no SYN.
+    let (syn, syn_ack, flags) = (0x02, 0x12, 13);
+    let filter = [
+        SockFilter::new(BPF_LOAD_BYTE, 0, 0, flags),
+        SockFilter::new(BPF_AND, 0, 0, syn_ack),
+        SockFilter::new(BPF_JUMP_IF_EQUAL, 0, 1, syn),
+        SockFilter::new(BPF_RETURN, 0, 0, 0),
+        SockFilter::new(BPF_RETURN, 0, 0, u32::MAX),
+    ];
+    // Where the system has none, some that come last may be reset.
+    let _ = SockRef::from(listener).attach_filter(&filter);
 }
 
 /// Accepts those who are waiting, and closes the listener.
@@ -310,3 +333,10 @@ async fn serve_connection<H, R>(
     // Whatever ended a connection was the client's doing, and no news.
     let _ = watcher.watch(connection).await;
 }
+
+// linux/filter.h: BPF_LD | BPF_B | BPF_ABS, BPF_ALU | BPF_AND, BPF_JMP | BPF_JEQ
+// and BPF_RET.
+const BPF_LOAD_BYTE: u16 = 0x30;
+const BPF_AND: u16 = 0x54;
+const BPF_JUMP_IF_EQUAL: u16 = 0x15;
+const BPF_RETURN: u16 = 0x06;

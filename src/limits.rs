@@ -127,6 +127,10 @@ pub const PRESENCE_ASK_AGAIN: u32 = 150;
 /// How often to look for an HTTP/1.0 client, which is to be asked by TCP alone.
 pub const PRESENCE_KEEPALIVE: Duration = Duration::from_secs(10);
 
+/// How long clients that are connecting when the service stops have to finish
+/// that, once nobody else gets in: the rtt of most ways.
+pub const DRAIN_SETTLE: Duration = Duration::from_millis(200);
+
 /// How long connections without a request stay open once the listener is closed:
 /// time for a client that uses its own again and again to hear that it is to
 /// close. A connection that is idle longer is closed at any time anyway.
