@@ -24,6 +24,7 @@
 //! | [`tokens`]   | who may ask: bearer tokens                                   |
 //! | [`policy`]   | which addresses and ports may be scanned                     |
 //! | [`doctor`]   | what this machine allows a scan                              |
+//! | [`machine`]  | what this machine allows, and shares with others              |
 //! | [`scan`]     | the engine: descriptors, probes, outcomes                    |
 //! | [`sweep`]    | scans of many hosts, batch by batch                          |
 //! | [`report`]   | what a scan found, in the shape its readers get it           |
@@ -44,6 +45,7 @@ pub mod host;
 pub mod http;
 pub mod limits;
 pub mod log;
+pub mod machine;
 pub mod metrics;
 pub mod output;
 pub mod policy;

@@ -1,0 +1,5 @@
+//! What this machine allows a scan, and what scans have to share with all that
+//! runs on it.
+
+pub mod neighbours;
+mod netlink;
