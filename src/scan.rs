@@ -6,6 +6,7 @@
 //! silent is the list of the next pass. The engine returns data and never
 //! prints, logs or reads the environment.
 
+mod attached;
 mod budget;
 mod course;
 mod deadlines;
@@ -46,6 +47,7 @@ pub use self::progress::{Milestone, Progress, Scan, ScanTiming};
 pub use self::stats::{EngineStats, RTT_BUCKETS, RttCounts};
 pub use self::tally::{AddressTally, Finding, Totals};
 use crate::limits;
+use crate::machine::neighbours::Neighbours;
 use crate::ports::PortSet;
 
 /// Runs scans, and shares this process's resources between them.
@@ -55,6 +57,7 @@ pub struct Scanner {
     fanouts: NonZeroUsize,
     pacer: Option<Arc<Pacer>>,
     stats: Arc<EngineStats>,
+    neighbours: Neighbours,
 }
 
 /// What one scan is to probe.
@@ -107,6 +110,7 @@ impl Scanner {
             fanouts,
             pacer: None,
             stats: Arc::new(EngineStats::default()),
+            neighbours: Neighbours::default(),
         }
     }
 

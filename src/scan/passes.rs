@@ -5,7 +5,7 @@
 //! ports never hold up others, and few descriptors cover many of them, no
 //! socket waits longer than an answer takes on its way: see `paths`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use tokio::task::JoinSet;
 
 use super::ScanPlan;
+use super::attached::Search;
 use super::course::{Course, Pass, PassEnd, Step};
 use super::fanout::{Fanout, FanoutPlan};
 use super::outcome::{Outcome, PortState, Reason, Verdict};
@@ -24,6 +25,7 @@ use super::socket;
 use super::stats::Observations;
 use super::tally::{AddressTally, Tallies};
 use super::work::{CompactTarget, Targets, Work};
+use crate::machine::neighbours::Neighbours;
 
 /// A scan as its driving task sees it.
 pub(super) struct Passes {
@@ -32,6 +34,8 @@ pub(super) struct Passes {
     pub(super) fanout_plan: FanoutPlan,
     pub(super) fanouts: NonZeroUsize,
     pub(super) shared: Arc<Shared>,
+    /// Which addresses of attached networks are looked for.
+    pub(super) neighbours: Neighbours,
 }
 
 impl Passes {
@@ -39,7 +43,7 @@ impl Passes {
     pub(super) async fn run(self) {
         let paths = &self.fanout_plan.paths;
         let mut course = Course::new(Arc::clone(paths));
-        let mut end = self.run_pass(&self.first_work(), self.fanout_plan.clone()).await;
+        let mut end = self.first_pass().await;
         loop {
             let window = end.window;
             let step = course.after(end, Instant::now());
@@ -56,8 +60,36 @@ impl Passes {
         }
     }
 
-    /// Every target that this host has a way to; the others get their verdict.
-    fn first_work(&self) -> Arc<Work> {
+    /// Asks every target that this host has a way to, those of attached networks as
+    /// they are found.
+    async fn first_pass(&self) -> PassEnd {
+        let mut addresses = self.reachable();
+        let attached = self.neighbours.unresolved(&addresses);
+        let mut apart = attached.iter().peekable();
+        addresses.retain(|&address| apart.next_if(|it| it.address == address).is_none());
+        let mut search = Search::start(self, &attached);
+        let mut whole = PassEnd::default();
+        loop {
+            if !addresses.is_empty() {
+                let work = Work::all(addresses, self.plan.ports.clone(), self.plan.order);
+                let plan = FanoutPlan { window: whole.window_hint, ..self.fanout_plan.clone() };
+                whole.go_on_with(self.run_pass(&work, plan).await);
+            }
+            if whole.shortage.is_some() {
+                return whole;
+            }
+            match search.next().await {
+                Some(found) => addresses = found,
+                None => {
+                    whole.shortage = search.shortage().await;
+                    return whole;
+                }
+            }
+        }
+    }
+
+    /// Every address that this host has a way to; the others get their verdict.
+    fn reachable(&self) -> Vec<IpAddr> {
         let mut reachable = Vec::with_capacity(self.plan.addresses.len());
         for &address in &self.plan.addresses {
             match socket::no_way_to(address) {
@@ -69,7 +101,7 @@ impl Passes {
                 }
             }
         }
-        Work::all(reachable, self.plan.ports.clone(), self.plan.order)
+        reachable
     }
 
     async fn ask_again(&self, pass: Pass) -> PassEnd {
@@ -101,6 +133,7 @@ impl Passes {
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             }
         }
+        whole.sending = whole.last_launch.map_or(started.elapsed(), |last| last - started);
         whole
     }
 
@@ -122,6 +155,7 @@ impl Passes {
                 shared: Arc::new(Shared::new(&plan, Arc::clone(&self.shared.stats))),
                 fanout_plan: self.fanout_plan.clone(),
                 fanouts: self.fanouts,
+                neighbours: self.neighbours.clone(),
                 plan,
             };
             let (addresses, ports) = (aside.plan.addresses.clone(), aside.plan.ports.clone());
@@ -220,15 +254,26 @@ impl Part {
 }
 
 impl PassEnd {
-    /// Adds what one fan-out leaves behind.
-    fn absorb(&mut self, mut part: Self) {
-        self.silent.append(&mut part.silent);
-        self.answered += part.answered;
-        self.late += part.late;
-        self.shortage = self.shortage.or(part.shortage);
-        self.sending = self.sending.max(part.sending);
-        self.window += part.window;
-        self.window_hint = self.window_hint.into_iter().chain(part.window_hint).min();
+    /// Adds what one fan-out leaves behind, which worked beside the others.
+    fn absorb(&mut self, part: Self) {
+        let (sending, window) = (self.sending.max(part.sending), self.window + part.window);
+        self.add(part);
+        (self.sending, self.window) = (sending, window);
+    }
+
+    /// Adds the next part of the same pass, which began when this one was over.
+    fn go_on_with(&mut self, next: Self) {
+        let (sending, window) = (self.sending + next.sending, self.window.max(next.window));
+        self.add(next);
+        (self.sending, self.window) = (sending, window);
+    }
+
+    fn add(&mut self, mut other: Self) {
+        self.silent.append(&mut other.silent);
+        self.answered += other.answered;
+        self.late += other.late;
+        self.shortage = self.shortage.or(other.shortage);
+        self.window_hint = self.window_hint.into_iter().chain(other.window_hint).min();
     }
 }
 

@@ -83,6 +83,7 @@ impl Scan {
             plan: plan.clone(),
             fanout_plan: scanner.fanout_plan(plan),
             fanouts: scanner.fanouts,
+            neighbours: scanner.neighbours.clone(),
             shared: Arc::clone(&shared),
         };
         let finish = Finish(Arc::clone(&shared));

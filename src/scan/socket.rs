@@ -220,6 +220,20 @@ pub(super) fn no_way_to(address: IpAddr) -> Option<Reason> {
     is_unreachable.then_some(Reason::NetUnreach)
 }
 
+/// Makes the kernel look for the link-layer address of `target`, without waiting
+/// for what comes of it.
+// The SYN that starts a connection waits for the address, but the socket need not:
+// if the target is found and answers, this host refuses the answer.
+pub(super) fn knock(target: &SocketAddr) -> Result<(), Errno> {
+    let asked =
+        ProbeSocket::try_new(target.ip()).map(|socket| net::connect(&socket.socket, target));
+    match asked {
+        Ok(Ok(()) | Err(Errno::INPROGRESS | Errno::INTR)) => Ok(()),
+        Ok(Err(errno)) => Err(errno),
+        Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::INVAL)),
+    }
+}
+
 /// The address from which this host would send to `address`.
 // Connecting a UDP socket only looks up the route and the source address.
 fn way_to(address: IpAddr) -> io::Result<IpAddr> {

@@ -1,0 +1,271 @@
+//! Addresses of attached networks: each is looked for before its ports are asked.
+//!
+//! A packet to such an address waits in the kernel until somebody answers for the
+//! address (ARP, neighbour discovery). So few addresses are looked for at a time
+//! (see [`Neighbours`]), with one attempt at one port each. An address that was
+//! found has all its ports asked while the kernel remembers it. If nobody answers
+//! for an address, that is the answer about all its ports: no packet can leave for
+//! them, and to ask each would only wait for the same failure.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+
+use super::outcome::{PortState, Reason, Shortage};
+use super::pacer::Pacer;
+use super::passes::Passes;
+use super::progress::Shared;
+use super::socket;
+use crate::limits;
+use crate::machine::neighbours::{Entry, Family, Neighbour, Neighbours, Seat, Snapshot};
+use crate::ports::PortSet;
+
+/// A search for the attached addresses of a scan. Dropped, it ends.
+#[derive(Debug)]
+pub(super) struct Search {
+    found: mpsc::UnboundedReceiver<IpAddr>,
+    seekers: JoinSet<Option<Shortage>>,
+}
+
+impl Search {
+    /// Starts to look for `attached`. Addresses for which nobody answers get their
+    /// verdict at once.
+    pub(super) fn start(passes: &Passes, attached: Vec<Neighbour>) -> Self {
+        let (tell, found) = mpsc::unbounded_channel();
+        let mut seekers = JoinSet::new();
+        for family in [Family::V4, Family::V6] {
+            let of_family = attached.iter().filter(|it| Family::of(it.address) == family);
+            let waiting: VecDeque<Neighbour> = of_family.copied().collect();
+            if waiting.is_empty() {
+                continue;
+            }
+            let seeker = Seeker {
+                neighbours: passes.neighbours.clone(),
+                family,
+                waiting,
+                asked: Vec::new(),
+                attempts: 0,
+                refused_since: None,
+                seen: None,
+                ports: passes.plan.ports.clone(),
+                timeout: passes.plan.timeout,
+                until: passes.fanout_plan.until,
+                pacers: passes.fanout_plan.pacers.clone(),
+                shared: Arc::clone(&passes.shared),
+                found: tell.clone(),
+            };
+            seekers.spawn(seeker.run());
+        }
+        Self { found, seekers }
+    }
+
+    /// The addresses found since the last call, at least one; `None` once the search
+    /// is over.
+    pub(super) async fn next(&mut self) -> Option<Vec<IpAddr>> {
+        let mut found = vec![self.found.recv().await?];
+        while let Ok(another) = self.found.try_recv() {
+            found.push(another);
+        }
+        Some(found)
+    }
+
+    /// Why some addresses were not looked for, if so.
+    pub(super) async fn shortage(mut self) -> Option<Shortage> {
+        let mut shortage = None;
+        while let Some(ended) = self.seekers.join_next().await {
+            match ended {
+                Ok(its) => shortage = shortage.or(its),
+                // Nothing else cancels these tasks.
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+        }
+        shortage
+    }
+}
+
+/// Looks for the addresses of one family.
+struct Seeker {
+    neighbours: Neighbours,
+    family: Family,
+    waiting: VecDeque<Neighbour>,
+    asked: Vec<Asked>,
+    attempts: u32,
+    /// Since when no attempt could be made for want of something.
+    refused_since: Option<Instant>,
+    /// The table as last seen.
+    seen: Option<Snapshot>,
+    ports: PortSet,
+    timeout: Duration,
+    until: Option<Instant>,
+    pacers: Vec<Arc<Pacer>>,
+    shared: Arc<Shared>,
+    found: mpsc::UnboundedSender<IpAddr>,
+}
+
+/// An address that the kernel looks for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    neighbour: Neighbour,
+    at: Instant,
+    /// How often the table had been full by then.
+    overflows: u64,
+}
+
+impl Seeker {
+    async fn run(mut self) -> Option<Shortage> {
+        let mut seat = Some(self.neighbours.seat(self.family));
+        let mut pause = SHORTEST_PAUSE;
+        self.seen = self.neighbours.look(self.family, Instant::now()).ok();
+        while !(self.waiting.is_empty() && self.asked.is_empty()) {
+            let now = Instant::now();
+            if self.until.is_some_and(|until| until <= now) {
+                return Some(Shortage::Time);
+            }
+            let mut wake = now + LONGEST_PAUSE;
+            if let Some(seat) = &mut seat {
+                let before = self.attempts;
+                match self.ask_some(seat) {
+                    Ok(()) => {}
+                    Err(Held::Until(later)) => wake = wake.min(later),
+                    Err(Held::Short(shortage)) => {
+                        let since = *self.refused_since.get_or_insert(now);
+                        if now - since >= limits::SHORTAGE_PATIENCE {
+                            return Some(shortage);
+                        }
+                    }
+                }
+                if self.attempts != before {
+                    pause = SHORTEST_PAUSE;
+                }
+            }
+            if self.waiting.is_empty() {
+                seat = None;
+            }
+            // Most neighbours answer within a millisecond.
+            wake = wake.min(now + pause).min(self.until.unwrap_or(wake));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            sleep_until(wake.into()).await;
+            self.judge();
+        }
+        None
+    }
+
+    /// Makes the kernel look for as many addresses as there is room for.
+    fn ask_some(&mut self, seat: &mut Seat) -> Result<(), Held> {
+        while let Some(&neighbour) = self.waiting.front()
+            && seat.has_room()
+        {
+            self.take_from_pacers()?;
+            self.waiting.pop_front();
+            // Not the same port of all: nobody is to be asked for it by everybody.
+            let port = self.ports.nth(self.attempts % self.ports.len()).unwrap_or(1);
+            self.attempts = self.attempts.wrapping_add(1);
+            seat.begin(neighbour);
+            match socket::knock(&SocketAddr::new(neighbour.address, port)) {
+                Ok(()) => {}
+                Err(errno) => match Shortage::of(errno) {
+                    // The probes will meet the same error, and know what it means.
+                    Shortage::UnknownError => {
+                        self.tell_of(neighbour.address);
+                        continue;
+                    }
+                    shortage => {
+                        self.shared.stats.count_error(errno);
+                        self.waiting.push_front(neighbour);
+                        return Err(Held::Short(shortage));
+                    }
+                },
+            }
+            let overflows = self.seen.as_ref().map_or(0, Snapshot::overflows);
+            self.asked.push(Asked { neighbour, at: Instant::now(), overflows });
+        }
+        Ok(())
+    }
+
+    fn take_from_pacers(&self) -> Result<(), Held> {
+        let now = Instant::now();
+        for (taken, pacer) in self.pacers.iter().enumerate() {
+            if let Err(later) = pacer.take(now) {
+                self.pacers[..taken].iter().for_each(|pacer| pacer.give_back());
+                return Err(Held::Until(later));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the neighbour table, and ends the search for addresses that were found,
+    /// or for which nobody answers.
+    // The kernel gives an address up after 3 s. A scan with a shorter timeout does
+    // not wait for that: nobody answered within the time that it has.
+    fn judge(&mut self) {
+        let since = self.asked.iter().map(|asked| asked.at).max().unwrap_or_else(Instant::now);
+        let Ok(seen) = self.neighbours.look(self.family, since) else {
+            // The engine can also do without, if not as well.
+            let asked = self.asked.drain(..).map(|asked| asked.neighbour);
+            for neighbour in asked.chain(self.waiting.drain(..)).collect::<Vec<_>>() {
+                self.tell_of(neighbour.address);
+            }
+            return;
+        };
+        let mut unreachable = Vec::new();
+        for asked in std::mem::take(&mut self.asked) {
+            let Asked { neighbour, at, overflows } = asked;
+            match seen.entry(neighbour) {
+                Some(Entry::InUse | Entry::Idle) => self.tell_of(neighbour.address),
+                Some(Entry::Failed) => unreachable.push(neighbour.address),
+                Some(Entry::Incomplete) if at.elapsed() >= self.timeout => {
+                    unreachable.push(neighbour.address);
+                }
+                Some(Entry::Incomplete) => self.asked.push(asked),
+                // The table was full.
+                None if seen.overflows() > overflows => self.waiting.push_front(neighbour),
+                // The attempt never came to need an entry, say for a filter of this
+                // host. The probes will tell.
+                None => self.tell_of(neighbour.address),
+            }
+        }
+        if seen.taken() > since {
+            self.seen = Some(seen);
+        }
+        self.write_off(&unreachable);
+    }
+
+    fn tell_of(&mut self, address: IpAddr) {
+        self.refused_since = None;
+        // The scan may be over by now.
+        let _ = self.found.send(address);
+    }
+
+    fn write_off(&mut self, unreachable: &[IpAddr]) {
+        if unreachable.is_empty() {
+            return;
+        }
+        self.refused_since = None;
+        let mut tallies = self.shared.lock();
+        for &address in unreachable {
+            tallies.write_off(address, Reason::HostUnreach);
+        }
+        drop(tallies);
+        let ports = u64::from(self.ports.len()) * unreachable.len() as u64;
+        self.shared.stats.count_ports(PortState::Filtered, ports);
+    }
+}
+
+/// Why an attempt cannot be made now.
+enum Held {
+    Until(Instant),
+    Short(Shortage),
+}
+
+/// The first look at the table after an attempt: a neighbour takes some 0.1 ms to
+/// answer, and the runtime's timer has a grain of 1 ms.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+
+/// Between looks when nothing happens: short beside the 3 s that the kernel takes to
+/// give an address up.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
