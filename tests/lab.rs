@@ -7,6 +7,7 @@
 
 mod lab {
     //! The lab's parts; `main` below puts them together.
+    pub(crate) mod attached;
     pub(crate) mod flood;
     pub(crate) mod hosts;
     pub(crate) mod listen;

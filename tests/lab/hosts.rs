@@ -42,19 +42,15 @@ pub(crate) struct Overruns {
 impl Lab {
     /// Builds the scenario's hosts.
     pub(crate) fn up(scenario: &Scenario, cast: &Cast, seed: u64) -> io::Result<Self> {
-        Self::up_by(SCRIPT.as_ref(), scenario, cast, seed)
+        Self::up_by(SCRIPT.as_ref(), &scenario.options(cast, seed))
     }
 
-    /// The same, with the script called by another path.
-    pub(crate) fn up_by(
-        script: &Path,
-        scenario: &Scenario,
-        cast: &Cast,
-        seed: u64,
-    ) -> io::Result<Self> {
+    /// Builds the hosts that these options of the script ask for; `script` may be
+    /// another path to it.
+    pub(crate) fn up_by(script: &Path, options: &[String]) -> io::Result<Self> {
         let mut script = Command::new(script)
             .arg("hold")
-            .args(scenario.options(cast, seed))
+            .args(options)
             .env("LAB_PROGRAM", std::env::current_exe()?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
+use super::attached;
 use super::flood;
 use super::loopback::{self, median};
 use super::rows::{PLAIN, TABLE};
 use super::run::{Run, run_once};
-use super::scenario::Scenario;
+use super::scenario::Goal;
 
 /// Measure the table of the lab.
 #[derive(Debug, FromArgs)]
@@ -56,7 +57,15 @@ pub(crate) fn measure(args: &BenchArgs) -> io::Result<()> {
             .take(runs)
             .map(|seed| run_once(scenario, &args.program, seed))
             .collect::<io::Result<_>>()?;
-        rows.push(Row::of_runs(scenario, &runs));
+        rows.push(Row::of_runs(scenario.name, scenario.goal, &runs));
+        rows.last().into_iter().for_each(Row::print);
+    }
+    for network in attached::TABLE.iter().filter(|network| network.name.contains(&args.rows)) {
+        let runs: Vec<Run> = (1..)
+            .take(args.runs.unwrap_or(network.goal.runs))
+            .map(|seed| network.run_once(&args.program, seed))
+            .collect::<io::Result<_>>()?;
+        rows.push(Row::of_runs(network.name, network.goal, &runs));
         rows.last().into_iter().for_each(Row::print);
     }
     if loopback::NAME.contains(&args.rows) {
@@ -70,12 +79,12 @@ pub(crate) fn measure(args: &BenchArgs) -> io::Result<()> {
 }
 
 impl Row {
-    fn of_runs(scenario: &Scenario, runs: &[Run]) -> Self {
+    fn of_runs(name: &str, goal: Goal, runs: &[Run]) -> Self {
         let mut times: Vec<Duration> = runs.iter().map(|run| run.elapsed).collect();
         let median = median(&mut times).as_secs_f64();
         let exact = runs.iter().filter(|run| run.faults.is_empty()).count();
-        let in_time = scenario.goal.seconds.is_none_or(|seconds| median <= seconds);
-        let goal = match scenario.goal.seconds {
+        let in_time = goal.seconds.is_none_or(|seconds| median <= seconds);
+        let to_reach = match goal.seconds {
             Some(seconds) => format!("right in {} of {0}; {seconds} s", runs.len()),
             None => format!("right in {} of {0}", runs.len()),
         };
@@ -91,8 +100,8 @@ impl Row {
             }
         }
         Self {
-            name: scenario.name.to_owned(),
-            goal,
+            name: name.to_owned(),
+            goal: to_reach,
             measured: format!("right in {exact} of {}; {median:.2} s", runs.len()),
             passed: Some(exact == runs.len() && in_time),
             notes,

@@ -6,14 +6,15 @@ use std::process::Command;
 
 use libtest_mimic::{Completion, Failed, Trial};
 
+use super::attached::Attached;
 use super::hosts::Lab;
 use super::rows::{BEYOND, PLAIN, TABLE};
 use super::run::run_once;
 use super::scenario::Scenario;
-use super::{PROGRAM, flood};
+use super::{PROGRAM, attached, flood};
 
-/// All of them. They take some two minutes, a quarter of that the scenario with
-/// limited RSTs. Whether scans are fast enough, `scripts/lab-bench` tells.
+/// All of them. They take some three minutes, a quarter of that the attached
+/// network. Whether scans are fast enough, `scripts/lab-bench` tells.
 pub(crate) fn all() -> Vec<Trial> {
     let lacks = lacks().map(|lack| format!("the network lab {lack}"));
     if let Some(lack) = &lacks {
@@ -27,7 +28,9 @@ pub(crate) fn all() -> Vec<Trial> {
         trial(&lacks, "a lab whose script was killed is removed", killed_labs_are_removed),
         trial(&lacks, "a lab that runs is left alone", running_labs_are_left_alone),
     ];
-    of_the_lab.into_iter().chain(scenarios).collect()
+    let attached = attached::TRIALS.iter();
+    let attached = attached.map(|row| trial(&lacks, row.name, move || is_exact_on(row)));
+    of_the_lab.into_iter().chain(scenarios).chain(attached).collect()
 }
 
 /// What keeps the lab from running here, if anything does.
@@ -58,6 +61,11 @@ fn is_exact(scenario: &Scenario) -> Result<(), String> {
     if run.faults.is_empty() { Ok(()) } else { Err(run.faults.join("\n")) }
 }
 
+fn is_exact_on(network: &Attached) -> Result<(), String> {
+    let run = network.run_once(Path::new(PROGRAM), SEED).map_err(|error| error.to_string())?;
+    if run.faults.is_empty() { Ok(()) } else { Err(run.faults.join("\n")) }
+}
+
 fn the_wire_drops_nothing() -> Result<(), String> {
     flood::frames_a_second(&PLAIN).map(drop).map_err(|error| error.to_string())
 }
@@ -83,7 +91,7 @@ fn running_labs_are_left_alone() -> Result<(), String> {
         let elsewhere = tempfile::tempdir()?;
         let script = elsewhere.path().join("by-another-name");
         std::os::unix::fs::symlink(super::hosts::SCRIPT, &script)?;
-        let lab = Lab::up_by(&script, &PLAIN, &PLAIN.cast(SEED), SEED)?;
+        let lab = Lab::up_by(&script, &PLAIN.options(&PLAIN.cast(SEED), SEED))?;
         clean_up()?;
         namespaces(&lab.hosts.name)
     };
