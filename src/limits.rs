@@ -75,6 +75,11 @@ pub const PROBE_MEMORY: usize = 9 << 10;
 /// resource, before it leaves the rest as not scanned.
 pub const SHORTAGE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a scan waits for room in the neighbour table while that is full of
+/// other programs' entries, before it leaves the rest as not scanned: Linux keeps
+/// an entry in use for up to 45 s, and 5 s more.
+pub const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(60);
+
 /// The longest request target that is read, in bytes. The longest useful one,
 /// a port list of some hundred ranges, stays far below.
 pub const MAX_TARGET_BYTES: usize = 8 * 1024;

@@ -267,9 +267,17 @@ impl Sweep {
     }
 
     fn has_room(&self) -> bool {
-        let unfinished = self.running.iter().map(Batch::progress);
-        let unfinished: u64 = unfinished.map(|batch| batch.total - batch.done).sum();
-        self.running.len() < MAX_BATCHES && unfinished < TARGETS_AHEAD
+        let (mut probing, mut unfinished, mut sought) = (0, 0, 0);
+        for batch in &self.running {
+            let Progress { total, done, .. } = batch.progress();
+            let waits = batch.sought() as u64 * u64::from(self.plan.ports.len());
+            let left = (total - done).saturating_sub(waits);
+            probing += usize::from(left > 0 || waits == 0);
+            unfinished += left;
+            sought += batch.sought();
+        }
+        let has_room = probing < MAX_BATCHES && sought < SOUGHT_AHEAD;
+        has_room && self.running.len() < MAX_RUNNING && unfinished < TARGETS_AHEAD
     }
 
     fn wants_hosts(&self) -> bool {
@@ -353,3 +361,10 @@ const NEWS_AHEAD: usize = 1024;
 
 /// Batches at once at most, when each has few targets, as with slow names.
 const MAX_BATCHES: usize = 16;
+
+/// Addresses of attached networks that are looked for or wait for that, above which
+/// no batch is started: many times what the neighbour table lets go on at once.
+const SOUGHT_AHEAD: usize = 4096;
+
+/// Batches at once at most, those among them that only look for their addresses.
+const MAX_RUNNING: usize = 256;

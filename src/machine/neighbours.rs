@@ -111,7 +111,7 @@ impl TableRoom {
 
 impl Neighbours {
     /// Those of `addresses` that have to be found on an attached network before a
-    /// packet can leave for them. Where the kernel cannot be asked, there are none.
+    /// packet can leave for them, in the same order. Where the kernel cannot be asked, there are none.
     #[must_use]
     pub fn unresolved(&self, addresses: &[IpAddr]) -> Vec<Neighbour> {
         let mut netlink = None;
@@ -269,7 +269,7 @@ impl Begun {
 impl Table {
     fn has_room(&self) -> bool {
         let found = self.begun.values().filter(|begun| begun.found).count();
-        self.begun.len() - found < self.eased && self.begun.len() < 2 * self.eased
+        self.begun.len() - found < self.eased && self.begun.len() < HELD * self.eased
     }
 
     fn fair_share(&self) -> usize {
@@ -335,6 +335,10 @@ const LEAST_AT_A_TIME: usize = 16;
 /// However large the table is: each address is asked for by broadcast, once a
 /// second, and all hosts of the network hear that.
 const MOST_AT_A_TIME: usize = 1024;
+
+/// So many times as many may be held, those among them that were found: three
+/// quarters of the table. The kernel keeps an entry that is in use for 15 to 45 s.
+const HELD: usize = 3;
 
 /// Between two looks at the table. The kernel takes 3 s to give an address up.
 const LOOK_INTERVAL: Duration = Duration::from_millis(40);

@@ -44,6 +44,7 @@ impl Search {
             if waiting.is_empty() {
                 continue;
             }
+            passes.shared.seek(waiting.len());
             let seeker = Seeker {
                 neighbours: passes.neighbours.clone(),
                 family,
@@ -133,8 +134,7 @@ impl Seeker {
                     Ok(()) => {}
                     Err(Held::Until(later)) => wake = wake.min(later),
                     Err(Held::Short(shortage)) => {
-                        let since = *self.refused_since.get_or_insert(now);
-                        if now - since >= limits::SHORTAGE_PATIENCE {
+                        if self.is_refused_for(limits::SHORTAGE_PATIENCE) {
                             return Some(shortage);
                         }
                     }
@@ -143,14 +143,21 @@ impl Seeker {
                     pause = SHORTEST_PAUSE;
                 }
             }
-            if self.waiting.is_empty() {
-                seat = None;
+            match &seat {
+                Some(_) if self.waiting.is_empty() => seat = None,
+                None if !self.waiting.is_empty() => seat = Some(self.neighbours.seat(self.family)),
+                _ => {}
             }
             // Most neighbours answer within a millisecond.
             wake = wake.min(now + pause).min(self.until.unwrap_or(wake));
             pause = (pause * 2).min(LONGEST_PAUSE);
             sleep_until(wake.into()).await;
-            self.judge();
+            if self.judge() == Room::None {
+                pause = LONGEST_PAUSE;
+                if self.is_refused_for(limits::NEIGHBOUR_PATIENCE) {
+                    return Some(Shortage::Neighbours);
+                }
+            }
         }
         None
     }
@@ -187,6 +194,12 @@ impl Seeker {
         Ok(())
     }
 
+    /// Whether nothing has gone on for so long.
+    fn is_refused_for(&mut self, patience: Duration) -> bool {
+        let now = Instant::now();
+        now - *self.refused_since.get_or_insert(now) >= patience
+    }
+
     fn take_from_pacers(&self) -> Result<(), Held> {
         let now = Instant::now();
         for (taken, pacer) in self.pacers.iter().enumerate() {
@@ -202,7 +215,7 @@ impl Seeker {
     /// or for which nobody answers.
     // The kernel gives an address up after 3 s. A scan with a shorter timeout does
     // not wait for that: nobody answered within the time that it has.
-    fn judge(&mut self) {
+    fn judge(&mut self) -> Room {
         let since = self.asked.iter().map(|asked| asked.at).max().unwrap_or_else(Instant::now);
         let Ok(seen) = self.neighbours.look(self.family, since) else {
             // The engine can also do without, if not as well.
@@ -210,8 +223,9 @@ impl Seeker {
             for neighbour in asked.chain(self.waiting.drain(..)).collect::<Vec<_>>() {
                 self.tell_of(neighbour.address);
             }
-            return;
+            return Room::Some;
         };
+        let mut room = Room::Some;
         let mut unreachable = Vec::new();
         for asked in std::mem::take(&mut self.asked) {
             let Asked { neighbour, at, overflows } = asked;
@@ -222,8 +236,10 @@ impl Seeker {
                     unreachable.push(neighbour.address);
                 }
                 Some(Entry::Incomplete) => self.asked.push(asked),
-                // The table was full.
-                None if seen.overflows() > overflows => self.waiting.push_front(neighbour),
+                None if seen.overflows() > overflows => {
+                    self.waiting.push_front(neighbour);
+                    room = Room::None;
+                }
                 // The attempt never came to need an entry, say for a filter of this
                 // host. The probes will tell.
                 None => self.tell_of(neighbour.address),
@@ -233,10 +249,12 @@ impl Seeker {
             self.seen = Some(seen);
         }
         self.write_off(&unreachable);
+        room
     }
 
     fn tell_of(&mut self, address: IpAddr) {
         self.refused_since = None;
+        self.shared.leave_off(1);
         // The scan may be over by now.
         let _ = self.found.send(address);
     }
@@ -246,6 +264,7 @@ impl Seeker {
             return;
         }
         self.refused_since = None;
+        self.shared.leave_off(unreachable.len());
         let mut tallies = self.shared.lock();
         for &address in unreachable {
             tallies.write_off(address, Reason::HostUnreach);
@@ -254,6 +273,19 @@ impl Seeker {
         let ports = u64::from(self.ports.len()) * unreachable.len() as u64;
         self.shared.stats.count_ports(PortState::Filtered, ports);
     }
+}
+
+impl Drop for Seeker {
+    fn drop(&mut self) {
+        self.shared.leave_off(self.waiting.len() + self.asked.len());
+    }
+}
+
+/// Whether the neighbour table had room for every attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Some,
+    None,
 }
 
 /// Why an attempt cannot be made now.

@@ -66,6 +66,8 @@ pub enum Shortage {
     Memory,
     /// `EADDRNOTAVAIL` or `EAGAIN` from `connect`.
     SourcePorts,
+    /// The node's neighbour table is full.
+    Neighbours,
     /// The scan's own deadline came.
     Time,
     /// An errno this scanner has no meaning for.
@@ -144,6 +146,7 @@ impl Shortage {
             Self::Descriptors => "no-descriptors",
             Self::Memory => "no-memory",
             Self::SourcePorts => "no-source-ports",
+            Self::Neighbours => "no-neighbour-entries",
             Self::Time => "deadline",
             Self::UnknownError => "unknown-error",
         }

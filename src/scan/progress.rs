@@ -5,6 +5,7 @@
 //! list of findings, which the report needs anyway: a slow reader costs no
 //! memory, and several can follow one scan.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,8 @@ pub(super) struct Shared {
     timing: Mutex<ScanTiming>,
     ended: Mutex<Option<Instant>>,
     milestone: watch::Sender<Milestone>,
+    /// Addresses that are being looked for.
+    sought: AtomicUsize,
     pub(super) stats: Arc<EngineStats>,
 }
 
@@ -101,6 +104,13 @@ impl Scan {
     pub fn progress(&self) -> Progress {
         let tallies = self.shared.lock();
         Progress { total: self.total, done: tallies.done(), found: tallies.found() }
+    }
+
+    /// How many addresses of attached networks are being looked for: none of their
+    /// ports is asked by now.
+    #[must_use]
+    pub fn sought(&self) -> usize {
+        self.shared.sought.load(Ordering::Relaxed)
     }
 
     /// The counts as they stand; what has no outcome yet is not scanned.
@@ -155,6 +165,7 @@ impl Shared {
             timing: Mutex::new(ScanTiming::default()),
             ended: Mutex::new(None),
             milestone: watch::Sender::new(Milestone::default()),
+            sought: AtomicUsize::new(0),
             stats,
         }
     }
@@ -176,6 +187,17 @@ impl Shared {
         if news {
             self.milestone.send_modify(|milestone| milestone.found = found);
         }
+    }
+
+    /// Notes that addresses are being looked for, and tells of it.
+    pub(super) fn seek(&self, addresses: usize) {
+        self.sought.fetch_add(addresses, Ordering::Relaxed);
+        self.milestone.send_modify(|_| {});
+    }
+
+    /// Notes that addresses are not looked for any more.
+    pub(super) fn leave_off(&self, addresses: usize) {
+        self.sought.fetch_sub(addresses, Ordering::Relaxed);
     }
 
     /// Notes how the passes so far went.

@@ -81,6 +81,11 @@ impl Batch {
         self.scan.progress()
     }
 
+    /// Addresses that are being looked for.
+    pub(super) fn sought(&self) -> usize {
+        self.scan.sought()
+    }
+
     /// Tells some of what is new; returns whether the scan is over and all its
     /// findings are told.
     pub(super) fn tell(&mut self, news: &mut VecDeque<News>) -> bool {
