@@ -3,3 +3,4 @@
 
 pub mod neighbours;
 mod netlink;
+mod table;

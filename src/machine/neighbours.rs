@@ -11,13 +11,14 @@
 //! to the table. The counts follow the table itself, so a scan that is dropped
 //! leaves none behind.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::netlink::Netlink;
+pub use super::table::Snapshot;
+use super::table::{LEAST_AT_A_TIME, MOST_AT_A_TIME, Table};
 
 /// The neighbours that scans of this process look for.
 #[derive(Clone, Debug, Default)]
@@ -72,14 +73,6 @@ pub struct Seat {
     family: Family,
     /// What this scan looks for.
     begun: Vec<Neighbour>,
-}
-
-/// The entries of a table as they were at a time.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    entries: Arc<HashMap<Neighbour, Entry>>,
-    taken: Instant,
-    overflows: u64,
 }
 
 impl Family {
@@ -145,7 +138,7 @@ impl Neighbours {
     /// A share of the addresses that may be looked for. Dropped, others may have it.
     #[must_use]
     pub fn seat(&self, family: Family) -> Seat {
-        self.table(family).seats += 1;
+        self.table(family).sit_down();
         Seat { neighbours: self.clone(), family, begun: Vec::new() }
     }
 
@@ -156,15 +149,12 @@ impl Neighbours {
     pub fn look(&self, family: Family, since: Instant) -> io::Result<Snapshot> {
         let mut table = self.table(family);
         let now = Instant::now();
-        if let Some(seen) = &table.seen
-            && seen.taken > since
-            && now - seen.taken < table.look_interval()
-        {
-            return Ok(seen.clone());
+        if let Some(seen) = table.seen_between(since, now) {
+            return Ok(seen);
         }
         let looked = Netlink::try_new()
             .and_then(|mut netlink| Ok((netlink.entries(family)?, netlink.room(family).ok())));
-        let (entries, room) = looked.inspect_err(|_| table.begun.clear())?;
+        let (entries, room) = looked.inspect_err(|_| table.forget())?;
         Ok(table.take_in(entries, room, now, Instant::now()))
     }
 
@@ -187,168 +177,12 @@ impl Seat {
     /// table says otherwise.
     pub fn begin(&mut self, neighbour: Neighbour) {
         self.begun.push(neighbour);
-        let mut table = self.neighbours.table(self.family);
-        table.begun.insert(neighbour, Begun::new(Instant::now()));
+        self.neighbours.table(self.family).begin(neighbour, Instant::now());
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.neighbours.table(self.family).seats -= 1;
+        self.neighbours.table(self.family).stand_up();
     }
 }
-
-impl Snapshot {
-    /// The entry of `neighbour`, if it has one.
-    #[must_use]
-    pub fn entry(&self, neighbour: Neighbour) -> Option<Entry> {
-        self.entries.get(&neighbour).copied()
-    }
-
-    /// When the table was like this.
-    #[must_use]
-    pub fn taken(&self) -> Instant {
-        self.taken
-    }
-
-    /// How often the table had been full by then.
-    #[must_use]
-    pub fn overflows(&self) -> u64 {
-        self.overflows
-    }
-}
-
-/// What this process has added to a neighbour table. Pure.
-#[derive(Debug)]
-struct Table {
-    begun: HashMap<Neighbour, Begun>,
-    seats: usize,
-    /// Addresses that may be looked for at a time as the table's size has it, and
-    /// as its overflows do.
-    limit: usize,
-    eased: usize,
-    seen: Option<Snapshot>,
-    /// How long the last look took.
-    look: Duration,
-}
-
-/// What is known of an address that was looked for.
-#[derive(Clone, Copy, Debug)]
-struct Begun {
-    since: Instant,
-    /// Whether it was found.
-    found: bool,
-    /// Since when the kernel has been free to throw the entry out.
-    idle: Option<Instant>,
-}
-
-impl Begun {
-    fn new(since: Instant) -> Self {
-        Self { since, found: false, idle: None }
-    }
-
-    /// Takes in how the entry stood at `now`; whether it still counts.
-    fn note(&mut self, entry: Option<Entry>, now: Instant) -> bool {
-        match entry {
-            // The table may have been read while the packet was on its way to it.
-            None => now - self.since < BY_THEN_ENTERED,
-            Some(Entry::Incomplete) => true,
-            Some(Entry::Failed) => now - self.since < BY_THEN_ENTERED,
-            Some(Entry::InUse) => {
-                (self.found, self.idle) = (true, None);
-                true
-            }
-            Some(Entry::Idle) => {
-                self.found = true;
-                now - *self.idle.get_or_insert(now) < KEPT_WHEN_IDLE
-            }
-        }
-    }
-}
-
-impl Table {
-    fn has_room(&self) -> bool {
-        let found = self.begun.values().filter(|begun| begun.found).count();
-        self.begun.len() - found < self.eased && self.begun.len() < HELD * self.eased
-    }
-
-    fn fair_share(&self) -> usize {
-        (self.eased / self.seats.max(1)).max(1)
-    }
-
-    fn is_under_way(&self, neighbour: &Neighbour) -> bool {
-        self.begun.get(neighbour).is_some_and(|begun| !begun.found)
-    }
-
-    /// Looking is to take a twentieth of the time at most: some nodes have tables of
-    /// a hundred thousand entries.
-    fn look_interval(&self) -> Duration {
-        LOOK_INTERVAL.max(self.look * 20)
-    }
-
-    /// Takes in the table as it was between `began` and `now`.
-    fn take_in(
-        &mut self,
-        entries: HashMap<Neighbour, Entry>,
-        room: Option<TableRoom>,
-        began: Instant,
-        now: Instant,
-    ) -> Snapshot {
-        self.look = now - began;
-        self.begun.retain(|neighbour, begun| begun.note(entries.get(neighbour).copied(), began));
-        let before = self.seen.as_ref().map(|seen| seen.overflows);
-        let overflows = room.map_or(0, |room| room.overflows);
-        if let Some(room) = room {
-            self.limit = room.at_a_time();
-        }
-        // Somebody wanted an entry and got none: leave more room.
-        self.eased = match before {
-            Some(before) if overflows > before => (self.eased / 2).max(LEAST_AT_A_TIME),
-            _ => self.eased + self.limit.div_ceil(RECOVERY_LOOKS),
-        }
-        .min(self.limit);
-        let seen = Snapshot { entries: Arc::new(entries), taken: began, overflows };
-        self.seen.insert(seen).clone()
-    }
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self {
-            begun: HashMap::new(),
-            seats: 0,
-            limit: UNSEEN_AT_A_TIME,
-            eased: UNSEEN_AT_A_TIME,
-            seen: None,
-            look: Duration::ZERO,
-        }
-    }
-}
-
-/// Addresses looked for at a time where the table's size cannot be seen: a quarter
-/// of what Linux has unless told otherwise.
-const UNSEEN_AT_A_TIME: usize = 256;
-
-/// However small the table is, a scan has to get on.
-const LEAST_AT_A_TIME: usize = 16;
-
-/// However large the table is: each address is asked for by broadcast, once a
-/// second, and all hosts of the network hear that.
-const MOST_AT_A_TIME: usize = 1024;
-
-/// So many times as many may be held, those among them that were found: three
-/// quarters of the table. The kernel keeps an entry that is in use for 15 to 45 s.
-const HELD: usize = 3;
-
-/// Between two looks at the table. The kernel takes 3 s to give an address up.
-const LOOK_INTERVAL: Duration = Duration::from_millis(40);
-
-/// Looks until the number is what it was before an overflow: some two seconds.
-const RECOVERY_LOOKS: usize = 64;
-
-/// How long after it was begun an address surely has its entry, on a busy machine too.
-const BY_THEN_ENTERED: Duration = Duration::from_millis(500);
-
-/// How long the kernel keeps an entry that changed lately (neigh_forced_gc in
-/// net/core/neighbour.c).
-const KEPT_WHEN_IDLE: Duration = Duration::from_secs(5);
