@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::limits;
+use crate::machine::neighbours::{Family, TableRoom};
 use crate::ports::PortSet;
 use crate::scan::{self, DescriptorPlan, ScanPlan, Scanner, TooFewDescriptors};
 
@@ -22,6 +23,8 @@ pub struct Machine {
     pub source_ports: Option<(u16, u16)>,
     /// The table of tracked connections.
     pub conntrack: Option<Conntrack>,
+    /// The node's tables of neighbours, of IPv4 and of IPv6.
+    pub neighbours: [Option<TableRoom>; 2],
     /// How far this machine's IPv6 addresses reach.
     pub ipv6: Ipv6Reach,
     /// Cores that this process may use.
@@ -85,6 +88,7 @@ impl Machine {
             descriptors,
             source_ports: range.as_deref().and_then(port_range),
             conntrack,
+            neighbours: [Family::V4, Family::V6].map(|family| TableRoom::observe(family).ok()),
             ipv6: Ipv6Reach::of_interfaces(&interfaces),
             cores,
             memory: scan::memory_limit(),
@@ -142,6 +146,14 @@ impl Diagnosis {
                 "scan silent hosts with --rate {rate}, or raise net.netfilter.nf_conntrack_max: \
                  a full table drops other people's connections too"
             ));
+        }
+        for (room, name) in self.machine.neighbours.iter().zip(["ipv4", "ipv6"]) {
+            if let Some(TableRoom { max, overflows: times @ 1.., .. }) = room {
+                advice.push(format!(
+                    "raise net.{name}.neigh.default.gc_thresh3 of the node, which is {max}: its \
+                     neighbour table was full {times} times, and packets were dropped"
+                ));
+            }
         }
         if self.window < self.roomy {
             let enough = limits::PROCESS_MEMORY + self.roomy * limits::PROBE_MEMORY * 3 / 2;
@@ -205,6 +217,17 @@ impl fmt::Display for Diagnosis {
             )
         });
         line("conntrack", conntrack.unwrap_or_else(|| UNSEEN.into()))?;
+        let tables = machine.neighbours.iter().zip(["IPv4", "IPv6"]);
+        let tables: Vec<String> = tables
+            .filter_map(|(room, family)| {
+                let TableRoom { max, used, .. } = (*room)?;
+                let at_a_time = room.as_ref().map_or(0, TableRoom::at_a_time);
+                Some(format!(
+                    "{family} {used} of {max} entries used, looks for {at_a_time} at a time"
+                ))
+            })
+            .collect();
+        line("neighbours", if tables.is_empty() { UNSEEN.into() } else { tables.join("; ") })?;
         let reach = match machine.ipv6 {
             Ipv6Reach::Nowhere => "none",
             Ipv6Reach::Loopback => "this host only",
@@ -249,6 +272,7 @@ mod tests {
             descriptors: (Some(1024), Some(1 << 20)),
             source_ports: Some((32_768, 60_999)),
             conntrack: None,
+            neighbours: [None; 2],
             ipv6: Ipv6Reach::Everywhere,
             cores: NonZeroUsize::new(2).unwrap(),
             memory: None,
@@ -274,6 +298,16 @@ mod tests {
         assert!(advice(ports)[0].contains("ip_local_port_range"));
         let table = Conntrack { max: 65_536, used: 5_536, syn_sent: Duration::from_secs(120) };
         assert!(advice(Machine { conntrack: Some(table), ..roomy() })[0].contains("--rate 500,"));
+        let table = TableRoom { max: 1024, used: 300, overflows: 0 };
+        let room = Machine { neighbours: [Some(table); 2], ..roomy() };
+        let text = room.clone().diagnosis().unwrap().to_string();
+        assert!(text.contains("IPv6 300 of 1024 entries used, looks for 256 at a time"));
+        assert_eq!(advice(room), Vec::<String>::new());
+        let table = TableRoom { overflows: 7, ..table };
+        let tight = Machine { neighbours: [None, Some(table)], ..roomy() };
+        let advice_on_it = &advice(tight)[0];
+        assert!(advice_on_it.contains("net.ipv6.neigh.default.gc_thresh3"), "{advice_on_it}");
+        assert!(advice_on_it.contains("7 times"), "{advice_on_it}");
         let memory = Machine { memory: Some(64 << 20), ..roomy() };
         assert!(advice(memory)[0].starts_with("allow 272 MB of memory for 20000 probes"));
         let enough = Machine { memory: Some(272 << 20), ..roomy() };

@@ -13,8 +13,15 @@ use support::service::{open_ports, run};
 fn the_doctor_tells_what_limits_a_scan_here() {
     let ended = run(open_ports(&["doctor"]));
     assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""));
-    for line in ["descriptors ", "window ", "silent host ", "source ports ", "conntrack ", "IPv6 "]
-    {
+    for line in [
+        "descriptors ",
+        "window ",
+        "silent host ",
+        "source ports ",
+        "conntrack ",
+        "neighbours ",
+        "IPv6 ",
+    ] {
         assert!(ended.stdout.lines().any(|told| told.starts_with(line)), "{line}: {ended:?}");
     }
 }
