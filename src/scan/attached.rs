@@ -35,7 +35,7 @@ pub(super) struct Search {
 impl Search {
     /// Starts to look for `attached`. Addresses for which nobody answers get their
     /// verdict at once.
-    pub(super) fn start(passes: &Passes, attached: Vec<Neighbour>) -> Self {
+    pub(super) fn start(passes: &Passes, attached: &[Neighbour]) -> Self {
         let (tell, found) = mpsc::unbounded_channel();
         let mut seekers = JoinSet::new();
         for family in [Family::V4, Family::V6] {
@@ -216,7 +216,10 @@ impl Seeker {
     // The kernel gives an address up after 3 s. A scan with a shorter timeout does
     // not wait for that: nobody answered within the time that it has.
     fn judge(&mut self) -> Room {
-        let since = self.asked.iter().map(|asked| asked.at).max().unwrap_or_else(Instant::now);
+        // While nothing is asked, a look that another scan took lately will do.
+        let lately = Instant::now().checked_sub(LONGEST_PAUSE);
+        let since = self.asked.iter().map(|asked| asked.at).max().or(lately);
+        let since = since.unwrap_or_else(Instant::now);
         let Ok(seen) = self.neighbours.look(self.family, since) else {
             // The engine can also do without, if not as well.
             let asked = self.asked.drain(..).map(|asked| asked.neighbour);
