@@ -154,7 +154,7 @@ impl Neighbours {
         }
         let looked = Netlink::try_new()
             .and_then(|mut netlink| Ok((netlink.entries(family)?, netlink.room(family).ok())));
-        let (entries, room) = looked.inspect_err(|_| table.forget())?;
+        let (entries, room) = looked?;
         Ok(table.take_in(entries, room, now, Instant::now()))
     }
 

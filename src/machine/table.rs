@@ -92,11 +92,6 @@ impl Table {
         self.begun.insert(neighbour, Begun { since: now, found: false, idle: None });
     }
 
-    /// Counts nothing any more.
-    pub(super) fn forget(&mut self) {
-        self.begun.clear();
-    }
-
     /// The table as it was after `since`, if that is not long ago.
     // Looking is to take a twentieth of the time at most: some nodes have tables of a
     // hundred thousand entries.

@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
@@ -115,6 +116,8 @@ struct Asked {
     at: Instant,
     /// How often the table had been full by then.
     overflows: u64,
+    /// The look that did not show its entry.
+    missed: Option<Instant>,
 }
 
 impl Seeker {
@@ -189,7 +192,7 @@ impl Seeker {
                 },
             }
             let overflows = self.seen.as_ref().map_or(0, Snapshot::overflows);
-            self.asked.push(Asked { neighbour, at: Instant::now(), overflows });
+            self.asked.push(Asked { neighbour, at: Instant::now(), overflows, missed: None });
         }
         Ok(())
     }
@@ -220,18 +223,25 @@ impl Seeker {
         let lately = Instant::now().checked_sub(LONGEST_PAUSE);
         let since = self.asked.iter().map(|asked| asked.at).max().or(lately);
         let since = since.unwrap_or_else(Instant::now);
-        let Ok(seen) = self.neighbours.look(self.family, since) else {
-            // The engine can also do without, if not as well.
-            let asked = self.asked.drain(..).map(|asked| asked.neighbour);
-            for neighbour in asked.chain(self.waiting.drain(..)).collect::<Vec<_>>() {
-                self.tell_of(neighbour.address);
+        let seen = match self.neighbours.look(self.family, since) {
+            Ok(seen) => seen,
+            Err(error) => {
+                let shortage = Errno::from_io_error(&error).map(Shortage::of);
+                if shortage.is_some_and(|shortage| shortage != Shortage::UnknownError) {
+                    return Room::None;
+                }
+                // The engine can also do without, if not as well.
+                let asked = self.asked.drain(..).map(|asked| asked.neighbour);
+                for neighbour in asked.chain(self.waiting.drain(..)).collect::<Vec<_>>() {
+                    self.tell_of(neighbour.address);
+                }
+                return Room::Some;
             }
-            return Room::Some;
         };
         let mut room = Room::Some;
         let mut unreachable = Vec::new();
         for asked in std::mem::take(&mut self.asked) {
-            let Asked { neighbour, at, overflows } = asked;
+            let Asked { neighbour, at, overflows, missed } = asked;
             match seen.entry(neighbour) {
                 Some(Entry::InUse | Entry::Idle) => self.tell_of(neighbour.address),
                 Some(Entry::Failed) => unreachable.push(neighbour.address),
@@ -242,6 +252,11 @@ impl Seeker {
                 None if seen.overflows() > overflows => {
                     self.waiting.push_front(neighbour);
                     room = Room::None;
+                }
+                // A long table comes in parts, and an entry that goes away in between
+                // can hide another.
+                None if missed.is_none_or(|missed| missed == seen.taken()) => {
+                    self.asked.push(Asked { missed: Some(seen.taken()), ..asked });
                 }
                 // The attempt never came to need an entry, say for a filter of this
                 // host. The probes will tell.
@@ -284,7 +299,7 @@ impl Drop for Seeker {
     }
 }
 
-/// Whether the neighbour table had room for every attempt.
+/// Whether the neighbour table had room for every attempt, and could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Room {
     Some,
