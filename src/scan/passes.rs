@@ -133,7 +133,6 @@ impl Passes {
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             }
         }
-        whole.sending = whole.last_launch.map_or(started.elapsed(), |last| last - started);
         whole
     }
 
