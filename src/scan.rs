@@ -26,6 +26,7 @@ mod socket;
 mod stats;
 mod strain;
 mod tally;
+mod until;
 mod window;
 mod work;
 
@@ -46,6 +47,7 @@ use self::paths::{Paths, Purpose};
 pub use self::progress::{Milestone, Progress, Scan, ScanTiming};
 pub use self::stats::{EngineStats, RTT_BUCKETS, RttCounts};
 pub use self::tally::{AddressTally, Finding, Totals};
+use self::until::Until;
 use crate::limits;
 use crate::machine::neighbours::Neighbours;
 use crate::ports::PortSet;
@@ -173,7 +175,7 @@ impl Scanner {
             paths: Arc::new(Paths::new(&plan.addresses, plan.timeout)),
             purpose: Purpose::State,
             window: None,
-            until: plan.deadline.map(|deadline| now + deadline),
+            until: Arc::new(Until::new(plan.deadline.map(|deadline| now + deadline))),
             pacers: own.into_iter().chain(self.pacer.clone()).collect(),
             budget: Arc::clone(&self.budget),
             stats: Arc::clone(&self.stats),
@@ -196,5 +198,12 @@ impl ScanPlan {
             canaries: None,
             order: Order::Ascending,
         }
+    }
+
+    /// Whether `other` asks the same, be it with another deadline.
+    #[must_use]
+    pub fn asks_the_same_as(&self, other: &Self) -> bool {
+        let whole = |plan: &Self| Self { deadline: None, ..plan.clone() };
+        whole(self) == whole(other)
     }
 }

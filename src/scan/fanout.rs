@@ -7,7 +7,7 @@
 //! timer, however many probes are in flight.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ use super::readiness::Readiness;
 use super::slots::{Judgement, Probe, Slot, Slots};
 use super::socket::ProbeSocket;
 use super::stats::{EngineStats, InFlight};
+use super::until::Until;
 use super::window::Window;
 
 /// A stream of outcomes, one for each target.
@@ -68,7 +69,7 @@ pub(super) struct FanoutPlan {
     /// The window to start with, if a pass before has found one.
     pub(super) window: Option<usize>,
     /// When to stop; what has no outcome by then is not scanned.
-    pub(super) until: Option<Instant>,
+    pub(super) until: Arc<Until>,
     /// Ceilings on probes a second; each has to let a probe pass.
     pub(super) pacers: Vec<Arc<Pacer>>,
     /// Where the descriptors come from.
@@ -86,10 +87,15 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
     /// # Panics
     /// Outside a tokio runtime with I/O and time.
     pub(super) async fn try_new(targets: T, plan: FanoutPlan) -> Result<Self, Shortage> {
-        let join = Slots::join(Arc::clone(&plan.budget));
-        let slots = match plan.until {
-            Some(until) => timeout_at(until.into(), join).await.map_err(|_| Shortage::Time)?,
-            None => join.await,
+        let mut join = pin!(Slots::join(Arc::clone(&plan.budget)));
+        let slots = loop {
+            let Some(until) = plan.until.get() else { break join.await };
+            match timeout_at(until.into(), &mut join).await {
+                Ok(slots) => break slots,
+                Err(_) if plan.until.has_come(Instant::now()) => return Err(Shortage::Time),
+                // It was moved meanwhile.
+                Err(_) => {}
+            }
         };
         let readiness = Readiness::try_new().map_err(|error| {
             let errno = errno_of(&error);
@@ -146,7 +152,7 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
         if self.unwatched >= WATCH_EVERY {
             self.unwatched = 0;
             let now = Instant::now();
-            if self.plan.until.is_some_and(|until| until <= now) && !self.is_done() {
+            if !self.is_done() && self.plan.until.has_come(now) {
                 self.gate.close(Shortage::Time);
                 return Step::Done;
             }
@@ -400,7 +406,7 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
         let deadline = self.in_flight.first().map(|(_, deadline)| deadline);
         let outdated = self.plan.paths.revision() != self.timed_by.0;
         let retime = (outdated && deadline.is_some()).then(|| self.timed_by.1 + RETIME_EVERY);
-        let pauses = [self.gate.opens_at(), self.plan.until, retime];
+        let pauses = [self.gate.opens_at(), self.plan.until.get(), retime];
         let Some(wake) = pauses.into_iter().flatten().chain(deadline).min() else {
             return Poll::Pending;
         };

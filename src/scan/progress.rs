@@ -17,6 +17,7 @@ use super::paths::{PathTiming, Paths};
 use super::retry::Retry;
 use super::stats::EngineStats;
 use super::tally::{AddressTally, Finding, Tallies, Totals};
+use super::until::Until;
 use super::{ScanPlan, Scanner};
 
 /// A running or finished scan. Dropping it stops the probes.
@@ -25,6 +26,7 @@ pub struct Scan {
     shared: Arc<Shared>,
     total: u64,
     started: Instant,
+    until: Arc<Until>,
     /// Ends the task, and its fan-outs with it, when dropped.
     _driver: JoinSet<()>,
 }
@@ -82,9 +84,11 @@ impl Scan {
     pub(super) fn start(scanner: &Scanner, plan: &ScanPlan) -> Self {
         let started = Instant::now();
         let shared = Arc::new(Shared::new(plan, Arc::clone(&scanner.stats)));
+        let fanout_plan = scanner.fanout_plan(plan);
+        let until = Arc::clone(&fanout_plan.until);
         let passes = Passes {
             plan: plan.clone(),
-            fanout_plan: scanner.fanout_plan(plan),
+            fanout_plan,
             fanouts: scanner.fanouts,
             neighbours: scanner.neighbours.clone(),
             shared: Arc::clone(&shared),
@@ -96,7 +100,26 @@ impl Scan {
             passes.run().await;
         });
         let total = u64::from(plan.ports.len()) * plan.addresses.len() as u64;
-        Self { shared, total, started, _driver: driver }
+        Self { shared, total, started, until, _driver: driver }
+    }
+
+    /// When the scan stops at the latest, as things stand.
+    #[must_use]
+    pub fn until(&self) -> Option<Instant> {
+        self.until.get()
+    }
+
+    /// Lets the scan go on until `until`, if that is later. False if the scan has
+    /// ended, or is ending because its time is up.
+    #[must_use]
+    pub fn extend(&self, until: Option<Instant>) -> bool {
+        self.is_running() && self.until.extend(until)
+    }
+
+    /// Whether probes may still start.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.shared.milestone.borrow().finished && !self.until.has_come(Instant::now())
     }
 
     /// How far the scan is.
