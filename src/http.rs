@@ -9,6 +9,7 @@ mod authorization;
 mod client_io;
 mod connections;
 mod exchange;
+mod held;
 mod open_ports;
 mod query;
 mod reply;
@@ -37,7 +38,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 pub use self::authorization::follow_tokens;
 use self::client_io::ClientIo;
-use self::connections::{BusyBody, Connections, Place};
+use self::connections::{Connections, Place};
+use self::held::Held;
 pub use self::query::parse as parse_query;
 pub use self::reply::{Reply, ReplyBody};
 pub use self::router::{respond, respond_metrics};
@@ -316,7 +318,7 @@ async fn serve_connection<H, R>(
                 reply = reply => reply,
                 () = presence.lost(version) => return Err(ClientLost),
             };
-            let mut reply = reply.map(|body| BusyBody::new(body, busy));
+            let mut reply = reply.map(|body| Held::new(body, busy));
             if !place.stays() {
                 reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }

@@ -22,6 +22,7 @@
 //! | [`expect`]   | which ports ought to be open                                 |
 //! | [`resolve`]  | from a host to its addresses                                 |
 //! | [`tokens`]   | who may ask: bearer tokens                                   |
+//! | [`caller`]   | who asks, and on whose account it goes                       |
 //! | [`policy`]   | which addresses and ports may be scanned                     |
 //! | [`doctor`]   | what this machine allows a scan                              |
 //! | [`machine`]  | what this machine allows, and shares with others              |
@@ -36,6 +37,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod caller;
 pub mod cli;
 pub mod config;
 pub mod doctor;

@@ -13,17 +13,15 @@
 //! a connection that is about to end.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
-use std::pin::Pin;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, sleep_until};
 
+use crate::caller::Neighbourhood;
 use crate::limits;
 
 /// The connections of one listener.
@@ -67,21 +65,6 @@ pub(super) struct Place {
 /// A connection is not idle while this lives.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Place>);
-
-/// A body until whose end its connection is not idle.
-#[derive(Debug)]
-pub(super) struct BusyBody<B> {
-    body: B,
-    _busy: Busy,
-}
-
-/// Where a client is: its IPv4 address or its IPv6 network, of whose addresses
-/// every host may take as many as it likes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Neighbourhood {
-    Ipv4(Ipv4Addr),
-    Ipv6([u16; 4]),
-}
 
 impl Connections {
     pub(super) fn new(most: usize) -> Arc<Self> {
@@ -269,44 +252,6 @@ impl Drop for Busy {
     }
 }
 
-impl Neighbourhood {
-    fn of(client: IpAddr) -> Self {
-        match client.to_canonical() {
-            IpAddr::V4(address) => Self::Ipv4(address),
-            IpAddr::V6(address) => {
-                let [network @ .., _, _, _, _] = address.segments();
-                Self::Ipv6(network)
-            }
-        }
-    }
-}
-
-impl<B> BusyBody<B> {
-    pub(super) fn new(body: B, busy: Busy) -> Self {
-        Self { body, _busy: busy }
-    }
-}
-
-impl<B: Body + Unpin> Body for BusyBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 const BUSY: u64 = 0;
 
 /// Told to go; a request that comes all the same is answered.
@@ -373,16 +318,5 @@ mod tests {
         place.evicted(|| false).await;
         drop(place);
         drop(waiting.await);
-    }
-
-    #[test]
-    fn neighbours_are_one_ipv4_address_or_one_ipv6_network() {
-        let same = |a: &str, b: &str| {
-            Neighbourhood::of(a.parse().unwrap()) == Neighbourhood::of(b.parse().unwrap())
-        };
-        assert!(same("10.0.0.1", "::ffff:10.0.0.1"));
-        assert!(same("2001:db8::1", "2001:db8::ffff:0:0:1"));
-        assert!(!same("10.0.0.1", "10.0.0.2"));
-        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
     }
 }

@@ -22,6 +22,7 @@ use super::pacer::Pacer;
 use super::passes::Passes;
 use super::progress::Shared;
 use super::socket;
+use super::until::Until;
 use crate::limits;
 use crate::machine::neighbours::{Entry, Family, Neighbour, Neighbours, Seat, Snapshot};
 use crate::ports::PortSet;
@@ -56,7 +57,7 @@ impl Search {
                 seen: None,
                 ports: passes.plan.ports.clone(),
                 timeout: passes.plan.timeout,
-                until: passes.fanout_plan.until,
+                until: Arc::clone(&passes.fanout_plan.until),
                 pacers: passes.fanout_plan.pacers.clone(),
                 shared: Arc::clone(&passes.shared),
                 found: tell.clone(),
@@ -103,7 +104,7 @@ struct Seeker {
     seen: Option<Snapshot>,
     ports: PortSet,
     timeout: Duration,
-    until: Option<Instant>,
+    until: Arc<Until>,
     pacers: Vec<Arc<Pacer>>,
     shared: Arc<Shared>,
     found: mpsc::UnboundedSender<IpAddr>,
@@ -127,7 +128,7 @@ impl Seeker {
         self.seen = self.neighbours.look(self.family, Instant::now()).ok();
         while !(self.waiting.is_empty() && self.asked.is_empty()) {
             let now = Instant::now();
-            if self.until.is_some_and(|until| until <= now) {
+            if self.until.has_come(now) {
                 return Some(Shortage::Time);
             }
             let mut wake = now + LONGEST_PAUSE;
@@ -152,7 +153,7 @@ impl Seeker {
                 _ => {}
             }
             // Most neighbours answer within a millisecond.
-            wake = wake.min(now + pause).min(self.until.unwrap_or(wake));
+            wake = wake.min(now + pause).min(self.until.get().unwrap_or(wake));
             pause = (pause * 2).min(LONGEST_PAUSE);
             sleep_until(wake.into()).await;
             if self.judge() == Room::None {
