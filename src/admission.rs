@@ -1,28 +1,31 @@
-//! Which scans may run at once, and who shares one.
+//! Which requests are worked on at once, which scans run, and who shares one.
 //!
-//! A scan that asks for exactly what a running one asks for joins it: the
-//! targets are probed once, and both get the whole outcome.
+//! A request for exactly what a running scan looks for joins that scan: the
+//! targets are probed once, and both get the outcome. Its deadline is its own.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
+use crate::caller::Account;
 use crate::config::Quotas;
 use crate::scan::{Scan, ScanPlan};
 
-/// Admits scans within the quotas.
+/// Admits requests and scans within the quotas.
 #[derive(Debug)]
 pub struct Admission {
     quotas: Quotas,
-    requests: Arc<Semaphore>,
-    running: Mutex<Vec<Running>>,
+    /// Requests that are worked on at once.
+    requests: usize,
+    state: Mutex<State>,
 }
 
-/// A request's right to be worked on; dropped, another may have it.
+/// A request's right to be worked on. Dropped, another may have it.
 #[derive(Debug)]
-pub struct Entry(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct Entry {
+    admission: Arc<Admission>,
+    number: u64,
+}
 
 /// A scan that may run, or that runs already.
 #[derive(Clone, Debug)]
@@ -31,11 +34,13 @@ pub struct Admitted {
     pub scan: Arc<Scan>,
     /// When its first probe may have started.
     pub started: Instant,
+    /// When the time of the request that was admitted is up.
+    pub until: Option<Instant>,
     /// Whether another request had started it.
     pub joined: bool,
 }
 
-/// Why a scan may not run now.
+/// Why a request may not be worked on, or its scan not run, now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAdmitted {
     /// Which quota is used up.
@@ -44,65 +49,158 @@ pub struct NotAdmitted {
     pub retry_after: Duration,
 }
 
-/// A quota of [`Quotas`].
+/// What there is only so much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
+    /// Requests at once.
+    Requests,
+    /// Requests at once of this caller.
+    CallerRequests,
     /// Scans at once.
     Scans,
-    /// Scans at once of this caller.
-    Caller,
+    /// Scans at once of this caller, its own and those it joined.
+    CallerScans,
     /// Scans at once that probe this address.
     Target(IpAddr),
 }
 
+#[derive(Debug, Default)]
+struct State {
+    /// Those that were let in and still have their entry.
+    requests: Vec<Request>,
+    running: Vec<Running>,
+    /// How many were let in so far.
+    entries: u64,
+}
+
+#[derive(Debug)]
+struct Request {
+    number: u64,
+    account: Account,
+    /// `None` until its scan is admitted.
+    waits_for: Option<Awaited>,
+}
+
+/// The scan whose end a request waits for, or has seen.
+#[derive(Debug)]
+struct Awaited {
+    scan: Weak<Scan>,
+    until: Option<Instant>,
+}
+
 #[derive(Debug)]
 struct Running {
-    caller: String,
     plan: ScanPlan,
     started: Instant,
     scan: Weak<Scan>,
 }
 
 impl Admission {
-    /// Nothing is running yet. Of requests for scans, `requests` at most are
-    /// worked on at once, those that share one included.
+    /// Nothing is running yet. `requests` for scans at most are worked on at
+    /// once, those that share a scan included.
     #[must_use]
     pub fn new(quotas: Quotas, requests: usize) -> Self {
-        let requests = Arc::new(Semaphore::new(requests));
-        Self { quotas, requests, running: Mutex::new(Vec::new()) }
+        Self { quotas, requests, state: Mutex::default() }
     }
 
     /// Lets a request in, if there is room for it.
     ///
     /// # Errors
     /// When there is none.
-    pub fn enter(&self) -> Result<Entry, NotAdmitted> {
-        Arc::clone(&self.requests).try_acquire_owned().map(Entry).map_err(|_| {
-            let running = self.lock();
-            let retry_after = running.iter().filter_map(Running::remaining).min();
-            NotAdmitted { quota: Quota::Scans, retry_after: retry_after.unwrap_or_default() }
-        })
+    // A request whose scan has ended and whose reply is still being read keeps
+    // nobody out but, where they are many, others on the same account. There is
+    // a limit to all of them together, so that connections are left for other
+    // requests however slowly replies are read.
+    pub fn enter(self: &Arc<Self>, account: &Account) -> Result<Entry, NotAdmitted> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let own = state.requests.iter().filter(|request| request.account == *account).count();
+        let working = state.requests.iter().filter(|request| request.is_worked_on(now)).count();
+        let refused = |quota| {
+            let remaining = state.running.iter().filter_map(Running::remaining).min();
+            Err(NotAdmitted { quota, retry_after: remaining.unwrap_or_default() })
+        };
+        if own >= self.requests.div_ceil(2) {
+            return refused(Quota::CallerRequests);
+        }
+        if working >= self.requests || state.requests.len() >= self.requests + self.requests / 6 {
+            return refused(Quota::Requests);
+        }
+        state.entries += 1;
+        let (number, account) = (state.entries, account.clone());
+        state.requests.push(Request { number, account, waits_for: None });
+        Ok(Entry { admission: Arc::clone(self), number })
     }
 
-    /// Joins the running scan that is the same as `plan`, or starts it, if the
-    /// quotas of `caller` and of the service allow.
+    /// Joins the running scan that asks the same as `plan`, or starts one, if the
+    /// quotas of the caller and of the service allow. A scan that is joined goes
+    /// on for as long as `plan` says, if it would otherwise end sooner.
     ///
     /// # Errors
     /// The quota that is used up.
     pub fn admit(
         &self,
-        caller: &str,
+        entry: &Entry,
         plan: &ScanPlan,
         start: impl FnOnce() -> Scan,
     ) -> Result<Admitted, NotAdmitted> {
-        let mut running = self.lock();
+        let mut state = self.lock();
+        let State { requests, running, .. } = &mut *state;
         running.retain(|running| running.active().is_some());
-        for Running { started, scan, .. } in running.iter().filter(|other| other.plan == *plan) {
-            if let Some(scan) = scan.upgrade() {
-                return Ok(Admitted { scan, started: *started, joined: true });
+        let started = Instant::now();
+        let until = plan.deadline.map(|deadline| started + deadline);
+        // The caller's own quota comes first: it is what the caller can change.
+        self.check_caller(entry, requests, running)?;
+        let joined =
+            running.iter().filter(|other| other.plan.asks_the_same_as(plan)).find_map(|other| {
+                let scan = other.active()?;
+                scan.extend(until).then_some((scan, other.started))
+            });
+        let admitted = match joined {
+            Some((scan, started)) => Admitted { scan, started, until, joined: true },
+            None => {
+                self.check_scans(plan, running)?;
+                let scan = Arc::new(start());
+                let (plan, scan_of) = (plan.clone(), Arc::downgrade(&scan));
+                running.push(Running { plan, started, scan: scan_of });
+                Admitted { scan, started, until, joined: false }
             }
+        };
+        if let Some(request) = requests.iter_mut().find(|other| other.number == entry.number) {
+            let scan = Arc::downgrade(&admitted.scan);
+            request.waits_for = Some(Awaited { scan, until });
         }
-        let quotas = &self.quotas;
+        Ok(admitted)
+    }
+
+    /// How many scans are running.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.lock().running.iter().filter(|running| running.active().is_some()).count()
+    }
+
+    /// Whoever joins a scan holds as much of the service as who started it.
+    fn check_caller(
+        &self,
+        entry: &Entry,
+        requests: &[Request],
+        running: &[Running],
+    ) -> Result<(), NotAdmitted> {
+        let now = Instant::now();
+        let caller = requests.iter().find(|request| request.number == entry.number);
+        let Some(account) = caller.map(|request| &request.account) else { return Ok(()) };
+        let own = requests.iter().filter(|request| request.account == *account);
+        let scans: Vec<Weak<Scan>> = own.filter_map(|request| request.awaited(now)).collect();
+        if scans.len() < self.quotas.scans_per_caller.get() {
+            return Ok(());
+        }
+        let is_own = |other: &&Running| scans.iter().any(|scan| scan.ptr_eq(&other.scan));
+        let remaining = running.iter().filter(is_own).filter_map(Running::remaining).min();
+        Err(NotAdmitted { quota: Quota::CallerScans, retry_after: remaining.unwrap_or_default() })
+    }
+
+    /// What a further scan takes of the service and of its targets.
+    fn check_scans(&self, plan: &ScanPlan, running: &[Running]) -> Result<(), NotAdmitted> {
         let check = |quota, most: usize, counts: &dyn Fn(&Running) -> bool| {
             let counted = || running.iter().filter(|running| counts(running));
             if counted().count() < most {
@@ -111,42 +209,53 @@ impl Admission {
             let remaining = counted().filter_map(Running::remaining).min();
             Err(NotAdmitted { quota, retry_after: remaining.unwrap_or_default() })
         };
-        // The caller's own quota comes first: it is what the caller can change.
-        check(Quota::Caller, quotas.scans_per_caller.get(), &|other| other.caller == caller)?;
         for &address in &plan.addresses {
             let probes_it = |other: &Running| other.plan.addresses.contains(&address);
-            check(Quota::Target(address), quotas.scans_per_target.get(), &probes_it)?;
+            check(Quota::Target(address), self.quotas.scans_per_target.get(), &probes_it)?;
         }
-        check(Quota::Scans, quotas.scans.get(), &|_| true)?;
-        let started = Instant::now();
-        let scan = Arc::new(start());
-        let (caller, plan) = (caller.to_owned(), plan.clone());
-        running.push(Running { caller, plan, started, scan: Arc::downgrade(&scan) });
-        Ok(Admitted { scan, started, joined: false })
+        check(Quota::Scans, self.quotas.scans.get(), &|_| true)
     }
 
-    /// How many scans are running.
-    #[must_use]
-    pub fn running(&self) -> usize {
-        self.lock().iter().filter(|running| running.active().is_some()).count()
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.admission.lock().requests.retain(|request| request.number != self.number);
+    }
+}
+
+impl Request {
+    /// Whether there is more to do than to read a reply.
+    fn is_worked_on(&self, now: Instant) -> bool {
+        self.waits_for.is_none() || self.awaited(now).is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The scan that the request waits for, if that is still running for it.
+    // The scan says so itself, so that a reply that is not read, and whose code
+    // therefore does not run, gives the place back all the same.
+    fn awaited(&self, now: Instant) -> Option<Weak<Scan>> {
+        let Awaited { scan, until } = self.waits_for.as_ref()?;
+        let in_time = until.is_none_or(|until| now < until);
+        let runs = scan.upgrade().is_some_and(|scan| scan.is_running());
+        (in_time && runs).then(|| Weak::clone(scan))
     }
 }
 
 impl Running {
     /// The scan, unless it is over or nobody waits for it any more.
     fn active(&self) -> Option<Arc<Scan>> {
-        self.scan.upgrade().filter(|scan| !scan.milestones().borrow().finished)
+        self.scan.upgrade().filter(|scan| scan.is_running())
     }
 
     /// How long the scan will go on, if it goes on as it went.
     fn remaining(&self) -> Option<Duration> {
-        let progress = self.active()?.progress();
+        let scan = self.active()?;
+        let progress = scan.progress();
         let elapsed = self.started.elapsed();
-        let most = self.plan.deadline.map(|deadline| deadline.saturating_sub(elapsed));
+        let most = scan.until().map(|until| until.saturating_duration_since(Instant::now()));
         let left = progress.total.saturating_sub(progress.done) as f64;
         // Nothing done yet: as long again as it took so far, and one timeout.
         let estimate = match progress.done {

@@ -100,7 +100,8 @@ fn start_runtime(cores: NonZeroUsize) -> io::Result<Runtime> {
     let spare = spare_threads(cores.get() + 1)? - 1;
     runtime::Builder::new_multi_thread()
         .worker_threads(spare.clamp(1, cores.get()))
-        .max_blocking_threads(limits::MAX_LOOKUPS)
+        // Lists of hosts are read there, one at a time.
+        .max_blocking_threads(2)
         .event_interval(limits::EVENT_INTERVAL)
         .enable_all()
         .build()

@@ -123,7 +123,9 @@ impl Diagnosis {
     pub fn advice(&self) -> Vec<String> {
         let mut advice = Vec::new();
         if self.roomy < limits::MAX_PROBE_DESCRIPTORS / 2 {
-            let enough = limits::MAX_PROBE_DESCRIPTORS + limits::RESERVED_DESCRIPTORS;
+            let enough = limits::MAX_PROBE_DESCRIPTORS
+                + limits::OWN_DESCRIPTORS
+                + limits::LOOKUP_DESCRIPTORS * limits::MAX_LOOKUPS;
             advice.push(format!(
                 "raise the hard limit on descriptors to {enough} for the widest window (ulimit -Hn, \
                  LimitNOFILE= of systemd, --ulimit nofile= of a container)"

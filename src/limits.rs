@@ -24,15 +24,37 @@ pub const MAX_ADDRESSES: usize = 16;
 /// by default (resolv.conf(5)); this lets it ask a second one.
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Names being resolved at once: each holds a thread and a few descriptors,
-/// and cannot be cancelled.
-pub const MAX_LOOKUPS: usize = 4;
+/// How long a request waits for its turn to look its name up, and for a thread
+/// to do it: look-ups that are answered take milliseconds, and those that are
+/// not, longer than anybody should wait to be told so.
+pub const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The pause before the system is asked again for a thread that it had not.
+pub const THREAD_PAUSE: Duration = Duration::from_millis(20);
+
+/// Names being resolved at once, however few descriptors there are: two callers
+/// with slow names, and two look-ups each.
+pub const MIN_LOOKUPS: usize = 4;
+
+/// Names being resolved at once at most: each holds a thread and
+/// [`LOOKUP_DESCRIPTORS`], and cannot be cancelled.
+pub const MAX_LOOKUPS: usize = 16;
+
+/// Descriptors that a look-up may hold: a socket for questions over UDP, and one
+/// over TCP for each of the two answers that may be too long for it.
+pub const LOOKUP_DESCRIPTORS: usize = 3;
+
+/// Of so many descriptors, one look-up may take its part: 16 look-ups where the
+/// limit is the usual 1,024.
+pub const DESCRIPTORS_A_LOOKUP: usize = 64;
 
 /// Descriptors kept from probes and clients: standard streams, the runtime
-/// (epoll, waker, signals), listeners, route look-ups, and three for each
-/// name being resolved. An idle service was seen to hold 10, and the listener
-/// for metrics takes its part of the rest.
-pub const RESERVED_DESCRIPTORS: usize = 16 + 3 * MAX_LOOKUPS;
+/// (epoll, waker, signals), listeners and route look-ups. An idle service was
+/// seen to hold 10, and the listener for metrics takes its part of the rest.
+pub const OWN_DESCRIPTORS: usize = 16;
+
+/// Those, and what the fewest look-ups take.
+pub const RESERVED_DESCRIPTORS: usize = OWN_DESCRIPTORS + LOOKUP_DESCRIPTORS * MIN_LOOKUPS;
 
 /// The lowest usable limit on open descriptors: what is reserved, and enough
 /// for a handful of clients and probes.
@@ -189,6 +211,10 @@ pub const MIN_DEADLINE: Duration = Duration::from_millis(100);
 
 /// The longest deadline that can be configured.
 pub const MAX_MAX_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long after the end of its time a scan may take to hand over what it has
+/// found: its tasks may have to wait for their turn on a busy machine.
+pub const LAST_FINDINGS: Duration = Duration::from_secs(1);
 
 /// Findings written to a stream at once, about 50 KB: what a stream holds back
 /// for a reader that is slow.

@@ -115,7 +115,7 @@ pub enum HostOutcome {
         /// Whether the sweep was stopped before its end.
         stopped: bool,
     },
-    /// It has no addresses.
+    /// It has no addresses, or none that are known.
     NotResolved(ResolveError),
     /// It may not be scanned.
     Refused(Refusal),
@@ -135,7 +135,7 @@ impl Sweep {
         rest: HostList,
     ) -> Self {
         let ahead = Arc::new(Ahead::default());
-        let hosts = draw::hosts(first, rest, resolver, plan.family, &ahead);
+        let hosts = draw::hosts(first, rest, resolver, (plan.family, plan.until), &ahead);
         Self {
             scanner,
             plan,
@@ -281,11 +281,14 @@ impl Sweep {
     }
 
     fn wants_hosts(&self) -> bool {
-        let late = || self.plan.until.is_some_and(|until| until <= Instant::now());
         let ports = u64::from(self.plan.ports.len());
         let gathered: usize = self.gathered.iter().map(|visit| visit.addresses.len()).sum();
         let addresses = (TARGETS_A_BATCH / ports).clamp(1, ADDRESSES_A_BATCH);
-        self.hosts.is_some() && (gathered as u64) < addresses && !late()
+        self.hosts.is_some() && (gathered as u64) < addresses && !self.is_late()
+    }
+
+    fn is_late(&self) -> bool {
+        self.plan.until.is_some_and(|until| until <= Instant::now())
     }
 
     /// Takes in what the list has next.
@@ -298,6 +301,12 @@ impl Sweep {
             Some(Err(error)) => return self.news.push_back(News::ListFailed(error)),
             Some(Ok(drawn)) => drawn,
         };
+        if matches!(resolved, Err(ResolveError::Late { .. } | ResolveError::NotLookedUp { .. }))
+            && self.is_late()
+        {
+            // The time was up before anything was known: it stays unvisited.
+            return;
+        }
         self.ahead.pass();
         let outcome = match resolved {
             Err(error) => HostOutcome::NotResolved(error),

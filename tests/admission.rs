@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -133,9 +134,10 @@ fn over_its_own_quota_a_caller_gets_429_and_over_the_service_s_503() {
         let stream = [("Accept", "application/x-ndjson")];
         let query = silent_query(&silent, 50, "");
         assert_not_admitted(&get_with(service.address, &query, &stream), status, kind);
-        // Whoever shares a scan takes no further one.
-        let same = silent_query(&held[0].silent, 30_000, "");
-        let sharing = Streamed::open(service.address, &same, &stream);
+        // Whoever shares a scan does not add to those of the service.
+        let same = silent_query(&held[0].silent, 30_000, "&format=sse");
+        let other: IpAddr = "127.0.0.9".parse().unwrap();
+        let sharing = Streamed::open_narrow_from(other, service.address, &same);
         assert_eq!(sharing.reply().status, 200, "{}", sharing.head);
         drop(sharing);
         drop(held);
@@ -197,6 +199,33 @@ fn the_backlog_in_retry_after_ends_with_the_deadline_at_the_latest() {
     let silent = Silent::bind(own_address(), 1);
     let seconds = assert_not_admitted(&service.get(&silent_query(&silent, 50, "")), 503, "full");
     assert!((2..=20).contains(&seconds), "{seconds}");
+}
+
+#[test]
+fn who_joins_a_scan_has_the_time_it_asked_for_and_others_theirs() {
+    let service = serve(&[]);
+    let address = own_address();
+    // 160 closed ports, 20 a second: eight seconds.
+    let query = |deadline: u32, format: &str| {
+        let ports = "fromPort=1&toPort=160&rate=20";
+        format!("/open-ports?domain={address}&{ports}&deadlineMs={deadline}&format={format}")
+    };
+    let running = || sample(&service, "open_ports_scans_running");
+    thread::scope(|scope| {
+        let first = scope.spawn(|| service.get(&query(1_500, "json")).report());
+        wait_for("the first to start", || (running() == 1.0).then_some(()));
+        let whole = scope.spawn(|| service.get(&query(120_000, "json")).report());
+        let brief = Streamed::open(service.address, &query(1_600, "ndjson"), &[]).records();
+        let end = brief.last().unwrap()["report"].clone();
+        for report in [first.join().unwrap(), end] {
+            assert_eq!(report["reason"], "deadline", "{report}");
+            let (not_scanned, all) = accounted(&report);
+            assert!(not_scanned > 0 && all == 160, "{report}");
+        }
+        let whole = whole.join().unwrap();
+        assert_eq!(whole["complete"], true, "{whole}");
+        assert_eq!(accounted(&whole), (0, 160), "{whole}");
+    });
 }
 
 /// Counts of the one address of a report, and their sum.

@@ -54,7 +54,7 @@ impl Service {
         let admission = Arc::new(Admission::new(config.quotas, descriptors.connections));
         let app = App {
             scanner: scanner.clone(),
-            resolver: Resolver::new(),
+            resolver: Resolver::new(descriptors.lookups),
             policy: config.policy,
             metrics: Arc::new(Metrics::new(scanner.clone(), Arc::clone(&admission))),
             admission,

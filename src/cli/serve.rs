@@ -58,7 +58,7 @@ pub(super) struct ServeArgs {
     /// scans at once (16)
     #[argh(option, arg_name = "count")]
     max_scans: Option<String>,
-    /// scans at once of one caller (8)
+    /// scans at once of one caller, also those it joins (8)
     #[argh(option, arg_name = "count")]
     max_scans_per_caller: Option<String>,
     /// scans at once of one address (1); the same scan again joins the first
@@ -263,7 +263,7 @@ fn app(
     App {
         metrics: Arc::new(metrics),
         scanner,
-        resolver: Resolver::new(),
+        resolver: Resolver::new(descriptors.lookups),
         policy: config.policy.clone(),
         admission,
         ceilings: Ceilings { deadline: quotas.deadline, rate: quotas.scan_rate },

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::caller::Caller;
 use crate::metrics::Metrics;
 use crate::report::Report;
 use crate::request::ScanRequest;
@@ -37,6 +38,8 @@ pub(super) enum Outcome {
     Cancelled,
     /// The name has no address.
     NotResolved,
+    /// The name could not be looked up.
+    NotLookedUp,
     /// Policy refused.
     Refused,
     /// A quota was used up.
@@ -50,13 +53,13 @@ impl Audit {
     pub(super) fn new(
         metrics: &Arc<Metrics>,
         id: &str,
-        caller: &str,
+        caller: &Caller,
         request: &ScanRequest,
     ) -> Self {
         Self {
             metrics: Arc::clone(metrics),
             id: id.to_owned(),
-            caller: caller.to_owned(),
+            caller: caller.to_string(),
             domain: request.domain.clone(),
             ports: request.ports.to_string(),
             addresses: Vec::new(),
@@ -125,6 +128,7 @@ impl Outcome {
             Self::Incomplete => "incomplete",
             Self::Cancelled => "cancelled",
             Self::NotResolved => "not-resolved",
+            Self::NotLookedUp => "not-looked-up",
             Self::Refused => "refused",
             Self::NotAdmitted => "not-admitted",
             Self::Explained => "explained",

@@ -9,19 +9,21 @@ use hyper::header::{AUTHORIZATION, HeaderValue};
 use super::App;
 use super::exchange::Exchange;
 use super::reply::{self, Reply};
+use crate::caller::Caller;
 use crate::tokens::{Change, TokenFile};
 
-/// Who asks: the name of the token or, where none is wanted, the address.
+/// Who asks: somebody with a token or, where none is wanted, at an address.
 pub(super) fn caller(
     app: &App,
     exchange: &Exchange,
     route: &'static str,
     headers: &HeaderMap,
-) -> Result<String, Box<Reply>> {
-    let Some(tokens) = &app.tokens else { return Ok(exchange.client.to_string()) };
+) -> Result<Caller, Box<Reply>> {
+    let Some(tokens) = &app.tokens else { return Ok(Caller::Address(exchange.client)) };
     follow_tokens(tokens, Instant::now());
     let presented = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    tokens.authenticate(presented).map(|name| name.to_string()).map_err(|error| {
+    let caller = tokens.authenticate(presented);
+    caller.map(|name| Caller::Token(name.to_string())).map_err(|error| {
         let reason = error.reason();
         app.metrics.count_unauthorized(reason);
         let limit = || LIMIT.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,24 +3,28 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use serde::Serialize;
+use tokio::time::{timeout, timeout_at};
 
 use super::App;
 use super::accept::{self, negotiate};
 use super::audit::{Audit, Outcome};
 use super::exchange::Exchange;
+use super::held::Held;
 use super::query;
 use super::reply::{self, Reply};
 use super::stream::{self, Framing};
 use crate::admission::{Admitted, Entry};
+use crate::caller::Caller;
 use crate::limits;
 use crate::policy::Decision;
 use crate::ports::PortSet;
 use crate::report::{Report, Subject};
 use crate::request::{Format, ScanRequest};
-use crate::resolve::Resolved;
-use crate::scan::{Keep, ScanPlan};
+use crate::resolve::{ResolveError, Resolved, Terms};
+use crate::scan::{Keep, ScanPlan, Shortage};
 use crate::services;
 
 /// A scan that runs for a request.
@@ -28,7 +32,7 @@ pub(super) struct Running {
     pub(super) admitted: Admitted,
     request: ScanRequest,
     resolved: Resolved,
-    _entry: Entry,
+    entry: Entry,
 }
 
 /// What a request would do.
@@ -54,7 +58,7 @@ struct AddressExplanation {
 pub(super) async fn get(
     app: &App,
     exchange: &Exchange,
-    caller: &str,
+    caller: &Caller,
     query: &str,
     headers: &HeaderMap,
 ) -> Reply {
@@ -90,12 +94,13 @@ fn checked(
 async fn answer(
     app: &App,
     exchange: &Exchange,
-    caller: &str,
+    caller: &Caller,
     request: ScanRequest,
     format: Format,
 ) -> Reply {
     let mut audit = Audit::new(&app.metrics, &exchange.id, caller, &request);
-    let entry = match app.admission.enter() {
+    let account = caller.account();
+    let entry = match app.admission.enter(&account) {
         Ok(entry) => entry,
         Err(refusal) => {
             audit.ended(Outcome::NotAdmitted);
@@ -103,11 +108,17 @@ async fn answer(
         }
     };
     let begun = Instant::now();
-    let resolved = app.resolver.resolve(&request.host, request.family).await;
+    let until = begun + request.deadline;
+    let terms = Terms { family: request.family, account: Some(&account), until: Some(until) };
+    let resolved = app.resolver.resolve(&request.host, terms).await;
     let resolving = begun.elapsed();
     let timing = |reply| reply::with_timing(reply, &[("resolve", resolving)]);
     let resolved = match resolved {
         Ok(resolved) => resolved,
+        Err(ResolveError::NotLookedUp { name, reason }) => {
+            audit.ended(Outcome::NotLookedUp);
+            return timing(reply::not_looked_up(&name, &reason));
+        }
         Err(error) => {
             audit.ended(Outcome::NotResolved);
             return timing(reply::not_resolved(&error));
@@ -143,9 +154,11 @@ async fn answer(
     };
     let plan = ScanPlan {
         canaries: PortSet::from_ports(services::UNUSED.into_iter().filter(allowed)),
+        // What the look-up took is gone.
+        deadline: Some(until.saturating_duration_since(Instant::now())),
         ..plan(&request, resolved.addresses.clone())
     };
-    let admitted = match app.admission.admit(caller, &plan, || app.scanner.start(&plan)) {
+    let admitted = match app.admission.admit(&entry, &plan, || app.scanner.start(&plan)) {
         Ok(admitted) => admitted,
         Err(refusal) => {
             audit.ended(Outcome::NotAdmitted);
@@ -153,7 +166,7 @@ async fn answer(
         }
     };
     audit.started(&admitted.scan);
-    let running = Running { admitted, request, resolved, _entry: entry };
+    let running = Running { admitted, request, resolved, entry };
     let media_type = accept::media_type(format);
     match format {
         Format::Ndjson => {
@@ -163,15 +176,17 @@ async fn answer(
             timing(reply::stream(media_type, stream::body(running, Framing::Events, audit)))
         }
         Format::Json | Format::Text => {
-            running.admitted.scan.finished().await;
-            let report = running.report();
+            running.ended().await;
+            let (report, _) = running.report();
             audit.reported(&report);
             let timings = [("resolve", resolving), ("scan", running.admitted.scan.elapsed())];
             let reply = match format {
                 Format::Text => reply::open_ports_text(&report),
                 _ => reply::report(&report),
             };
-            reply::with_timing(reply, &timings)
+            // Held until the reply is read: it counts among the caller's.
+            let entry = running.entry;
+            reply::with_timing(reply, &timings).map(|body| Held::new(body, entry).boxed_unsync())
         }
     }
 }
@@ -226,8 +241,23 @@ fn deciding_rule(decision: &Decision) -> String {
 }
 
 impl Running {
-    /// The report on what was found so far; on everything, at the end.
-    pub(super) fn report(&self) -> Report {
+    /// Waits until the scan is over, or its time for this request is up: it may
+    /// go on for others who share it.
+    pub(super) async fn ended(&self) {
+        let Admitted { scan, until, .. } = &self.admitted;
+        let Some(until) = *until else { return scan.finished().await };
+        if timeout_at(until.into(), scan.finished()).await.is_ok() {
+            return;
+        }
+        if scan.until().is_none_or(|last| last <= until) {
+            // It is ending, too, and what it has found is about to be handed over.
+            let _ = timeout(limits::LAST_FINDINGS, scan.finished()).await;
+        }
+    }
+
+    /// The report on what was found so far, and how many findings it is made of;
+    /// at the end, on everything.
+    pub(super) fn report(&self) -> (Report, usize) {
         let Self { admitted, request, resolved, .. } = self;
         let subject = Subject {
             domain: &request.domain,
@@ -237,6 +267,15 @@ impl Running {
             left_out: resolved.left_out.len(),
         };
         let scan = &admitted.scan;
-        Report::new(&subject, &scan.tallies(), &scan.timing(), scan.elapsed())
+        let finished = scan.milestones().borrow().finished;
+        let mut tallies = scan.tallies();
+        if !finished {
+            // It goes on for others, while this request's time is up.
+            for tally in tallies.iter_mut().filter(|tally| tally.not_scanned > 0) {
+                tally.shortage = tally.shortage.or(Some(Shortage::Time));
+            }
+        }
+        let found = tallies.iter().map(|tally| tally.findings.len()).sum();
+        (Report::new(&subject, &tallies, &scan.timing(), scan.elapsed()), found)
     }
 }

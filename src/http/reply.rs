@@ -24,7 +24,7 @@ use crate::metrics::Exposition;
 use crate::policy::Refusal;
 use crate::report::Report;
 use crate::request::{FieldErrors, Format};
-use crate::resolve::ResolveError;
+use crate::resolve::{NotLookedUp, ResolveError};
 use crate::tokens::AuthError;
 
 /// A reply.
@@ -203,6 +203,20 @@ pub(super) fn not_resolved(error: &ResolveError) -> Reply {
     .into_reply()
 }
 
+/// Nothing is known of the name, for it was not looked up.
+pub(super) fn not_looked_up(name: &str, reason: &NotLookedUp) -> Reply {
+    let (r#type, title, status) = match reason {
+        NotLookedUp::CallerBusy => ("urn:open-ports:problem:quota-used-up", "Quota used up", 429),
+        NotLookedUp::Busy | NotLookedUp::Short(_) => {
+            ("urn:open-ports:problem:not-looked-up", "Name not looked up", 503)
+        }
+    };
+    let detail = format!("{name} was not looked up: {reason}");
+    let problem = Problem { r#type, title, status, detail, errors: FieldErrors::default() };
+    // As long as this one waited in vain.
+    with_retry_after(problem.into_reply(), limits::LOOKUP_PATIENCE)
+}
+
 pub(super) fn not_acceptable() -> Reply {
     let offered = [Format::Json, Format::Ndjson, Format::Sse, Format::Text].map(media_type);
     let mut errors = FieldErrors::default();
@@ -255,11 +269,23 @@ pub(super) fn refused(refusal: &Refusal) -> Reply {
 
 pub(super) fn not_admitted(refusal: &NotAdmitted) -> Reply {
     let (r#type, title, status, detail) = match refusal.quota {
-        Quota::Caller => (
+        Quota::CallerScans => (
             "urn:open-ports:problem:quota-used-up",
             "Quota used up",
             429,
-            "you have as many scans running as you may".into(),
+            "you have as many scans running, or joined, as you may".into(),
+        ),
+        Quota::CallerRequests => (
+            "urn:open-ports:problem:quota-used-up",
+            "Quota used up",
+            429,
+            "you have as many requests unfinished, or replies unread, as you may".into(),
+        ),
+        Quota::Requests => (
+            "urn:open-ports:problem:full",
+            "Full",
+            503,
+            "as many requests are being worked on as may be at once".into(),
         ),
         Quota::Target(address) => (
             "urn:open-ports:problem:target-busy",
@@ -274,10 +300,14 @@ pub(super) fn not_admitted(refusal: &NotAdmitted) -> Reply {
             "as many scans are running as may run at once".into(),
         ),
     };
-    let mut reply =
-        Problem { r#type, title, status, detail, errors: FieldErrors::default() }.into_reply();
-    // Whole seconds, and not so soon that nothing can have changed.
-    let seconds = refusal.retry_after.as_secs_f64().ceil().max(1.0);
+    let problem = Problem { r#type, title, status, detail, errors: FieldErrors::default() };
+    with_retry_after(problem.into_reply(), refusal.retry_after)
+}
+
+/// Says when to come back: in whole seconds, and not so soon that nothing can
+/// have changed.
+fn with_retry_after(mut reply: Reply, after: Duration) -> Reply {
+    let seconds = after.as_secs_f64().ceil().max(1.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
     let seconds = seconds as u64;
     reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -85,6 +85,7 @@ impl Follower {
     /// Waits until there is something to tell; `None` after the end.
     async fn next_chunk(&mut self) -> Option<Bytes> {
         self.audit.as_ref()?;
+        let mut is_over = false;
         loop {
             if Instant::now() >= self.progress_at {
                 return Some(self.tell_progress());
@@ -93,13 +94,15 @@ impl Follower {
             if milestone.found > self.told {
                 return Some(self.tell_findings());
             }
-            if milestone.finished {
+            if milestone.finished || is_over {
                 return Some(self.tell_end());
             }
             tokio::select! {
                 // The scan lives as long as `self`.
                 _ = self.milestones.changed() => {}
                 () = sleep_until(self.progress_at.into()) => {}
+                // What was found by then comes before the end.
+                () = self.running.ended() => is_over = true,
             }
         }
     }
@@ -132,11 +135,16 @@ impl Follower {
     }
 
     fn tell_end(&mut self) -> Bytes {
-        let report = self.running.report();
+        let (report, found) = self.running.report();
         if let Some(audit) = self.audit.take() {
             audit.reported(&report);
         }
         let mut chunk = Vec::new();
+        // A scan that goes on for others may have found more meanwhile.
+        for finding in self.running.admitted.scan.findings(self.told, found - self.told) {
+            let port = PortReport::new(&finding);
+            self.write(&mut chunk, &Record::Port { address: finding.address, port });
+        }
         self.write(&mut chunk, &Record::End { report: &report });
         chunk.into()
     }

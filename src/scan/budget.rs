@@ -22,6 +22,8 @@ pub struct DescriptorPlan {
     pub limit: usize,
     /// Client connections held at once; further ones wait in the backlog.
     pub connections: usize,
+    /// Names looked up at once.
+    pub lookups: usize,
     /// Descriptors that all scans share.
     pub probes: usize,
 }
@@ -103,10 +105,12 @@ impl DescriptorPlan {
         if limit < limits::MIN_DESCRIPTORS {
             return Err(TooFewDescriptors { limit });
         }
-        let free = limit - limits::RESERVED_DESCRIPTORS;
+        let lookups =
+            (limit / limits::DESCRIPTORS_A_LOOKUP).clamp(limits::MIN_LOOKUPS, limits::MAX_LOOKUPS);
+        let free = limit - limits::OWN_DESCRIPTORS - limits::LOOKUP_DESCRIPTORS * lookups;
         let connections = (free / 3).min(limits::MAX_CONNECTIONS);
         let probes = (free - connections).min(limits::MAX_PROBE_DESCRIPTORS);
-        Ok(Self { limit, connections, probes })
+        Ok(Self { limit, connections, lookups, probes })
     }
 
     /// The same with no more than fits into `memory` bytes, if there is a limit.

@@ -3,13 +3,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use futures_core::Stream;
 use futures_util::future::Either;
 use futures_util::{StreamExt, stream};
 
 use crate::host::{Family, Host};
-use crate::resolve::{ResolveError, Resolved, Resolver};
+use crate::resolve::{ResolveError, Resolved, Resolver, Terms};
 use crate::targets::{HostList, HostListError, HostSet};
 
 /// Hosts in the order of their list.
@@ -55,7 +56,7 @@ pub(super) fn hosts(
     first: HostSet,
     rest: HostList,
     resolver: Resolver,
-    family: Family,
+    (family, until): (Family, Option<Instant>),
     ahead: &Arc<Ahead>,
 ) -> Hosts {
     ahead.learn(&first, &rest);
@@ -68,7 +69,8 @@ pub(super) fn hosts(
         let resolver = resolver.clone();
         async move {
             let host = host?;
-            let resolved = resolver.resolve(&host, family).await;
+            let terms = Terms { family, until, account: None };
+            let resolved = resolver.resolve(&host, terms).await;
             let host = match host {
                 Host::Address(address) => address.to_string(),
                 Host::Name(name) => name,

@@ -2,14 +2,13 @@
 //! and logged of them, and replies that grow.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::Command;
 
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
 
 use super::DEADLINE;
-use super::client::{Connection, Reply};
+use super::client::{Connection, Reply, connected_from};
 use super::service::{Service, on_any_port};
 
 /// The service with these arguments, on a port of the system's choice.
@@ -84,11 +83,13 @@ impl Streamed {
     /// The same with a receive window that is soon full.
     #[track_caller]
     pub(crate) fn open_narrow(service: SocketAddr, target: &str) -> Self {
-        let socket = Socket::new(Domain::for_address(service), Type::STREAM, None).unwrap();
-        // Before it connects: the window's scale is settled then, tcp(7).
-        socket.set_recv_buffer_size(16 * 1024).unwrap();
-        socket.connect(&service.into()).unwrap();
-        Self::on(socket.into(), target, &[])
+        Self::open_narrow_from(service.ip(), service, target)
+    }
+
+    /// The same, from an address of this machine.
+    #[track_caller]
+    pub(crate) fn open_narrow_from(client: IpAddr, service: SocketAddr, target: &str) -> Self {
+        Self::on(connected_from(client, service).into(), target, &[])
     }
 
     #[track_caller]

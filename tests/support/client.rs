@@ -1,11 +1,11 @@
 //! An HTTP/1.1 client that shows every byte and hides no mistake of a server.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::DEADLINE;
 
@@ -31,10 +31,31 @@ pub(crate) fn get(service: SocketAddr, target: &str) -> Reply {
     Connection::open(service).get(target)
 }
 
+/// A socket that is connected from `client`, and takes little that is not read.
+#[track_caller]
+pub(crate) fn connected_from(client: IpAddr, service: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::for_address(service), Type::STREAM, None).unwrap();
+    // Before it connects: the window's scale is settled then, tcp(7).
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket.bind(&SocketAddr::new(client, 0).into()).unwrap();
+    socket.connect(&service.into()).unwrap();
+    socket
+}
+
 impl Connection {
     #[track_caller]
     pub(crate) fn open(service: SocketAddr) -> Self {
-        let stream = TcpStream::connect(service).unwrap();
+        Self::on(TcpStream::connect(service).unwrap())
+    }
+
+    /// Like [`Self::open`], from an address of this machine.
+    #[track_caller]
+    pub(crate) fn open_from(client: IpAddr, service: SocketAddr) -> Self {
+        Self::on(connected_from(client, service).into())
+    }
+
+    #[track_caller]
+    fn on(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, received: Vec::new() }

@@ -40,7 +40,7 @@ impl Embedded {
         let app = App {
             metrics: Arc::new(Metrics::new(scanner.clone(), Arc::clone(&admission))),
             scanner,
-            resolver: Resolver::asking(move |name| Ok(look_up(name))),
+            resolver: Resolver::asking(4, move |name| Ok(look_up(name))),
             policy: config.policy,
             admission,
             ceilings: Ceilings { deadline: config.quotas.deadline, rate: config.quotas.scan_rate },

@@ -64,9 +64,17 @@ pub(crate) fn service_with_hosts(hosts: &str) -> Option<Service> {
 /// The same for any command, and the folder of the files, which has to last
 /// until the command has mounted them.
 pub(crate) fn with_hosts(hosts: &str, command: &Command) -> Option<(Command, TempDir)> {
-    let folder = tempfile::tempdir().unwrap();
     // An address that is local, and where nobody listens.
-    let resolver = "nameserver 127.255.255.254\n";
+    with_resolver(hosts, "nameserver 127.255.255.254\n", command)
+}
+
+/// The same, with `resolver` for /etc/resolv.conf.
+pub(crate) fn with_resolver(
+    hosts: &str,
+    resolver: &str,
+    command: &Command,
+) -> Option<(Command, TempDir)> {
+    let folder = tempfile::tempdir().unwrap();
     let mount = |name: &str, text: &str| {
         let file = folder.path().join(name);
         fs::write(&file, text).unwrap();

@@ -18,7 +18,7 @@ use crate::expect::Expectations;
 use crate::output::{Format, Head, Printer, Summary};
 use crate::ports::PortSet;
 use crate::report::{Report, Subject};
-use crate::resolve::Resolver;
+use crate::resolve::{ResolveError, Resolver};
 use crate::scan::{DescriptorPlan, Scanner};
 use crate::sweep::{HostEnd, HostOutcome, News, Sweep, SweepPlan};
 
@@ -81,6 +81,7 @@ fn start(
         Some(rate) => scanner.with_rate(rate),
         None => scanner,
     };
+    let resolver = Resolver::new(descriptors.lookups);
     let plan = SweepPlan {
         ports: job.ports.clone(),
         family: job.family,
@@ -91,7 +92,7 @@ fn start(
         keep: job.keep,
         seed: job.seed,
     };
-    let sweep = Sweep::new(scanner, Resolver::new(), plan, job.first, job.rest);
+    let sweep = Sweep::new(scanner, resolver, plan, job.first, job.rest);
     let session = Session {
         printer: Printer::new(format, head, BufWriter::new(sink)),
         line: Line::new(),
@@ -176,6 +177,10 @@ impl Session {
                     report.reason = Some(INTERRUPTED);
                 }
                 (report, None)
+            }
+            // It ends as incomplete: nothing is known of the name.
+            HostOutcome::NotResolved(error @ ResolveError::NotLookedUp { .. }) => {
+                (Report::not_scanned(&subject, "not-looked-up"), Some(error.to_string()))
             }
             HostOutcome::NotResolved(error) => {
                 self.exit = self.exit.min(Exit::NotResolved);

@@ -1,0 +1,238 @@
+//! Names that are slow to resolve, and machines that cannot look any up: both
+//! are at nobody else's cost, and neither passes for a name without addresses.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+
+mod support;
+
+use std::io::Write;
+use std::net::{IpAddr, UdpSocket};
+use std::os::unix::process::CommandExt;
+use std::process::{self, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use rustix::process::getuid;
+use serde_json::Value;
+
+use support::ask::sample;
+use support::client::{Connection, Reply};
+use support::namespace::{in_own_network, with_resolver};
+use support::service::{Service, on_any_port, open_ports, run};
+use support::wait_for;
+
+/// A name server that hears every question and answers none.
+struct SilentServer {
+    questions: Arc<AtomicUsize>,
+}
+
+impl SilentServer {
+    /// Only in a network of its own is the address sure to be free.
+    fn start() -> Self {
+        let socket = UdpSocket::bind(NAME_SERVER).unwrap();
+        let questions = Arc::new(AtomicUsize::new(0));
+        let heard = Arc::clone(&questions);
+        thread::spawn(move || {
+            while socket.recv(&mut [0; 512]).is_ok() {
+                heard.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { questions }
+    }
+
+    /// Waits until so many questions have come in all.
+    #[track_caller]
+    fn wait_for(&self, count: usize) {
+        wait_for("questions", || (self.questions.load(Ordering::Relaxed) >= count).then_some(()));
+    }
+}
+
+/// A service that asks [`SilentServer`], and is more patient than its clients.
+fn service() -> Service {
+    let resolver = "nameserver 127.0.0.53\noptions timeout:30 attempts:1\n";
+    let (command, _files) = with_resolver(HOSTS, resolver, &on_any_port()).unwrap();
+    // It has mounted the files once it says where it listens.
+    Service::spawn(command)
+}
+
+/// Asks for slow names, one a connection, and waits until the last of
+/// `looked_up` of them is being looked up.
+fn ask_slowly(
+    service: &Service,
+    server: &SilentServer,
+    client: &str,
+    names: usize,
+    looked_up: usize,
+) -> Vec<Connection> {
+    let client = client.parse().unwrap();
+    let before = server.questions.load(Ordering::Relaxed);
+    let asking = |number| {
+        let mut connection = Connection::open_from(client, service.address);
+        connection.request("GET", &scan_of(&format!("slow{number}.example.")));
+        connection
+    };
+    let connections = (0..names).map(asking).collect();
+    // One for IPv4 and one for IPv6.
+    server.wait_for(before + 2 * looked_up);
+    connections
+}
+
+fn scan_of(name: &str) -> String {
+    format!("/open-ports?domain={name}&ports=1")
+}
+
+#[test]
+fn slow_names_of_one_caller_are_at_nobody_else_s_cost() {
+    in_own_network("slow_names_of_one_caller_are_at_nobody_else_s_cost", || {
+        let (server, service) = (SilentServer::start(), service());
+        // 16 look-ups at once, and eight of them for one caller.
+        let mut first = ask_slowly(&service, &server, "127.0.0.2", 10, 8);
+        let from = |client: &str, name: &str| {
+            let client: IpAddr = client.parse().unwrap();
+            Connection::open_from(client, service.address).get(&scan_of(name))
+        };
+        from("127.0.0.3", "localhost").report();
+        // An address needs no look-up.
+        from("127.0.0.2", "127.0.0.1").report();
+        // Two have waited for their turn long enough, and nothing is known of
+        // their names.
+        let replies: Vec<Reply> = first.iter_mut().map(Connection::reply).collect();
+        let (early, late): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 429);
+        assert_eq!((early.len(), late.len()), (2, 8), "{replies:?}");
+        for reply in early {
+            assert_eq!(reply.problem(429)["type"], "urn:open-ports:problem:quota-used-up");
+            assert_eq!(reply.header("retry-after"), Some("2"));
+        }
+        for reply in late {
+            let problem = reply.problem(422);
+            assert!(problem["detail"].as_str().unwrap().ends_with(" within 8 s"), "{problem}");
+        }
+    });
+}
+
+#[test]
+fn a_name_that_has_to_wait_too_long_for_its_look_up_gets_503() {
+    in_own_network("a_name_that_has_to_wait_too_long_for_its_look_up_gets_503", || {
+        let (server, service) = (SilentServer::start(), service());
+        let _first = ask_slowly(&service, &server, "127.0.0.2", 8, 8);
+        let _second = ask_slowly(&service, &server, "127.0.0.3", 8, 8);
+        let reply = service.get(&scan_of("localhost"));
+        let problem = reply.problem(503);
+        assert_eq!(problem["type"], "urn:open-ports:problem:not-looked-up");
+        assert!(problem["detail"].as_str().unwrap().starts_with("localhost was not looked up"));
+        assert_eq!(reply.header("retry-after"), Some("2"));
+        assert_eq!(audited(&service, "localhost"), "not-looked-up");
+    });
+}
+
+#[test]
+fn the_deadline_of_a_request_ends_its_look_up() {
+    in_own_network("the_deadline_of_a_request_ends_its_look_up", || {
+        let (_server, service) = (SilentServer::start(), service());
+        let query = format!("{}&deadlineMs=500", scan_of("slow.example."));
+        let problem = service.get(&query).problem(422);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("did not resolve within 0."), "{detail}");
+    });
+}
+
+#[test]
+fn dead_names_in_a_list_do_not_make_good_ones_unknown() {
+    in_own_network("dead_names_in_a_list_do_not_make_good_ones_unknown", || {
+        let _server = SilentServer::start();
+        let resolver = "nameserver 127.0.0.53\noptions timeout:7 attempts:1\n";
+        let mut hosts = HOSTS.to_owned();
+        let mut scan = open_ports(&["scan", "-p1", "--format", "json", "--seed", "7"]);
+        for number in 1..=24 {
+            hosts.push_str(&format!("127.9.0.{number} good{number}.example\n"));
+            scan.args([format!("good{number}.example"), format!("dead{number}.example.")]);
+        }
+        let (command, _files) = with_resolver(&hosts, resolver, &scan).unwrap();
+        let ended = run(command);
+        assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+        let document: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let reports = document["hosts"].as_array().unwrap();
+        assert_eq!(reports.len(), 48, "{ended:?}");
+        for report in reports {
+            let good = report["domain"].as_str().unwrap().starts_with("good");
+            assert_eq!(report["complete"], good, "{report}");
+        }
+    });
+}
+
+#[test]
+fn names_that_a_deadline_leaves_unknown_are_not_visited() {
+    in_own_network("names_that_a_deadline_leaves_unknown_are_not_visited", || {
+        let _server = SilentServer::start();
+        let resolver = "nameserver 127.0.0.53\noptions timeout:7 attempts:1\n";
+        let mut scan = open_ports(&["scan", "-p1", "--deadline-ms", "700"]);
+        scan.args((0..40).map(|number| format!("dead{number}.example.")));
+        let (command, _files) = with_resolver(HOSTS, resolver, &scan).unwrap();
+        let ended = run(command);
+        assert_eq!(ended.status.code(), Some(4), "{ended:?}");
+        let told = "open-ports: incomplete (deadline): 40 hosts not visited\n";
+        assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", told));
+    });
+}
+
+#[test]
+fn a_service_without_a_thread_for_a_look_up_says_so_and_lives() {
+    // Limits on tasks do not hold for root.
+    let mut command = on_any_port();
+    if getuid().is_root() {
+        command.uid(own_user(0)).gid(own_user(0));
+    }
+    let mut service = Service::spawn(command);
+    let mut limit = Command::new("prlimit");
+    limit.args(["--nproc=1:1", "--pid", &service.pid().as_raw_nonzero().to_string()]);
+    if getuid().is_root() {
+        limit.uid(own_user(0)).gid(own_user(0));
+    }
+    assert!(limit.status().unwrap().success());
+    let reply = service.get(&scan_of("localhost"));
+    let problem = reply.problem(503);
+    assert_eq!(problem["type"], "urn:open-ports:problem:not-looked-up");
+    assert!(reply.header("retry-after").is_some(), "{reply:?}");
+    service.get(&scan_of("127.0.0.1")).report();
+    assert_eq!(sample(&service, "open_ports_scans_running"), 0.0);
+    service.signal(rustix::process::Signal::TERM);
+    assert!(service.wait().success());
+}
+
+#[test]
+fn a_list_of_names_without_a_thread_for_look_ups_is_incomplete() {
+    // One for the program, and one for each core's worker.
+    let cores = thread::available_parallelism().unwrap().get();
+    let scan = format!("ulimit -u {} && exec \"$0\" scan -p1 --targets -", 1 + cores);
+    let mut command = Command::new("bash");
+    command.args(["-c", &scan, env!("CARGO_BIN_EXE_open-ports")]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    assert!(getuid().is_root(), "needs a user with no other process, which root can become");
+    command.uid(own_user(1)).gid(own_user(1));
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"localhost 127.0.0.1\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
+    assert!(stderr.contains("localhost was not looked up: "), "{stderr}");
+    assert!(stderr.contains("incomplete (not-looked-up)"), "{stderr}");
+}
+
+/// What became of the request for a scan of `domain`, as the log has it.
+fn audited(service: &Service, domain: &str) -> String {
+    wait_for("a line in the log", || {
+        let lines = support::ask::audit_lines(service);
+        let line = lines.into_iter().find(|line| line["domain"] == domain)?;
+        line["outcome"].as_str().map(str::to_owned)
+    })
+}
+
+/// The user of this number, who has no process but a test's.
+fn own_user(number: u32) -> u32 {
+    1_000_000 + 2 * process::id() + number
+}
+
+const HOSTS: &str = "127.0.0.1 localhost\n";
+
+const NAME_SERVER: &str = "127.0.0.53:53";
