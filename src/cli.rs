@@ -7,6 +7,7 @@ mod doctor;
 mod environment;
 mod exit;
 mod healthcheck;
+mod runtime;
 mod scan;
 mod serve;
 mod stdout;
@@ -15,20 +16,17 @@ mod words;
 
 use std::cmp::Reverse;
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
-use tokio::runtime::{self, Runtime};
 
 use self::exit::Exit;
-use crate::limits;
+use self::runtime::start_runtime;
 use crate::printable::Printable;
 
 /// Tell which TCP ports of a host are open, honestly. Without a command: serve.
@@ -91,54 +89,6 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
         Some(Command::Completions(args)) => completions::run(&args),
         None => Exit::Usage,
     }
-}
-
-/// The runtime that all commands run on, with a worker a core, or fewer where
-/// threads are scarce: names need one too.
-fn start_runtime(cores: NonZeroUsize) -> io::Result<Runtime> {
-    // tokio panics when it gets no thread.
-    let spare = spare_threads(cores.get() + 1)? - 1;
-    runtime::Builder::new_multi_thread()
-        .worker_threads(spare.clamp(1, cores.get()))
-        // Lists of hosts are read there, one at a time.
-        .max_blocking_threads(2)
-        .event_interval(limits::EVENT_INTERVAL)
-        .enable_all()
-        .build()
-}
-
-/// How many threads more can be had, at least 1 and at most `most`.
-fn spare_threads(most: usize) -> io::Result<usize> {
-    let gate = Mutex::new(());
-    let before = tasks();
-    let made = thread::scope(|scope| {
-        let closed = gate.lock();
-        let wait = || drop(gate.lock());
-        let mut made = 0;
-        let refused = loop {
-            match thread::Builder::new().spawn_scoped(scope, wait) {
-                Ok(_) => made += 1,
-                Err(error) if made == 0 => break Some(error),
-                Err(_) => break None,
-            }
-            if made == most {
-                break None;
-            }
-        };
-        drop(closed);
-        refused.map_or(Ok(made), Err)
-    })?;
-    // A thread that was waited for may count a little longer.
-    let until = Instant::now() + Duration::from_secs(1);
-    while tasks() > before && Instant::now() < until {
-        thread::yield_now();
-    }
-    Ok(made)
-}
-
-/// Threads of this process; 0 where that cannot be seen.
-fn tasks() -> usize {
-    fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
 /// The cores that this process may use: the affinity mask and the cgroup's CPU

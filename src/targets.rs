@@ -125,6 +125,12 @@ impl HostList {
         self.list.is_none() && self.waiting.is_empty()
     }
 
+    /// The number of the line read last, from 1.
+    #[must_use]
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
     /// Adds the hosts of the next line; `false` when there is none.
     fn read_line(&mut self, specs: &mut Vec<HostSpec>) -> Result<bool, HostListError> {
         let Some(list) = &mut self.list else { return Ok(false) };

@@ -3,11 +3,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use futures_core::Stream;
 use futures_util::future::Either;
 use futures_util::{StreamExt, stream};
+use tokio::sync::oneshot;
 
 use crate::host::{Family, Host};
 use crate::resolve::{ResolveError, Resolved, Resolver, Terms};
@@ -90,8 +92,17 @@ fn further_sets(
         let ahead = Arc::clone(&ahead);
         async move {
             let mut rest = rest.filter(|rest| !rest.is_exhausted())?;
-            let read = tokio::task::spawn_blocking(move || (rest.next_set(), rest));
-            // Only a runtime that shuts down cancels it.
+            let line = rest.line();
+            let (sender, read) = oneshot::channel();
+            let reader = move || {
+                let set = rest.next_set();
+                // Nobody waits for it once the sweep has ended.
+                let _ = sender.send((set, rest));
+            };
+            // tokio's own would panic where there is no thread to be had.
+            if let Err(source) = thread::Builder::new().name("hosts".into()).spawn(reader) {
+                return Some((Err(HostListError::Read { line, source }), None));
+            }
             let (set, rest) = read.await.ok()?;
             match set {
                 Ok(Some(set)) => {

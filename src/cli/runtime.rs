@@ -1,0 +1,76 @@
+//! The runtime that a command runs on, also where the system has few threads.
+
+use std::fs;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::limits;
+
+/// Starts a runtime with a worker for each core, or with fewer where the system
+/// does not have so many threads and one for look-ups.
+///
+/// # Errors
+/// When the system has no thread to give.
+pub(super) fn start_runtime(cores: NonZeroUsize) -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(workers(cores.get())?)
+        .event_interval(limits::EVENT_INTERVAL)
+        .enable_all()
+        .build()
+}
+
+/// How many workers there can be, up to `cores`.
+// tokio panics where it cannot start a worker, and a limit (pids.max, ulimit -u)
+// cannot be asked for how much of it is left.
+fn workers(cores: usize) -> io::Result<usize> {
+    let before = running_threads();
+    let (had, error) = trial(cores + 1);
+    let Some(error) = error else { return Ok(cores) };
+    if had == 0 {
+        return Err(error);
+    }
+    // A thread that was waited for may count for a moment longer.
+    let begun = Instant::now();
+    while running_threads() > before && begun.elapsed() < MOST_LINGERING {
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok((had - 1).max(1))
+}
+
+/// How many threads there can be at once, up to `most`, and why not more.
+fn trial(most: usize) -> (usize, Option<io::Error>) {
+    let gate = Mutex::new(());
+    let pass = || drop(gate.lock());
+    thread::scope(|scope| {
+        let _closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        for count in 0..most {
+            if let Err(error) = thread::Builder::new().spawn_scoped(scope, pass) {
+                return (count, Some(error));
+            }
+        }
+        (most, None)
+    })
+}
+
+/// The threads of this process, as the kernel counts them.
+fn running_threads() -> usize {
+    fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}
+
+/// How long an ended thread may go on to count, on however busy a machine.
+const MOST_LINGERING: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_worker_for_each_core_where_there_are_threads_enough() {
+        assert_eq!(workers(3).unwrap(), 3);
+    }
+}
