@@ -163,11 +163,13 @@ impl Admission {
                 let scan = Arc::new(start());
                 let (plan, scan_of) = (plan.clone(), Arc::downgrade(&scan));
                 running.push(Running { plan, started, scan: scan_of });
+                // By the scan's own clock, which started a moment later.
+                let until = scan.until();
                 Admitted { scan, started, until, joined: false }
             }
         };
         if let Some(request) = requests.iter_mut().find(|other| other.number == entry.number) {
-            let scan = Arc::downgrade(&admitted.scan);
+            let (scan, until) = (Arc::downgrade(&admitted.scan), admitted.until);
             request.waits_for = Some(Awaited { scan, until });
         }
         Ok(admitted)

@@ -44,7 +44,7 @@ pub struct Config {
 pub struct Quotas {
     /// Scans at once.
     pub scans: NonZeroUsize,
-    /// Scans at once of one caller.
+    /// Scans at once of one caller, those that it joined included.
     pub scans_per_caller: NonZeroUsize,
     /// Scans at once that probe one address.
     pub scans_per_target: NonZeroUsize,

@@ -184,7 +184,7 @@ async fn answer(
                 Format::Text => reply::open_ports_text(&report),
                 _ => reply::report(&report),
             };
-            // Held until the reply is read: it counts among the caller's.
+            // Until the body is taken, the request counts among the caller's.
             let entry = running.entry;
             reply::with_timing(reply, &timings).map(|body| Held::new(body, entry).boxed_unsync())
         }
