@@ -295,7 +295,7 @@ mod tests {
     fn what_narrows_a_scan_is_named_with_the_number_to_set() {
         let few = Machine { descriptors: (Some(256), Some(256)), ..roomy() };
         assert!(few.clone().diagnosis().unwrap().to_string().contains("228 probes in flight"));
-        assert!(advice(few)[0].contains("20028"));
+        assert!(advice(few)[0].contains("20064"));
         let ports = Machine { source_ports: Some((50_000, 51_000)), ..roomy() };
         assert!(advice(ports)[0].contains("ip_local_port_range"));
         let table = Conntrack { max: 65_536, used: 5_536, syn_sent: Duration::from_secs(120) };
