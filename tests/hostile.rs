@@ -281,10 +281,11 @@ fn streams_leave_connections_to_others() {
     let silent = Silent::bind(own_address(), 1);
     let (address, port) = (silent.address, silent.list());
     let query = format!("/open-ports?domain={address}&ports={port}&timeoutMs=30000&format=sse");
-    // All share one scan, which no quota counts.
+    // All share one scan, and no caller may have all of them.
+    let callers = ["127.0.0.2", "127.0.0.3"].map(|address| address.parse().unwrap());
     let streams: Vec<Streamed> = (0..9)
-        .map(|_| {
-            let stream = Streamed::open(service.address, &query, &[]);
+        .map(|count| {
+            let stream = Streamed::open_narrow_from(callers[count % 2], service.address, &query);
             assert_eq!(stream.reply().status, 200, "{}", stream.head);
             stream
         })
