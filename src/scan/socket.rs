@@ -165,8 +165,9 @@ impl ProbeSocket {
 // For up to 200 ms (TCP_DELACK_MAX), in the hope of data to send with it
 // (tcp_rcv_synsent_state_process in net/ipv4/tcp_input.c). A reset by then is
 // all that an open port sees: its connection was never established, and took no
-// place in the queue of those to be accepted. Unlike TCP_QUICKACK, which does
-// the same, this outlasts the reset.
+// place in the queue of those to be accepted. A scanner that does not run for so
+// long is too late for that: at 5 % of a CPU, 5 of 5,121 were accepted. Unlike
+// TCP_QUICKACK, which does the same, this outlasts the reset.
 #[derive(Clone)]
 struct DeferAccept;
 
