@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::caller::Account;
 use crate::config::Quotas;
-use crate::scan::{Scan, ScanPlan};
+use crate::scan::{NoMemory, Scan, ScanPlan};
 
 /// Admits requests and scans within the quotas.
 #[derive(Debug)]
@@ -62,6 +62,8 @@ pub enum Quota {
     CallerScans,
     /// Scans at once that probe this address.
     Target(IpAddr),
+    /// Memory for what all scans may find.
+    Memory(NoMemory),
 }
 
 #[derive(Debug, Default)]
@@ -142,7 +144,7 @@ impl Admission {
         &self,
         entry: &Entry,
         plan: &ScanPlan,
-        start: impl FnOnce() -> Scan,
+        start: impl FnOnce() -> Result<Scan, NoMemory>,
     ) -> Result<Admitted, NotAdmitted> {
         let mut state = self.lock();
         let State { requests, running, .. } = &mut *state;
@@ -160,7 +162,11 @@ impl Admission {
             Some((scan, started)) => Admitted { scan, started, until, joined: true },
             None => {
                 self.check_scans(plan, running)?;
-                let scan = Arc::new(start());
+                let scan = Arc::new(start().map_err(|error| {
+                    let remaining = running.iter().filter_map(Running::remaining).min();
+                    let retry_after = remaining.unwrap_or_default();
+                    NotAdmitted { quota: Quota::Memory(error), retry_after }
+                })?);
                 let (plan, scan_of) = (plan.clone(), Arc::downgrade(&scan));
                 running.push(Running { plan, started, scan: scan_of });
                 // By the scan's own clock, which started a moment later.

@@ -158,7 +158,10 @@ impl Diagnosis {
             }
         }
         if self.window < self.roomy {
-            let enough = limits::PROCESS_MEMORY + self.roomy * limits::PROBE_MEMORY * 3 / 2;
+            let clients = limits::MAX_CONNECTIONS * limits::CONNECTION_MEMORY;
+            let sockets = clients + self.roomy * limits::PROBE_MEMORY;
+            // A quarter of the rest is for what is found.
+            let enough = limits::PROCESS_MEMORY + sockets.div_ceil(3) * 4;
             advice.push(format!(
                 "allow {} MB of memory for {} probes in flight: sockets count as memory of the \
                  cgroup",
@@ -311,8 +314,8 @@ mod tests {
         assert!(advice_on_it.contains("net.ipv6.neigh.default.gc_thresh3"), "{advice_on_it}");
         assert!(advice_on_it.contains("7 times"), "{advice_on_it}");
         let memory = Machine { memory: Some(64 << 20), ..roomy() };
-        assert!(advice(memory)[0].starts_with("allow 272 MB of memory for 20000 probes"));
-        let enough = Machine { memory: Some(272 << 20), ..roomy() };
+        assert!(advice(memory)[0].starts_with("allow 264 MB of memory for 20000 probes"));
+        let enough = Machine { memory: Some(264 << 20), ..roomy() };
         assert_eq!(advice(enough), Vec::<String>::new());
         let none = Machine { descriptors: (Some(20), Some(20)), ..roomy() };
         assert!(none.diagnosis().is_err());

@@ -13,6 +13,7 @@ mod held;
 mod open_ports;
 mod query;
 mod reply;
+mod report_text;
 mod router;
 mod site;
 mod stream;
@@ -108,6 +109,8 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restarted service need not wait for its old connections to be forgotten.
     socket.set_reuseaddr(true)?;
+    // Connections that are accepted inherit it.
+    socket.set_send_buffer_size(limits::SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(limits::BACKLOG)
 }

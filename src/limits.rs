@@ -84,14 +84,30 @@ pub const MIN_PROBE_DESCRIPTORS: usize = 8;
 pub const PROCESS_MEMORY: usize = 8 << 20;
 
 /// Memory, in bytes, of a client's connection at worst. Measured with 1,000 of
-/// them: 11 KB when idle, 30 to 37 KB with a request's head half sent.
-pub const CONNECTION_MEMORY: usize = 40 << 10;
+/// them: 11 KB when idle, 30 to 37 KB with a request's head half sent. With 150
+/// whose large replies nobody read: 25 KB each here, and 32 KB in the kernel.
+pub const CONNECTION_MEMORY: usize = 64 << 10;
+
+/// Bytes that the kernel takes in for a client before it has to wait; it counts
+/// them twice, for what it needs besides (socket(7)). Without a limit it would
+/// take 4 MB (tcp_wmem), and a hundred clients that read a large reply slowly
+/// would fill a container with what they have not read.
+pub const SEND_BUFFER: u32 = 16 << 10;
 
 /// Memory, in bytes, of a probe that waits for an answer. Measured on Linux 6.18
 /// with 18,946 in flight: 4.0 KB in the kernel's slabs for IPv4 and 4.2 KB for
 /// IPv6, 0.2 KB in this process, and a page that cgroup version 2 (or version 1
 /// with kmem.tcp limited) charges for the SYN kept to be sent again.
 pub const PROBE_MEMORY: usize = 9 << 10;
+
+/// Memory, in bytes, of a target of a scan at worst. One that stays silent is on
+/// the lists of two passes with 4 bytes each, and the list that grows may have
+/// room for as many again; its row takes 8 bytes, once in the order found and,
+/// when the lists are gone, once sorted.
+pub const TARGET_MEMORY: usize = 24;
+
+/// Memory, in bytes, of the largest scan that a request can ask for.
+pub const LARGEST_SCAN_MEMORY: usize = MAX_ADDRESSES * u16::MAX as usize * TARGET_MEMORY;
 
 /// How long a fan-out goes on trying while every attempt fails for want of a
 /// resource, before it leaves the rest as not scanned.
@@ -216,9 +232,13 @@ pub const MAX_MAX_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 /// found: its tasks may have to wait for their turn on a busy machine.
 pub const LAST_FINDINGS: Duration = Duration::from_secs(1);
 
-/// Findings written to a stream at once, about 50 KB: what a stream holds back
+/// Findings written to a stream at once, about 12 KB: what a stream holds back
 /// for a reader that is slow.
-pub const FINDINGS_A_CHUNK: usize = 512;
+pub const FINDINGS_A_CHUNK: usize = 128;
+
+/// Bytes of a report that are made at once: what a reply holds back for a reader
+/// that is slow. A report that needs no more is made whole.
+pub const REPLY_CHUNK: usize = 16 << 10;
 
 /// How often a stream tells of progress.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);

@@ -5,11 +5,11 @@ use std::iter;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::expect::{Comparison, Expectation};
 use crate::ports::PortSet;
-use crate::scan::{AddressTally, Finding, PathTiming, PortState, Reason, ScanTiming};
+use crate::scan::{AddressTally, Finding, Findings, PathTiming, Reason, ScanTiming};
 use crate::services;
 
 /// What a scan was about.
@@ -81,7 +81,7 @@ pub struct AddressReport {
     /// The address.
     pub address: IpAddr,
     /// The open ports, in ascending order.
-    pub open_ports: Vec<u16>,
+    pub open_ports: OpenPorts,
     /// How many ports are closed.
     pub closed: u32,
     /// How many ports are filtered.
@@ -100,8 +100,17 @@ pub struct AddressReport {
     pub accepts_everything: bool,
     /// Every port that is not closed, if details were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ports: Option<Vec<PortReport>>,
+    pub ports: Option<PortRows>,
 }
+
+/// The ports of an address that are open. They are read from the scan's own
+/// findings, so that a report takes little memory, whatever it tells of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenPorts(Findings);
+
+/// A row for each finding on an address, likewise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PortRows(Findings);
 
 /// One port that is not closed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -155,10 +164,8 @@ impl Report {
             .zip(paths)
             .map(|(tally, path)| AddressReport::new(tally, path, details))
             .collect();
-        let mut open_ports: Vec<u16> =
-            addresses.iter().flat_map(|address| &address.open_ports).copied().collect();
-        open_ports.sort_unstable();
-        open_ports.dedup();
+        let open_ports = tallies.iter().map(|tally| tally.findings.open_ports()).collect();
+        let open_ports: Vec<u16> = open_on_any(open_ports).collect();
         let complete = reason.is_none();
         Self {
             domain: domain.to_owned(),
@@ -196,8 +203,12 @@ impl AddressReport {
         self.closed > 0 || !self.open_ports.is_empty()
     }
 
+    /// The rows, if details were asked for.
+    pub fn rows(&self) -> impl Iterator<Item = PortReport> + '_ {
+        self.ports.iter().flat_map(PortRows::iter)
+    }
+
     fn new(tally: &AddressTally, path: Option<PathTiming>, details: bool) -> Self {
-        let open = |finding: &&Finding| finding.state == PortState::Open;
         let filtered_by = Reason::ALL
             .iter()
             .map(|reason| (reason.name(), tally.filtered[reason.index()]))
@@ -205,7 +216,7 @@ impl AddressReport {
             .collect();
         Self {
             address: tally.address,
-            open_ports: tally.findings.iter().filter(open).map(|finding| finding.port).collect(),
+            open_ports: OpenPorts(tally.findings.clone()),
             closed: tally.closed,
             filtered: tally.filtered_total(),
             not_scanned: tally.not_scanned,
@@ -215,8 +226,64 @@ impl AddressReport {
                 timeout_ms: milliseconds(path.timeout),
             }),
             accepts_everything: tally.accepts_everything,
-            ports: details.then(|| tally.findings.iter().map(PortReport::new).collect()),
+            ports: details.then(|| PortRows(tally.findings.clone())),
         }
+    }
+}
+
+impl OpenPorts {
+    /// In ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
+        self.0.open_ports()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// What they are found in.
+    #[must_use]
+    pub fn findings(&self) -> &Findings {
+        &self.0
+    }
+
+    /// Takes them all out.
+    pub(crate) fn take(&mut self) -> Findings {
+        let none = Findings::none(self.0.address());
+        std::mem::replace(&mut self.0, none)
+    }
+}
+
+impl PortRows {
+    /// In ascending order of the ports.
+    pub fn iter(&self) -> impl Iterator<Item = PortReport> + '_ {
+        self.0.iter().map(|finding| PortReport::new(&finding))
+    }
+
+    /// Takes them all out.
+    pub(crate) fn take(&mut self) -> Findings {
+        let none = Findings::none(self.0.address());
+        std::mem::replace(&mut self.0, none)
+    }
+}
+
+impl Serialize for OpenPorts {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.iter())
+    }
+}
+
+impl Serialize for PortRows {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.iter())
     }
 }
 
@@ -240,6 +307,20 @@ impl Service {
     pub fn at(port: u16) -> Option<Self> {
         services::registered(port).map(|name| Self { name, method: "table" })
     }
+}
+
+/// The ports that are open on at least one of several addresses, each once and in
+/// ascending order.
+pub(crate) fn open_on_any<I: Iterator<Item = u16>>(addresses: Vec<I>) -> impl Iterator<Item = u16> {
+    let mut addresses: Vec<iter::Peekable<I>> =
+        addresses.into_iter().map(Iterator::peekable).collect();
+    iter::from_fn(move || {
+        let next = addresses.iter_mut().filter_map(|ports| ports.peek().copied()).min()?;
+        for ports in &mut addresses {
+            ports.next_if_eq(&next);
+        }
+        Some(next)
+    })
 }
 
 /// Milliseconds to three places: a microsecond is what the clock is good for.

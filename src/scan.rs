@@ -11,6 +11,7 @@ mod budget;
 mod course;
 mod deadlines;
 mod fanout;
+mod findings;
 mod gate;
 mod memory;
 mod outcome;
@@ -39,14 +40,16 @@ pub use self::budget::{
     DescriptorBudget, DescriptorPlan, TooFewDescriptors, descriptor_limits, raise_descriptor_limit,
 };
 use self::fanout::FanoutPlan;
-pub use self::memory::memory_limit;
+pub use self::findings::{Finding, Findings};
+use self::memory::ScanMemory;
+pub use self::memory::{NoMemory, memory_limit};
 pub use self::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
 pub use self::pacer::Pacer;
 pub use self::paths::PathTiming;
 use self::paths::{Paths, Purpose};
 pub use self::progress::{Milestone, Progress, Scan, ScanTiming};
 pub use self::stats::{EngineStats, RTT_BUCKETS, RttCounts};
-pub use self::tally::{AddressTally, Finding, Totals};
+pub use self::tally::{AddressTally, Totals};
 use self::until::Until;
 use crate::limits;
 use crate::machine::neighbours::Neighbours;
@@ -58,6 +61,7 @@ pub struct Scanner {
     budget: Arc<DescriptorBudget>,
     fanouts: NonZeroUsize,
     pacer: Option<Arc<Pacer>>,
+    memory: ScanMemory,
     stats: Arc<EngineStats>,
     neighbours: Neighbours,
 }
@@ -111,6 +115,7 @@ impl Scanner {
             budget: Arc::new(DescriptorBudget::new(descriptors)),
             fanouts,
             pacer: None,
+            memory: ScanMemory::new(usize::MAX),
             stats: Arc::new(EngineStats::default()),
             neighbours: Neighbours::default(),
         }
@@ -120,6 +125,13 @@ impl Scanner {
     #[must_use]
     pub fn with_rate(self, rate: NonZeroU32) -> Self {
         Self { pacer: Some(Arc::new(Pacer::new(rate, Instant::now()))), ..self }
+    }
+
+    /// The same, with so many bytes for what all scans are to find and to ask
+    /// again.
+    #[must_use]
+    pub fn with_memory(self, bytes: usize) -> Self {
+        Self { memory: ScanMemory::new(bytes), ..self }
     }
 
     /// The budget that the scans share.
@@ -134,13 +146,26 @@ impl Scanner {
         &self.stats
     }
 
-    /// Starts to probe every port of every address.
+    /// Starts to probe every port of every address, whatever memory that takes.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time.
     #[must_use]
     pub fn start(&self, plan: &ScanPlan) -> Scan {
-        Scan::start(self, plan)
+        Scan::start(self, plan, None)
+    }
+
+    /// The same, if there is memory for what may be found.
+    ///
+    /// # Errors
+    /// When other scans hold too much of it, or there is too little.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time.
+    pub fn try_start(&self, plan: &ScanPlan) -> Result<Scan, NoMemory> {
+        let targets = plan.addresses.len().saturating_mul(plan.ports.len() as usize);
+        let memory = self.memory.take(targets.saturating_mul(limits::TARGET_MEMORY))?;
+        Ok(Scan::start(self, plan, Some(memory)))
     }
 
     /// Probes every port of every address and tells what was found, address by

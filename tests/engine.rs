@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use open_ports::limits::DEFAULT_TIMEOUT;
 use open_ports::ports::PortSet;
-use open_ports::scan::{AddressTally, Keep, PortState, Reason, ScanPlan, Scanner};
+use open_ports::scan::{AddressTally, Finding, Keep, PortState, Reason, ScanPlan, Scanner};
 
 use support::kernel::{Witness, has_ipv6};
 use support::targets::{Listeners, Refused, Silent, list};
@@ -75,7 +75,7 @@ fn refused_is_closed_and_silence_is_filtered_within_the_timeout() {
     assert_eq!((tally.open, tally.closed, tally.not_scanned), (1, 1, 0), "{tally:?}");
     assert_eq!(tally.filtered_total(), 1);
     assert_eq!(tally.filtered[Reason::NoResponse.index()], 1);
-    let mut findings = tally.findings.clone();
+    let mut findings: Vec<Finding> = tally.findings.iter().collect();
     findings.sort_by_key(|finding| finding.state);
     let [open, filtered] = findings[..] else { panic!("{tally:?}") };
     assert_eq!((open.state, open.reason), (PortState::Open, Reason::SynAck));

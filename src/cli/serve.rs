@@ -234,6 +234,7 @@ fn log_start(
         memory = memory_limit(),
         probes = descriptors.probes,
         connections = descriptors.connections,
+        scan_memory = memory_limit().map(|_| descriptors.scan_memory),
         "serving"
     );
 }
@@ -247,7 +248,7 @@ fn app(
     log: &Log,
 ) -> App {
     let quotas = config.quotas;
-    let scanner = Scanner::new(descriptors.probes, cores);
+    let scanner = Scanner::new(descriptors.probes, cores).with_memory(descriptors.scan_memory);
     let scanner = match quotas.rate {
         Some(rate) => scanner.with_rate(rate),
         None => scanner,

@@ -18,6 +18,7 @@ use super::reply::{self, Reply};
 use super::stream::{self, Framing};
 use crate::admission::{Admitted, Entry};
 use crate::caller::Caller;
+use crate::expect::Expectation;
 use crate::limits;
 use crate::policy::Decision;
 use crate::ports::PortSet;
@@ -158,7 +159,7 @@ async fn answer(
         deadline: Some(until.saturating_duration_since(Instant::now())),
         ..plan(&request, resolved.addresses.clone())
     };
-    let admitted = match app.admission.admit(&entry, &plan, || app.scanner.start(&plan)) {
+    let admitted = match app.admission.admit(&entry, &plan, || app.scanner.try_start(&plan)) {
         Ok(admitted) => admitted,
         Err(refusal) => {
             audit.ended(Outcome::NotAdmitted);
@@ -182,7 +183,7 @@ async fn answer(
             let timings = [("resolve", resolving), ("scan", running.admitted.scan.elapsed())];
             let reply = match format {
                 Format::Text => reply::open_ports_text(&report),
-                _ => reply::report(&report),
+                _ => reply::report(report, running.expectation()),
             };
             // Until the body is taken, the request counts among the caller's.
             let entry = running.entry;
@@ -241,6 +242,11 @@ fn deciding_rule(decision: &Decision) -> String {
 }
 
 impl Running {
+    /// What the request expects to be open.
+    pub(super) fn expectation(&self) -> Option<&Expectation> {
+        self.request.expectation.as_ref()
+    }
+
     /// Waits until the scan is over, or its time for this request is up: it may
     /// go on for others who share it.
     pub(super) async fn ended(&self) {

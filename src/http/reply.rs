@@ -4,7 +4,6 @@
 //! list of no open ports is empty. Errors are problem documents (RFC 9457).
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use http_body_util::combinators::UnsyncBoxBody;
@@ -18,7 +17,9 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use super::accept::media_type;
+use super::report_text;
 use crate::admission::{NotAdmitted, Quota};
+use crate::expect::Expectation;
 use crate::limits;
 use crate::metrics::Exposition;
 use crate::policy::Refusal;
@@ -44,19 +45,19 @@ pub(super) struct Problem {
     errors: FieldErrors,
 }
 
-pub(super) fn report(report: &Report) -> Reply {
-    let reply = uncached(with_body(StatusCode::OK, media_type(Format::Json), json_line(report)));
-    with_completeness(reply, report)
+pub(super) fn report(report: Report, expectation: Option<&Expectation>) -> Reply {
+    let mut reply = uncached(with_body(StatusCode::OK, media_type(Format::Json), Bytes::new()));
+    with_completeness(&mut reply, &report);
+    *reply.body_mut() = report_text::json(report, expectation);
+    reply
 }
 
 /// One open port a line.
 pub(super) fn open_ports_text(report: &Report) -> Reply {
-    let mut lines = String::new();
-    for port in &report.open_ports {
-        writeln!(lines, "{port}").expect("to a string");
-    }
-    let reply = uncached(with_body(StatusCode::OK, media_type(Format::Text), lines.into()));
-    with_completeness(reply, report)
+    let mut reply = uncached(with_body(StatusCode::OK, media_type(Format::Text), Bytes::new()));
+    with_completeness(&mut reply, report);
+    *reply.body_mut() = report_text::lines(report);
+    reply
 }
 
 pub(super) fn stream(media_type: &'static str, body: ReplyBody) -> Reply {
@@ -268,6 +269,13 @@ pub(super) fn refused(refusal: &Refusal) -> Reply {
 }
 
 pub(super) fn not_admitted(refusal: &NotAdmitted) -> Reply {
+    if let Quota::Memory(memory) = refusal.quota
+        && memory.is_for_ever()
+    {
+        let mut errors = FieldErrors::default();
+        errors.add("ports", format!("are too many at a time: {memory}"));
+        return invalid_parameters(errors);
+    }
     let (r#type, title, status, detail) = match refusal.quota {
         Quota::CallerScans => (
             "urn:open-ports:problem:quota-used-up",
@@ -299,6 +307,9 @@ pub(super) fn not_admitted(refusal: &NotAdmitted) -> Reply {
             503,
             "as many scans are running as may run at once".into(),
         ),
+        Quota::Memory(memory) => {
+            ("urn:open-ports:problem:no-memory", "No memory", 503, memory.to_string())
+        }
     };
     let problem = Problem { r#type, title, status, detail, errors: FieldErrors::default() };
     with_retry_after(problem.into_reply(), refusal.retry_after)
@@ -380,13 +391,12 @@ fn uncached(mut reply: Reply) -> Reply {
 
 /// Says outside the body, for formats that have no place for it, whether
 /// everything was scanned.
-fn with_completeness(mut reply: Reply, report: &Report) -> Reply {
+fn with_completeness(reply: &mut Reply, report: &Report) {
     let complete = HeaderValue::from_static(if report.complete { "true" } else { "false" });
     reply.headers_mut().insert(OPEN_PORTS_COMPLETE, complete);
     if let Some(reason) = report.reason {
         reply.headers_mut().insert(OPEN_PORTS_REASON, HeaderValue::from_static(reason));
     }
-    reply
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";

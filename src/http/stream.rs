@@ -1,7 +1,8 @@
 //! Replies that grow while the scan runs: NDJSON and server-sent events.
 //!
-//! A stream is a position in the scan's list of findings. It holds back one
-//! chunk at most, however slowly it is read; the scan itself does not wait.
+//! A stream is a position in the scan's list of findings, and at the end in the
+//! report. It holds back one chunk at most, however slowly it is read; the scan
+//! itself does not wait.
 
 use std::convert::Infallible;
 use std::time::Instant;
@@ -16,8 +17,9 @@ use tokio::time::sleep_until;
 use super::audit::Audit;
 use super::open_ports::Running;
 use super::reply::ReplyBody;
+use super::report_text::Chunks;
 use crate::limits;
-use crate::report::{PortReport, Report};
+use crate::report::PortReport;
 use crate::scan::{Finding, Milestone};
 
 /// How records are set apart.
@@ -37,6 +39,7 @@ pub(super) fn body(running: Running, framing: Framing, audit: Audit) -> ReplyBod
         running,
         framing,
         audit: Some(audit),
+        end: None,
         told: 0,
         progress_at: now + limits::PROGRESS_INTERVAL,
         last_progress: (now, 0),
@@ -52,8 +55,10 @@ struct Follower {
     running: Running,
     milestones: watch::Receiver<Milestone>,
     framing: Framing,
-    /// Taken when the end was told.
+    /// Taken when the end is told.
     audit: Option<Audit>,
+    /// What is left of the last record, once it is begun.
+    end: Option<Chunks>,
     /// Findings told of.
     told: usize,
     progress_at: Instant,
@@ -64,7 +69,7 @@ struct Follower {
 /// What a stream tells.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-enum Record<'a> {
+enum Record {
     Port {
         address: std::net::IpAddr,
         #[serde(flatten)]
@@ -76,15 +81,14 @@ enum Record<'a> {
         /// Targets a second since the last such record.
         rate: u64,
     },
-    End {
-        report: &'a Report,
-    },
 }
 
 impl Follower {
     /// Waits until there is something to tell; `None` after the end.
     async fn next_chunk(&mut self) -> Option<Bytes> {
-        self.audit.as_ref()?;
+        if let Some(end) = &mut self.end {
+            return end.next();
+        }
         let mut is_over = false;
         loop {
             if Instant::now() >= self.progress_at {
@@ -95,7 +99,7 @@ impl Follower {
                 return Some(self.tell_findings());
             }
             if milestone.finished || is_over {
-                return Some(self.tell_end());
+                return self.tell_end();
             }
             tokio::select! {
                 // The scan lives as long as `self`.
@@ -134,27 +138,32 @@ impl Follower {
         chunk.into()
     }
 
-    fn tell_end(&mut self) -> Bytes {
+    fn tell_end(&mut self) -> Option<Bytes> {
         let (report, found) = self.running.report();
         if let Some(audit) = self.audit.take() {
             audit.reported(&report);
         }
-        let mut chunk = Vec::new();
+        let mut last = Vec::new();
         // A scan that goes on for others may have found more meanwhile.
         for finding in self.running.admitted.scan.findings(self.told, found - self.told) {
             let port = PortReport::new(&finding);
-            self.write(&mut chunk, &Record::Port { address: finding.address, port });
+            self.write(&mut last, &Record::Port { address: finding.address, port });
         }
-        self.write(&mut chunk, &Record::End { report: &report });
-        chunk.into()
+        let (before, after) = match self.framing {
+            Framing::Lines => ("", "}\n"),
+            Framing::Events => ("event: end\ndata: ", "}\n\n"),
+        };
+        let last = String::from_utf8(last).expect("JSON is UTF-8");
+        let before = format!("{last}{before}{{\"type\":\"end\",\"report\":");
+        let chunks = Chunks::json(&before, report, self.running.expectation(), after);
+        self.end.insert(chunks).next()
     }
 
-    fn write(&self, chunk: &mut Vec<u8>, record: &Record<'_>) {
+    fn write(&self, chunk: &mut Vec<u8>, record: &Record) {
         if self.framing == Framing::Events {
             let event = match record {
                 Record::Port { .. } => "port",
                 Record::Progress { .. } => "progress",
-                Record::End { .. } => "end",
             };
             chunk.extend_from_slice(format!("event: {event}\ndata: ").as_bytes());
         }

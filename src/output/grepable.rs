@@ -32,14 +32,8 @@ fn address(out: &mut impl Write, report: &Report, address: &AddressReport) -> io
     let name = if report.domain == ip { "" } else { &report.domain };
     let status = if address.answered() { "Up" } else { "Unknown" };
     writeln!(out, "Host: {ip} ({name})\tStatus: {status}")?;
-    let rows = address.ports.as_deref().unwrap_or_default();
-    let port = |row: &PortReport| {
-        let service = row.service.map_or("", |service| service.name);
-        format!("{}/{}/tcp//{service}///", row.port, row.state)
-    };
-    let ports: Vec<String> = rows.iter().map(port).collect();
     // What has a row is not counted as ignored.
-    let with_row = |state| rows.iter().filter(|row| row.state == state).count() as u64;
+    let with_row = |state| address.rows().filter(|row| row.state == state).count() as u64;
     let ignored: Vec<String> = [
         ("closed", u64::from(address.closed)),
         ("filtered", u64::from(address.filtered) - with_row("filtered")),
@@ -49,7 +43,13 @@ fn address(out: &mut impl Write, report: &Report, address: &AddressReport) -> io
     .filter(|(_, count)| *count > 0)
     .map(|(state, count)| format!("{state} ({count})"))
     .collect();
-    write!(out, "Host: {ip} ({name})\tPorts: {}", ports.join(", "))?;
+    write!(out, "Host: {ip} ({name})\tPorts: ")?;
+    for (number, row) in address.rows().enumerate() {
+        let PortReport { port, state, service, .. } = row;
+        let (separator, service) =
+            (if number == 0 { "" } else { ", " }, service.map_or("", |service| service.name));
+        write!(out, "{separator}{port}/{state}/tcp//{service}///")?;
+    }
     if !ignored.is_empty() {
         write!(out, "\tIgnored State: {}", ignored.join(", "))?;
     }

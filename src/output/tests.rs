@@ -1,5 +1,5 @@
 use super::*;
-use crate::scan::{AddressTally, Finding, PortState, Reason, ScanTiming, Shortage};
+use crate::scan::{AddressTally, Finding, Findings, PortState, Reason, ScanTiming, Shortage};
 use crate::sweep::Found;
 
 fn head(command: &str) -> Head {
@@ -28,10 +28,13 @@ fn report(details: bool) -> Report {
     filtered[Reason::HostUnreach.index()] = 1;
     let tally = AddressTally {
         address: "fd00::1".parse().unwrap(),
-        findings: vec![
-            finding(22, PortState::Open, Reason::SynAck),
-            finding(8000, PortState::Filtered, Reason::NoResponse),
-        ],
+        findings: Findings::new(
+            "fd00::1".parse().unwrap(),
+            [
+                finding(22, PortState::Open, Reason::SynAck),
+                finding(8000, PortState::Filtered, Reason::NoResponse),
+            ],
+        ),
         open: 1,
         closed: 90,
         filtered,

@@ -45,8 +45,8 @@ fn address(
     address: &AddressReport,
     now: SystemTime,
 ) -> io::Result<()> {
-    let (ip, rows) = (address.address, address.ports.as_deref().unwrap_or_default());
-    let (state, reason) = match (rows.iter().any(|row| row.state == "open"), address.answered()) {
+    let ip = address.address;
+    let (state, reason) = match (!address.open_ports.is_empty(), address.answered()) {
         (true, _) => ("up", "syn-ack"),
         (false, true) => ("up", "conn-refused"),
         (false, false) => ("unknown", "no-response"),
@@ -60,8 +60,8 @@ fn address(
         writeln!(out, "<hostname name=\"{}\" type=\"user\"/>", escaped(&report.domain))?;
     }
     writeln!(out, "</hostnames>\n<ports>")?;
-    extra_ports(out, address, rows)?;
-    for row in rows {
+    extra_ports(out, address)?;
+    for row in address.rows() {
         let PortReport { port, state, reason, service, .. } = row;
         write!(out, "<port protocol=\"tcp\" portid=\"{port}\">")?;
         write!(out, "<state state=\"{state}\" reason=\"{reason}\" reason_ttl=\"0\"/>")?;
@@ -76,17 +76,13 @@ fn address(
 }
 
 /// Counts of the ports that have no element of their own.
-fn extra_ports(
-    out: &mut impl Write,
-    address: &AddressReport,
-    rows: &[PortReport],
-) -> io::Result<()> {
+fn extra_ports(out: &mut impl Write, address: &AddressReport) -> io::Result<()> {
     if address.closed > 0 {
         let count = address.closed;
         writeln!(out, "<extraports state=\"closed\" count=\"{count}\">")?;
         writeln!(out, "<extrareasons reason=\"conn-refused\" count=\"{count}\"/>\n</extraports>")?;
     }
-    let told = |reason| rows.iter().filter(|row| row.reason == reason).count() as u64;
+    let told = |reason| address.rows().filter(|row| row.reason == reason).count() as u64;
     let left = address.filtered_by.iter().map(|(&reason, &all)| (reason, u64::from(all)));
     let left = left.map(|(reason, all)| (reason, all - told(reason)));
     let left: Vec<(&str, u64)> = left.filter(|&(_, count)| count > 0).collect();

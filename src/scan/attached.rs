@@ -284,11 +284,9 @@ impl Seeker {
         }
         self.refused_since = None;
         self.shared.leave_off(unreachable.len());
-        let mut tallies = self.shared.lock();
         for &address in unreachable {
-            tallies.write_off(address, Reason::HostUnreach);
+            self.shared.write_off(address, &self.ports, Reason::HostUnreach);
         }
-        drop(tallies);
         let ports = u64::from(self.ports.len()) * unreachable.len() as u64;
         self.shared.stats.count_ports(PortState::Filtered, ports);
     }

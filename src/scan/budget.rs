@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits;
 
-/// How the descriptors of a process are split between its tasks.
+/// How the descriptors and the memory of a process are split between its tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DescriptorPlan {
     /// The process's limit on open descriptors (`ulimit -n`).
@@ -26,6 +26,8 @@ pub struct DescriptorPlan {
     pub lookups: usize,
     /// Descriptors that all scans share.
     pub probes: usize,
+    /// Bytes that all scans share, for what they find and what they ask again.
+    pub scan_memory: usize,
 }
 
 /// The limit on open descriptors leaves too few to scan with.
@@ -110,7 +112,7 @@ impl DescriptorPlan {
         let free = limit - limits::OWN_DESCRIPTORS - limits::LOOKUP_DESCRIPTORS * lookups;
         let connections = (free / 3).min(limits::MAX_CONNECTIONS);
         let probes = (free - connections).min(limits::MAX_PROBE_DESCRIPTORS);
-        Ok(Self { limit, connections, lookups, probes })
+        Ok(Self { limit, connections, lookups, probes, scan_memory: usize::MAX })
     }
 
     /// The same with no more than fits into `memory` bytes, if there is a limit.
@@ -122,11 +124,14 @@ impl DescriptorPlan {
         let Some(memory) = memory else { return self };
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
         let free = memory.saturating_sub(limits::PROCESS_MEMORY);
+        // The largest scan is to be possible, if that takes no more than a third.
+        let scan_memory = (free / 4).max(limits::LARGEST_SCAN_MEMORY.min(free / 3));
+        let free = free - scan_memory;
         let connections = (free / 3 / limits::CONNECTION_MEMORY).max(limits::MIN_CONNECTIONS);
         let connections = self.connections.min(connections);
         let free = free.saturating_sub(connections * limits::CONNECTION_MEMORY);
         let probes = (free / limits::PROBE_MEMORY).max(limits::MIN_PROBE_DESCRIPTORS);
-        Self { connections, probes: self.probes.min(probes), ..self }
+        Self { connections, probes: self.probes.min(probes), scan_memory, ..self }
     }
 }
 
@@ -249,16 +254,29 @@ mod tests {
     fn a_limit_on_memory_is_never_planned_beyond() {
         let plan = DescriptorPlan::try_new(1 << 20).unwrap();
         assert_eq!(plan.within(None), plan);
-        assert_eq!(plan.within(Some(u64::MAX)), plan);
+        let DescriptorPlan { connections, probes, .. } = plan.within(Some(u64::MAX));
+        assert_eq!((connections, probes), (plan.connections, plan.probes));
         for megabytes in 16..1024 {
             let limit = megabytes << 20;
-            let DescriptorPlan { connections, probes, .. } = plan.within(Some(limit));
+            let DescriptorPlan { connections, probes, scan_memory, .. } = plan.within(Some(limit));
             let planned = limits::PROCESS_MEMORY
+                + scan_memory
                 + connections * limits::CONNECTION_MEMORY
                 + probes * limits::PROBE_MEMORY;
             assert!(planned as u64 <= limit, "{megabytes} MB");
             assert!(probes > connections, "{megabytes} MB");
         }
+    }
+
+    #[test]
+    fn the_largest_scan_fits_into_a_small_container() {
+        let plan = DescriptorPlan::try_new(1 << 20).unwrap();
+        assert!(plan.within(Some(96 << 20)).scan_memory >= limits::LARGEST_SCAN_MEMORY);
+        // And others beside it, in one that is as large as ours.
+        let DescriptorPlan { probes, scan_memory, .. } = plan.within(Some(128 << 20));
+        let all_ports_of_one = usize::from(u16::MAX) * limits::TARGET_MEMORY;
+        assert!(scan_memory >= limits::LARGEST_SCAN_MEMORY + 2 * all_ports_of_one);
+        assert!(probes > 8_000, "{probes} probes");
     }
 
     #[test]
@@ -269,6 +287,6 @@ mod tests {
             (limits::MIN_CONNECTIONS, limits::MIN_PROBE_DESCRIPTORS)
         );
         let few = DescriptorPlan::try_new(limits::MIN_DESCRIPTORS).unwrap();
-        assert_eq!(few.within(Some(0)), few);
+        assert_eq!(few.within(Some(0)), DescriptorPlan { scan_memory: 0, ..few });
     }
 }

@@ -95,7 +95,7 @@ impl Passes {
             match socket::no_way_to(address) {
                 None => reachable.push(address),
                 Some(reason) => {
-                    self.shared.lock().write_off(address, reason);
+                    self.shared.write_off(address, &self.plan.ports, reason);
                     let ports = self.plan.ports.len().into();
                     self.shared.stats.count_ports(PortState::Filtered, ports);
                 }
@@ -163,7 +163,7 @@ impl Passes {
             let all_open = |tally: AddressTally| {
                 (tally.open == aside.plan.ports.len()).then_some(tally.address)
             };
-            let tallies = aside.shared.lock().by_address();
+            let tallies = aside.shared.tallies();
             suspects = tallies.into_iter().filter_map(all_open).collect();
         }
         for address in suspects {
@@ -181,6 +181,10 @@ impl Passes {
                 verdict: SILENCE,
                 rtt: None,
             });
+            // All at once would need as much memory again as there are.
+            if part.found() >= ROWS_AT_ONCE {
+                self.shared.absorb(&mut part);
+            }
         }
         self.shared.absorb(&mut part);
         self.shared.stats.count_ports(PortState::Filtered, silent.len() as u64);
@@ -275,5 +279,8 @@ impl PassEnd {
         self.window_hint = self.window_hint.into_iter().chain(other.window_hint).min();
     }
 }
+
+/// Rows of silent targets that are handed over at once.
+const ROWS_AT_ONCE: usize = 4096;
 
 const SILENCE: Verdict = Verdict::Port(PortState::Filtered, Reason::NoResponse);

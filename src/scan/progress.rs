@@ -5,20 +5,25 @@
 //! list of findings, which the report needs anyway: a slow reader costs no
 //! memory, and several can follow one scan.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::findings::{Finding, SortedRows};
+use super::memory::MemoryShare;
+use super::outcome::Reason;
 use super::passes::Passes;
 use super::paths::{PathTiming, Paths};
 use super::retry::Retry;
 use super::stats::EngineStats;
-use super::tally::{AddressTally, Finding, Tallies, Totals};
+use super::tally::{AddressTally, Tallies, Totals};
 use super::until::Until;
 use super::{ScanPlan, Scanner};
+use crate::ports::PortSet;
 
 /// A running or finished scan. Dropping it stops the probes.
 #[derive(Debug)]
@@ -74,16 +79,22 @@ pub(super) struct Shared {
     /// Addresses that are being looked for.
     sought: AtomicUsize,
     pub(super) stats: Arc<EngineStats>,
+    /// What the scan holds of the memory for scans.
+    memory: Option<Arc<MemoryShare>>,
+    /// The findings of a scan that is over, for all who report on it.
+    sorted: OnceLock<Arc<SortedRows>>,
 }
 
 /// Tells of the end when the driving task ends, however it does.
 struct Finish(Arc<Shared>);
 
 impl Scan {
-    /// Starts probing.
-    pub(super) fn start(scanner: &Scanner, plan: &ScanPlan) -> Self {
+    /// Starts probing, with `memory` for what is found.
+    pub(super) fn start(scanner: &Scanner, plan: &ScanPlan, memory: Option<MemoryShare>) -> Self {
         let started = Instant::now();
-        let shared = Arc::new(Shared::new(plan, Arc::clone(&scanner.stats)));
+        let mut shared = Shared::new(plan, Arc::clone(&scanner.stats));
+        shared.memory = memory.map(Arc::new);
+        let shared = Arc::new(shared);
         let fanout_plan = scanner.fanout_plan(plan);
         let until = Arc::clone(&fanout_plan.until);
         let passes = Passes {
@@ -177,7 +188,7 @@ impl Scan {
     /// The tallies as they stand, address by address in the order of the plan.
     #[must_use]
     pub fn tallies(&self) -> Vec<AddressTally> {
-        self.shared.lock().by_address()
+        self.shared.tallies()
     }
 }
 
@@ -190,7 +201,18 @@ impl Shared {
             milestone: watch::Sender::new(Milestone::default()),
             sought: AtomicUsize::new(0),
             stats,
+            memory: None,
+            sorted: OnceLock::new(),
         }
+    }
+
+    pub(super) fn tallies(&self) -> Vec<AddressTally> {
+        // Before the lock is taken: the last findings come before the end does.
+        let finished = self.milestone.borrow().finished;
+        let tallies = self.lock();
+        let sort = || Arc::new(tallies.sorted(self.memory.clone()));
+        let sorted = if finished { Arc::clone(self.sorted.get_or_init(sort)) } else { sort() };
+        tallies.by_address(&sorted)
     }
 
     // A fan-out that panics while it hands over leaves counts that are still
@@ -221,6 +243,16 @@ impl Shared {
     /// Notes that addresses are not looked for any more.
     pub(super) fn leave_off(&self, addresses: usize) {
         self.sought.fetch_sub(addresses, Ordering::Relaxed);
+    }
+
+    /// Gives all `ports` of an address that cannot be reached their verdict.
+    pub(super) fn write_off(&self, address: IpAddr, ports: &PortSet, reason: Reason) {
+        let found = {
+            let mut tallies = self.lock();
+            tallies.write_off(address, ports, reason);
+            tallies.found()
+        };
+        self.milestone.send_modify(|milestone| milestone.found = found);
     }
 
     /// Notes how the passes so far went.

@@ -1,11 +1,13 @@
 //! What a scan has found so far, counted by address.
 
 use std::net::IpAddr;
-use std::num::NonZeroU32;
-use std::time::Duration;
+use std::sync::Arc;
 
+use super::findings::{Finding, Findings, Row, Rows, SortedRows};
+use super::memory::MemoryShare;
 use super::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
 use super::{Keep, ScanPlan};
+use crate::ports::PortSet;
 
 /// What was found on one address. Every port asked for is in exactly one of
 /// `open`, `closed`, `filtered` and `not_scanned`.
@@ -14,7 +16,7 @@ pub struct AddressTally {
     /// The address.
     pub address: IpAddr,
     /// The ports kept by the plan, in ascending order; the open ones always.
-    pub findings: Vec<Finding>,
+    pub findings: Findings,
     /// How many ports are open.
     pub open: u32,
     /// How many ports are closed.
@@ -42,22 +44,6 @@ pub struct Totals {
     pub not_scanned: u64,
 }
 
-/// A port that is not closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The address.
-    pub address: IpAddr,
-    /// The port.
-    pub port: u16,
-    /// Open or filtered.
-    pub state: PortState,
-    /// Why.
-    pub reason: Reason,
-    /// From the attempt to its answer, in whole microseconds; `None` when
-    /// nothing answered.
-    pub rtt: Option<Duration>,
-}
-
 /// The tallies of all addresses of a scan, or of what one fan-out has found
 /// since it last handed over.
 #[derive(Debug)]
@@ -66,7 +52,7 @@ pub(super) struct Tallies {
     /// The places of the addresses, by address.
     by_value: Vec<u16>,
     /// In the order found.
-    rows: Vec<Row>,
+    rows: Rows,
     /// Targets with an outcome.
     done: u64,
     /// The address that the last outcome was about; the next mostly is too.
@@ -84,16 +70,6 @@ struct Counts {
     filtered: [u32; Reason::ALL.len()],
     shortage: Option<Shortage>,
     accepts_everything: bool,
-}
-
-/// A finding in 12 bytes: a scan with details may hold a million of them.
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    address: u16,
-    port: u16,
-    state: PortState,
-    reason: Reason,
-    rtt_us: Option<NonZeroU32>,
 }
 
 impl AddressTally {
@@ -121,7 +97,7 @@ impl Tallies {
         Self {
             addresses,
             by_value,
-            rows: Vec::new(),
+            rows: Rows::default(),
             done: 0,
             last: 0,
             keep: plan.keep,
@@ -151,18 +127,27 @@ impl Tallies {
             Keep::NotClosed => state != PortState::Closed,
         };
         if kept {
-            let address = u16::try_from(index).expect("addresses are limited to few");
-            let port = outcome.target.port();
-            let rtt_us = outcome.rtt.map(whole_microseconds);
-            self.rows.push(Row { address, port, state, reason, rtt_us });
+            let (address, port) = (outcome.target.ip(), outcome.target.port());
+            self.keep_row(index, Finding { address, port, state, reason, rtt: outcome.rtt });
         }
     }
 
     /// Counts every port of an address that cannot be reached as filtered.
-    pub(super) fn write_off(&mut self, address: IpAddr, reason: Reason) {
-        let (index, ports) = (self.index_of(address), self.ports);
-        self.addresses[index].filtered[reason.index()] = ports;
-        self.done += u64::from(ports);
+    pub(super) fn write_off(&mut self, address: IpAddr, ports: &PortSet, reason: Reason) {
+        let index = self.index_of(address);
+        self.addresses[index].filtered[reason.index()] = ports.len();
+        self.done += u64::from(ports.len());
+        if self.keep == Keep::NotClosed {
+            for port in ports.iter() {
+                let state = PortState::Filtered;
+                self.keep_row(index, Finding { address, port, state, reason, rtt: None });
+            }
+        }
+    }
+
+    fn keep_row(&mut self, index: usize, finding: Finding) {
+        let place = u16::try_from(index).expect("addresses are limited to few");
+        self.rows.push(Row::new(place, &finding));
     }
 
     /// Notes why a fan-out may have left targets without an outcome.
@@ -196,8 +181,8 @@ impl Tallies {
     /// Whether `port` of `address` was found open.
     pub(super) fn is_open(&mut self, address: IpAddr, port: u16) -> bool {
         let place = self.index_of(address);
-        let found = |row: &Row| usize::from(row.address) == place && row.port == port;
-        self.rows.iter().any(|row| found(row) && row.state == PortState::Open)
+        let found = |row: Row| usize::from(row.place()) == place && row.port() == port;
+        self.rows.from(0).any(|row| found(row) && row.state() == PortState::Open)
     }
 
     /// Notes that an address accepts connections on ports that nobody uses.
@@ -232,17 +217,23 @@ impl Tallies {
 
     /// Findings in the order found, from the one at `start`.
     pub(super) fn findings(&self, start: usize) -> impl Iterator<Item = Finding> + '_ {
-        self.rows.get(start..).unwrap_or_default().iter().map(|row| self.finding(row))
+        let address = |row: Row| self.addresses[usize::from(row.place())].address;
+        self.rows.from(start).map(move |row| row.finding(address(row)))
     }
 
-    /// The tallies as they stand, the findings in order; whatever has no
+    /// The findings that there are now, sorted; `memory` is what they count as.
+    pub(super) fn sorted(&self, memory: Option<Arc<MemoryShare>>) -> SortedRows {
+        SortedRows::of(&self.rows, memory)
+    }
+
+    /// The tallies as they stand, with the findings in `sorted`; whatever has no
     /// outcome counts as not scanned.
-    pub(super) fn by_address(&self) -> Vec<AddressTally> {
-        let tally = |counts: &Counts| {
+    pub(super) fn by_address(&self, sorted: &Arc<SortedRows>) -> Vec<AddressTally> {
+        let tally = |(place, counts): (u16, &Counts)| {
             let Counts { address, open, closed, filtered, shortage, accepts_everything } = *counts;
             let not_scanned = self.ports - open - closed - filtered.iter().sum::<u32>();
             let shortage = shortage.or(self.shortage).filter(|_| not_scanned > 0);
-            let findings = Vec::new();
+            let findings = Findings::at(place, address, sorted);
             AddressTally {
                 address,
                 findings,
@@ -254,20 +245,7 @@ impl Tallies {
                 accepts_everything,
             }
         };
-        let mut tallies: Vec<AddressTally> = self.addresses.iter().map(tally).collect();
-        for row in &self.rows {
-            tallies[usize::from(row.address)].findings.push(self.finding(row));
-        }
-        for tally in &mut tallies {
-            tally.findings.sort_unstable_by_key(|finding| finding.port);
-        }
-        tallies
-    }
-
-    fn finding(&self, row: &Row) -> Finding {
-        let Row { address, port, state, reason, rtt_us } = *row;
-        let rtt = rtt_us.map(|us| Duration::from_micros(us.get().into()));
-        Finding { address: self.addresses[usize::from(address)].address, port, state, reason, rtt }
+        (0..).zip(&self.addresses).map(tally).collect()
     }
 
     fn index_of(&mut self, address: IpAddr) -> usize {
@@ -283,9 +261,3 @@ impl Tallies {
 
 /// Hosts that serve people have fewer ports open.
 const SUSPICIOUSLY_MANY: u32 = 10;
-
-/// At least one, and at most 71 minutes, which no timeout reaches.
-fn whole_microseconds(rtt: Duration) -> NonZeroU32 {
-    let us = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
-    NonZeroU32::new(us).unwrap_or(NonZeroU32::MIN)
-}

@@ -100,14 +100,12 @@ impl Service {
     fn get(&self, target: &str) -> io::Result<String> {
         let mut connection = TcpStream::connect(self.address)?;
         connection.set_read_timeout(Some(LONGEST_SCAN))?;
-        write!(
-            connection,
-            "GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
-        )?;
+        // An answer in HTTP/1.0 ends with its connection, and never comes in chunks.
+        write!(connection, "GET {target} HTTP/1.0\r\nhost: localhost\r\n\r\n")?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;
         match answer.split_once("\r\n\r\n") {
-            Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
+            Some((head, body)) if head.starts_with("HTTP/1.0 200 ") => Ok(body.to_owned()),
             _ => Err(io::Error::other(format!("{target} was answered: {answer}"))),
         }
     }

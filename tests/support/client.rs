@@ -82,12 +82,13 @@ impl Connection {
     #[track_caller]
     pub(crate) fn reply(&mut self) -> Reply {
         let mut reply = self.reply_to_head();
-        let length = reply.header("content-length").expect("a length").parse().unwrap();
-        while self.received.len() < length {
-            assert!(self.receive(), "the body ends early: {reply:?}");
-        }
-        let rest = self.received.split_off(length);
-        let body = std::mem::replace(&mut self.received, rest);
+        let body = match reply.header("transfer-encoding") {
+            Some("chunked") => self.chunks(),
+            _ => {
+                let length = reply.header("content-length").expect("a length").parse().unwrap();
+                self.take(length)
+            }
+        };
         reply.body = String::from_utf8(body).expect("bodies are UTF-8");
         assert!(reply.body.ends_with('\n'), "no newline at the end: {reply:?}");
         reply
@@ -114,6 +115,38 @@ impl Connection {
         Reply { status: status.expect("a status line"), head, body: String::new() }
     }
 
+    /// The rest of a body in chunks, RFC 9112, section 7.1.
+    #[track_caller]
+    fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let line = loop {
+                match self.received.windows(2).position(|bytes| bytes == b"\r\n") {
+                    Some(end) => break self.take(end + 2),
+                    None => assert!(self.receive(), "the body ends early"),
+                }
+            };
+            let size = std::str::from_utf8(&line).unwrap().trim_end();
+            let size = usize::from_str_radix(size, 16).expect("a chunk's size");
+            let chunk = self.take(size + 2);
+            assert!(chunk.ends_with(b"\r\n"), "the end of a chunk");
+            body.extend_from_slice(&chunk[..size]);
+            if size == 0 {
+                return body;
+            }
+        }
+    }
+
+    /// So many bytes.
+    #[track_caller]
+    fn take(&mut self, length: usize) -> Vec<u8> {
+        while self.received.len() < length {
+            assert!(self.receive(), "the body ends early");
+        }
+        let rest = self.received.split_off(length);
+        std::mem::replace(&mut self.received, rest)
+    }
+
     /// Waits until the server closes, and tells what it sent before that.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.receive() {}
@@ -133,7 +166,7 @@ impl Connection {
     /// Reads on; whether there was anything.
     #[track_caller]
     fn receive(&mut self) -> bool {
-        let mut bytes = [0; 4096];
+        let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {
             Ok(count) => {
                 self.received.extend_from_slice(&bytes[..count]);

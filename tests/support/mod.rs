@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr, reason = "what is left out, and what was measured")]
 
 pub(crate) mod ask;
+pub(crate) mod cgroup;
 pub(crate) mod client;
 pub(crate) mod embedded;
 pub(crate) mod kernel;
