@@ -1,0 +1,62 @@
+"""A cgroup with a memory limit, in version 1 or 2, and what it says at the end."""
+
+import os
+import time
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+
+
+class Cgroup:
+    """Exists from `with` to its end. Version 2 where memory is limited by it."""
+
+    def __init__(self, name, limit):
+        self.limit = limit
+        self.version = 1 if (ROOT / "memory/memory.limit_in_bytes").exists() else 2
+        parent = ROOT / "memory" if self.version == 1 else ROOT
+        self.path = parent / f"open-ports-soak-{os.getpid()}-{name}"
+
+    def __enter__(self):
+        if self.version == 2:
+            # A container whose processes are in its top group cannot have this;
+            # the error says EBUSY then.
+            control = ROOT / "cgroup.subtree_control"
+            if "memory" not in control.read_text().split():
+                control.write_text("+memory")
+        self.path.mkdir()
+        if self.version == 1:
+            self.write("memory.limit_in_bytes", self.limit)
+        else:
+            self.write("memory.max", self.limit)
+            if (self.path / "memory.swap.max").exists():
+                self.write("memory.swap.max", 0)
+        return self
+
+    def write(self, file, value):
+        (self.path / file).write_text(f"{value}\n")
+
+    def enter(self):
+        """Puts the calling process into the group."""
+        self.write("cgroup.procs", os.getpid())
+
+    def peak(self):
+        """The most memory that was charged, in bytes; 0 if the kernel does not say."""
+        path = self.path / ("memory.max_usage_in_bytes" if self.version == 1 else "memory.peak")
+        return int(path.read_text()) if path.exists() else 0
+
+    def kills(self):
+        """How many processes were killed for want of memory."""
+        file = "memory.oom_control" if self.version == 1 else "memory.events"
+        fields = dict(line.split() for line in (self.path / file).read_text().splitlines())
+        return int(fields["oom_kill"])
+
+    def __exit__(self, *_):
+        deadline = time.monotonic() + 10
+        while self.path.exists():
+            try:
+                self.path.rmdir()
+            except OSError:
+                # The last process is still on its way out.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)

@@ -1,0 +1,131 @@
+"""What came of a soak, and whether it is as it has to be."""
+
+import platform
+from pathlib import Path
+
+# The promise is 100 ms. A short run may be on a machine that does other things
+# as well, and says little of one answer in a hundred.
+P99_PROMISED, P99_OF_A_SHORT_RUN, LONG = 0.1, 1.0, 30
+
+# An allocator keeps some of what it once had, whatever happened since. What
+# leaks with each request would be far more than this after thousands.
+RSS_SLACK = 8 << 20
+
+# With these, somebody has to have been answered: refusals alone prove nothing.
+ANSWERED = {
+    "answering hosts": "right",
+    "answering hosts, as text": "right",
+    "silent hosts": "right",
+    "silent hosts, 300 ms to do so": "incomplete: deadline",
+    "rejecting hosts, details": "right",
+    "names in /etc/hosts": "right",
+    "names that nobody has": "422",
+    "refused hosts": "403",
+    "token in both files": "200",
+    "token taken out": "401",
+}
+
+
+class Outcome:
+    def __init__(self, minutes, before):
+        self.minutes, self.before = minutes, before
+        self.most, self.after, self.settled = before, None, 0.0
+        self.tally, self.peak, self.kills = None, 0, 0
+        # By what the service logs to: whether it ran until it was told to stop,
+        # its status then, and how long that took.
+        self.ends = {}
+
+    def see(self, now):
+        """Takes note of what the service holds during the load."""
+        pairs = zip(vars(self.most).values(), vars(now).values())
+        self.most = type(now)(*(max(pair) for pair in pairs))
+
+    def latency(self, share):
+        every = sorted(self.tally.latencies)
+        return every[int((len(every) - 1) * share)] if every else 0.0
+
+    def problems(self):
+        """Everything that is not as it has to be."""
+        every = []
+        for asker, count in sorted(self.tally.failures.items()):
+            examples = "; ".join(self.tally.examples[asker])
+            every.append(f"{asker}: {count} times wrong, such as: {examples}")
+        for asker, answer in ANSWERED.items():
+            if not self.tally.answers[asker, answer]:
+                every.append(f"{asker}: never answered {answer}")
+        bound = P99_PROMISED if self.minutes >= LONG else P99_OF_A_SHORT_RUN
+        if self.latency(0.99) > bound:
+            every.append(f"/livez: p99 is {self.latency(0.99):.3f} s, above {bound} s")
+        return every + self.service_problems()
+
+    def service_problems(self):
+        every = []
+        if self.kills:
+            every.append(f"{self.kills} processes were killed for want of memory")
+        for log, (ran, status, seconds) in self.ends.items():
+            if not ran:
+                every.append(f"the service with its log to {log} ended by itself, with {status}")
+            elif status is None:
+                every.append(f"the service with its log to {log} did not stop in {seconds:.0f} s")
+            elif status != 0:
+                every.append(f"the service with its log to {log} stopped with {status}")
+        if self.after is None:
+            return every
+        for name, slack in [("descriptors", 0), ("threads", 0), ("rss", RSS_SLACK)]:
+            before, after = getattr(self.before, name), getattr(self.after, name)
+            if after > before + slack:
+                every.append(f"{name}: {after} after the load, {before} before")
+        return every
+
+    def text(self):
+        problems = self.problems()
+        lines = [
+            "# The soak", "",
+            "Written by `scripts/soak --write`, which ran it; do not edit. `open-ports serve` with 128 MiB",
+            "of memory (cgroup) and 1,024 descriptors, its log a pipe that nobody reads, its file of tokens",
+            "replaced every few seconds, and all the clients below at once. An answer is right if it tells",
+            "every port as it is. Statuses 429 and 503 have to say when to come back, and what is incomplete",
+            "why.", "",
+            f"{self.minutes:g} minutes on {machine()}.", "",
+            "Everything was as it has to be." if not problems else f"{len(problems)} things were wrong:",
+            "", *(f"- {problem}" for problem in problems), *([""] if problems else []),
+            "| who | asked | answers |", "|---|---|---|",
+            *(self.row(asker, answers) for asker, answers in self.tally.askers()), "",
+            *self.figures(), "",
+        ]
+        return "\n".join(lines)
+
+    def row(self, asker, answers):
+        wrong = self.tally.failures[asker]
+        kinds = ", ".join(f"{answer}: {count:,}" for answer, count in answers)
+        told = kinds + (f"; **wrong: {wrong:,}**" if wrong else "")
+        return f"| {asker} | {sum(count for _, count in answers):,} | {told} |"
+
+    def figures(self):
+        ms = {share: f"{self.latency(share) * 1000:.1f} ms" for share in (0.5, 0.99, 1)}
+        stops = ", ".join(
+            f"{'killed' if status is None else status} after {seconds:.1f} s"
+            for _, status, seconds in self.ends.values())
+        lines = [
+            f"`/livez`, {len(self.tally.latencies):,} times: p50 {ms[0.5]}, p99 {ms[0.99]}, most {ms[1]}.", "",
+            "| | before the load | most | after it |", "|---|---|---|---|",
+        ]
+        for name, label, unit in [
+                ("rss", "resident memory, MiB", 1 << 20), ("descriptors", "descriptors", 1),
+                ("threads", "threads", 1)]:
+            cells = [f"{getattr(held, name) / unit:.{unit > 1:d}f}" if held else "none"
+                     for held in (self.before, self.most, self.after)]
+            lines.append(f"| {label} | {' | '.join(cells)} |")
+        return [
+            *lines, "",
+            f"It held what it held before within {self.settled:.0f} s. The cgroup was charged {self.peak / (1 << 20):.0f}",
+            f"MiB at most, and {self.kills} processes were killed in it. Status on SIGTERM, with each kind of log: {stops}.",
+        ]
+
+
+def machine():
+    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), platform.machine())
+    cores = len([line for line in Path("/proc/cpuinfo").read_text().splitlines()
+                 if line.startswith("processor")])
+    return f"{cores} × {model}, Linux {platform.release()}"
