@@ -13,11 +13,9 @@ from pathlib import Path
 from . import side, tokens
 from .cgroup import Cgroup
 from .network import Network
-from .service import Service, pipe_without_reader, unread_pipe
+from .service import MEMORY, Service, knows_its_limit, pipe_without_reader, unread_pipe
 from .summary import Outcome
 from .tally import Tally
-
-MEMORY = 128 << 20
 
 # How long what the load left behind may take to go: a reply that nobody reads
 # is given up after 60 s.
@@ -26,6 +24,7 @@ SETTLING = 90
 # The grace period of 30 s, and a moment.
 STOPPING = 35
 
+# The modules with a part of the load.
 KINDS = ["scans", "hostile", "big", "tokens", "side", "health"]
 
 
@@ -54,16 +53,16 @@ def start_targets(network, stack):
 def start_services(options, network, token_file, stack):
     def start(name, address, stderr, *arguments):
         cgroup = stack.enter_context(Cgroup(name, MEMORY))
-        service = Service(options.binary, address, network.near, cgroup, stderr, *arguments)
+        service = Service(options.binary, address, network.inside(network.near), cgroup, stderr, *arguments)
         stack.callback(service.kill)
         return service
 
     if options.log:
         writer = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        reader = os.open(options.log, os.O_RDONLY)
     else:
-        # Its reading end stays open and unread.
         reader, writer = unread_pipe()
-        stack.callback(os.close, reader)
+    stack.callback(os.close, reader)
     loaded = start("load", "127.0.0.1", writer, "--tokens", token_file, "--deny", "192.0.2.0/24")
     os.close(writer)
     stderrs = [os.open("/dev/full", os.O_WRONLY), pipe_without_reader()]
@@ -71,6 +70,11 @@ def start_services(options, network, token_file, stack):
     for (log, address), stderr in zip(side.SERVERS.items(), stderrs):
         beside[log] = start(f"side-{stderr}", address, stderr)
         os.close(stderr)
+    if python(network, "soak_load.worker", "warm-up", "0", "").wait():
+        sys.exit(1)
+    # From here on nobody reads it.
+    if not knows_its_limit(os.read(reader, 4096)):
+        sys.exit("the service does not know how much memory it has")
     return loaded, beside
 
 
@@ -120,15 +124,13 @@ def settle(service, before):
 
 
 def soak(options, stack):
-    network = stack.enter_context(Network())
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="open-ports-soak-")))
+    network = stack.enter_context(Network(scratch))
     token_file = str(scratch / "tokens")
     tokens.write(token_file, 1)
     start_targets(network, stack)
     loaded, beside = start_services(options, network, token_file, stack)
-    if python(network, "soak_load.worker", "warm-up", "0", "").wait():
-        sys.exit(1)
-    outcome = Outcome(options.minutes, loaded.holdings())
+    outcome = Outcome(options.minutes, options.without, loaded.holdings())
 
     def watch():
         now = loaded.holdings()

@@ -181,8 +181,12 @@ async def horde(tally):
             reader, writer = await connect(NETWORK)
             send(writer, head("/livez"))
             reply = await asyncio.wait_for(read_reply(reader), HELD_AT_MOST)
-        except (Broken, asyncio.TimeoutError) as error:
-            return tally.fail("idle horde", repr(error))
+        except Broken:
+            # Connected, but sent nothing yet: then it is idle, and there are too
+            # many that are.
+            return tally.count("idle horde", "closed")
+        except asyncio.TimeoutError:
+            return tally.fail("idle horde", f"no reply within {HELD_AT_MOST} s")
         tally.count("idle horde", str(reply.status))
         # Idle it may be closed at any time.
         await asyncio.wait([asyncio.create_task(reader.read())], timeout=10)

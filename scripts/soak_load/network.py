@@ -1,12 +1,10 @@
 """The network of the soak: two namespaces and the wire between them.
 
 `near` has the service, its clients and the hosts 127.0.0.x; `far` has a network
-for each way in which a host can answer. Files in /etc/netns/NEAR take the place
-of /etc/hosts and /etc/resolv.conf there (ip-netns(8)).
+for each way in which a host can answer.
 """
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -47,12 +45,12 @@ def run(*command, **options):
 
 
 class Network:
-    """Exists from `with` to its end."""
+    """Exists from `with` to its end. `scratch` is a directory that stays as long."""
 
-    def __init__(self):
+    def __init__(self, scratch):
         name = f"op-soak-{os.getpid()}"
         self.near, self.far = f"{name}-near", f"{name}-far"
-        self.files = Path("/etc/netns", self.near)
+        self.files = Path(scratch, "etc")
 
     def __enter__(self):
         try:
@@ -63,11 +61,10 @@ class Network:
         return self
 
     def build(self):
-        self.files.mkdir(parents=True)
+        self.files.mkdir()
         lines = [f"{address} {name}" for name, every in HOSTS.items() for address in every]
         (self.files / "hosts").write_text("\n".join(lines) + "\n")
         (self.files / "resolv.conf").write_text("nameserver 127.0.0.53\n")
-        (self.files / "nsswitch.conf").write_text("hosts: files dns\n")
         for namespace in (self.near, self.far):
             run("ip", "netns", "add", namespace)
             run("ip", "-n", namespace, "link", "set", "lo", "up")
@@ -91,11 +88,15 @@ class Network:
             "dev", "eth0", "nud", "permanent")
 
     def inside(self, namespace):
-        """The words before a command that is to run in `namespace`."""
-        return ["ip", "netns", "exec", namespace]
+        """The words before a command that is to run in `namespace`. It gets the
+        process of the first of them."""
+        # `ip netns exec` would hide /sys/fs/cgroup, from which the service reads
+        # how much memory it has.
+        bind = 'mount --bind "$0/hosts" /etc/hosts; mount --bind "$0/resolv.conf" /etc/resolv.conf'
+        return ["nsenter", f"--net=/run/netns/{namespace}", "unshare", "--mount",
+                "sh", "-ec", f'{bind}; exec "$@"', str(self.files)]
 
     def __exit__(self, *_):
         for namespace in (self.near, self.far):
             # The wire goes with the first.
             subprocess.run(["ip", "netns", "del", namespace], stderr=subprocess.DEVNULL)
-        shutil.rmtree(self.files, ignore_errors=True)

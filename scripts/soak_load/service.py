@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+MEMORY = 128 << 20
 DESCRIPTORS = 1024
 
 
@@ -20,9 +21,10 @@ class Holdings:
 
 
 class Service:
-    """Runs in `cgroup` and `namespace`; standard error goes to `stderr`."""
+    """Runs in `cgroup`, and where the words `inside` put it; its standard error
+    goes to `stderr`."""
 
-    def __init__(self, binary, address, namespace, cgroup, stderr, *arguments):
+    def __init__(self, binary, address, inside, cgroup, stderr, *arguments):
         def limit():
             cgroup.enter()
             resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
@@ -31,8 +33,8 @@ class Service:
         # It ends with this program, however this ends; each command takes the
         # process of the one before.
         self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", namespace, binary,
-             "serve", "--listen", f"{address}:8080", *arguments],
+            ["setpriv", "--pdeathsig", "KILL", *inside, binary, "serve",
+             "--listen", f"{address}:8080", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
             env={"PATH": os.environ["PATH"]}, preexec_fn=limit,
             # Ctrl-C is for this program alone.
@@ -66,6 +68,11 @@ class Service:
         if self.running():
             self.process.kill()
         self.process.wait()
+
+
+def knows_its_limit(log):
+    """Whether the first page of the log says how much memory there is."""
+    return f'"memory":{MEMORY}' in log.decode()
 
 
 def unread_pipe():

@@ -27,8 +27,9 @@ ANSWERED = {
 
 
 class Outcome:
-    def __init__(self, minutes, before):
+    def __init__(self, minutes, without, before):
         self.minutes, self.before = minutes, before
+        self.left_out = f", without {' and '.join(without)}," if without else ""
         self.most, self.after, self.settled = before, None, 0.0
         self.tally, self.peak, self.kills = None, 0, 0
         # By what the service logs to: whether it ran until it was told to stop,
@@ -86,7 +87,7 @@ class Outcome:
             "replaced every few seconds, and all the clients below at once. An answer is right if it tells",
             "every port as it is. Statuses 429 and 503 have to say when to come back, and what is incomplete",
             "why.", "",
-            f"{self.minutes:g} minutes on {machine()}.", "",
+            f"{self.minutes:g} minutes{self.left_out} on {machine()}.", "",
             "Everything was as it has to be." if not problems else f"{len(problems)} things were wrong:",
             "", *(f"- {problem}" for problem in problems), *([""] if problems else []),
             "| who | asked | answers |", "|---|---|---|",
@@ -118,8 +119,9 @@ class Outcome:
             lines.append(f"| {label} | {' | '.join(cells)} |")
         return [
             *lines, "",
-            f"It held what it held before within {self.settled:.0f} s. The cgroup was charged {self.peak / (1 << 20):.0f}",
-            f"MiB at most, and {self.kills} processes were killed in it. Status on SIGTERM, with each kind of log: {stops}.",
+            f"The last column is {self.settled:.0f} s after the end of the load. The cgroup was charged",
+            f"{self.peak / (1 << 20):.0f} MiB at most, and {self.kills} processes were killed in it. Status on SIGTERM, with",
+            f"each kind of log: {stops}.",
         ]
 
 
