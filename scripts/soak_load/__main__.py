@@ -79,9 +79,9 @@ def start_services(options, network, token_file, stack):
 
 
 def load(options, network, token_file, scratch, stack, watch):
-    """Runs the load; `watch` says every second whether it may go on."""
+    """Runs half of the load; `watch` says every second whether it may go on."""
     workers = []
-    seconds = options.minutes * 60
+    seconds = options.minutes * 60 / 2
     for kind in KINDS:
         if kind in options.without:
             continue
@@ -111,16 +111,15 @@ def load(options, network, token_file, scratch, stack, watch):
 
 
 def settle(service, before):
-    """Waits until the service holds what it held; what it holds then, and after
-    how long."""
+    """Waits until the service holds what it held; what it holds then."""
     begun = time.monotonic()
     while service.running():
         now, waited = service.holdings(), time.monotonic() - begun
         back = now and now.descriptors <= before.descriptors and now.threads <= before.threads
         if back or waited > SETTLING:
-            return now, waited
+            return now
         time.sleep(1)
-    return None, time.monotonic() - begun
+    return None
 
 
 def soak(options, stack):
@@ -138,9 +137,12 @@ def soak(options, stack):
             outcome.see(now)
         return loaded.running()
 
-    outcome.tally = load(options, network, token_file, scratch, stack, watch)
-    if loaded.running():
-        outcome.after, outcome.settled = settle(loaded, outcome.before)
+    # Two halves, each with a rest: what is only kept is kept once, and what
+    # leaks leaks again.
+    for _ in range(2):
+        if loaded.running():
+            outcome.tally.add(load(options, network, token_file, scratch, stack, watch).dump())
+            outcome.rests.append(settle(loaded, outcome.before))
     outcome.peak, outcome.kills = loaded.cgroup.peak(), loaded.cgroup.kills()
     for log, service in {options.log or "a pipe that nobody reads": loaded, **beside}.items():
         alive = service.running()
@@ -159,13 +161,10 @@ def main():
     if os.geteuid() != 0:
         sys.exit("scripts/soak needs root")
     # However it is stopped, what it made is removed.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    try:
-        with ExitStack() as stack:
-            outcome = soak(options, stack)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with ExitStack() as stack:
+        outcome = soak(options, stack)
     text = outcome.text()
     print(text)
     if options.write:

@@ -1,6 +1,7 @@
 """A cgroup with a memory limit, in version 1 or 2, and what it says at the end."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -18,11 +19,15 @@ class Cgroup:
 
     def __enter__(self):
         if self.version == 2:
-            # A container whose processes are in its top group cannot have this;
-            # the error says EBUSY then.
             control = ROOT / "cgroup.subtree_control"
             if "memory" not in control.read_text().split():
-                control.write_text("+memory")
+                try:
+                    control.write_text("+memory")
+                except OSError as error:
+                    # EBUSY in a container whose processes are in its top group:
+                    # cgroups(7), "no internal processes".
+                    sys.exit(f"cannot limit memory with {control}: {error.strerror}")
+        self.remove_stale()
         self.path.mkdir()
         if self.version == 1:
             self.write("memory.limit_in_bytes", self.limit)
@@ -31,6 +36,12 @@ class Cgroup:
             if (self.path / "memory.swap.max").exists():
                 self.write("memory.swap.max", 0)
         return self
+
+    def remove_stale(self):
+        """Removes what a soak that was killed left behind."""
+        for group in self.path.parent.glob("open-ports-soak-*-*"):
+            if not Path("/proc", group.name.split("-")[3]).exists():
+                group.rmdir()
 
     def write(self, file, value):
         (self.path / file).write_text(f"{value}\n")

@@ -53,12 +53,19 @@ class Network:
         self.files = Path(scratch, "etc")
 
     def __enter__(self):
+        self.remove_stale()
         try:
             self.build()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def remove_stale(self):
+        """Removes what a soak that was killed left behind."""
+        for namespace in Path("/run/netns").glob("op-soak-*-*"):
+            if not Path("/proc", namespace.name.split("-")[2]).exists():
+                run("ip", "netns", "del", namespace.name)
 
     def build(self):
         self.files.mkdir()

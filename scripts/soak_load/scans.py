@@ -34,7 +34,7 @@ def judged(reply, truth, form, details):
     if reply.status in BUSY:
         return refusal(reply)
     if reply.status != 200:
-        return str(reply.status), f"{reply.status}: {reply.body[:200]!r}"
+        return str(reply.status), f"{reply.status}: {reply.body[:150]!r}"
     if form == "text":
         return judged_text(reply, truth)
     report, told = (reply.json(), None) if form == "json" else streamed(reply.body, form)
@@ -111,7 +111,7 @@ async def expect(tally, asker, caller, target, statuses):
     if reply.status in BUSY:
         answer, problem = refusal(reply)
     elif reply.status not in statuses:
-        problem = f"{reply.status} for {target}: {reply.body[:200]!r}"
+        problem = f"{reply.status} for {target}: {reply.body[:150]!r}"
     tally.count(asker, answer)
     if problem:
         tally.fail(asker, problem)

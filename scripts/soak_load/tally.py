@@ -40,7 +40,8 @@ class Tally:
             self.answers[asker, answer] += count
         self.failures.update(other["failures"])
         for asker, examples in other["examples"].items():
-            self.examples.setdefault(asker, []).extend(examples)
+            every = dict.fromkeys([*self.examples.get(asker, []), *examples])
+            self.examples[asker] = list(every)[:EXAMPLES]
         self.latencies += other["latencies"]
 
     def askers(self):

@@ -39,7 +39,10 @@ def write(path, turn):
 
 class Turns:
     def __init__(self, path):
-        self.path, self.turn, self.since = path, 1, time.monotonic()
+        # The load goes on where another process left it.
+        last = open(path).read().split()[-1]
+        self.turn = int(last.split(":")[0].removeprefix("turn-"))
+        self.path, self.since = path, time.monotonic()
 
     async def rotate(self, tally):
         await asyncio.sleep(TURN_SECONDS)
