@@ -4,10 +4,10 @@ import asyncio
 import random
 import re
 
-from .client import Broken, connect, head, pieces, read_head, send
+from .client import BIG, Broken, connect, head, pieces, read_head, send
 from .expected import Truth
 from .network import HOSTS, ICMP
-from .scans import BUSY, refusal
+from .scans import BUSY, DEADLINE_MS, refusal
 from .tokens import JOINERS, steady
 
 COMPLETE = re.compile(rb'"complete":(true|false)')
@@ -20,9 +20,9 @@ OVERLAP = 24
 async def count_rows(tally, asker, caller, host):
     """Wants a row for every port; counts them as they come, and keeps none."""
     truth = Truth(host, 1, 65535)
-    target = f"/open-ports?domain={host}&toPort=65535&details=true"
+    target = f"/open-ports?domain={host}&toPort=65535&details=true&deadlineMs={DEADLINE_MS}"
     try:
-        reader, writer = await connect(4)
+        reader, writer = await connect(BIG)
         send(writer, head(target, steady(caller), fields=["Connection: close"]))
         reply = await read_head(reader)
         rows, end, complete = 0, b"", None

@@ -25,12 +25,19 @@ class Reply:
         return json.loads(self.body)
 
 
+# Where clients come from: 127.0.NETWORK.x. The service sends idle connections of
+# those away first who have most, so that each kind of client is apart.
+CHECKS, POLITE, HOLDERS, BIG, ODD = 1, 2, 3, 4, 5
+
+# Those who hold connections for no use are not many.
+ADDRESSES = {HOLDERS: 10}
+
+
 def own_address(network):
-    """One of the addresses 127.0.NETWORK.x, so that clients have neighbours."""
-    return f"127.0.{network}.{random.randint(1, 200)}"
+    return f"127.0.{network}.{random.randint(1, ADDRESSES.get(network, 250))}"
 
 
-async def connect(network=2, server=SERVER, **options):
+async def connect(network=POLITE, server=SERVER, **options):
     """A connection to the service: its reader and its writer."""
     connecting = asyncio.open_connection(
         server, 8080, local_addr=(own_address(network), 0), **options)
@@ -99,7 +106,7 @@ def send(writer, data):
         raise Broken(f"cannot send: {error.strerror}") from None
 
 
-async def exchange(data, *, network=2, method="GET", half_close=False, server=SERVER):
+async def exchange(data, *, network=POLITE, method="GET", half_close=False, server=SERVER):
     """Sends `data` on a connection of its own; the whole reply to it."""
     reader, writer = await connect(network, server)
     try:
@@ -113,6 +120,6 @@ async def exchange(data, *, network=2, method="GET", half_close=False, server=SE
         writer.transport.abort() if half_close else writer.close()
 
 
-async def ask(target, token=None, *, network=2, method="GET", fields=(), server=SERVER, **options):
+async def ask(target, token=None, *, network=POLITE, method="GET", fields=(), server=SERVER, **options):
     data = head(target, token, method=method, fields=("Connection: close", *fields), **options)
     return await exchange(data, network=network, method=method, server=server)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from .client import Broken, ask
+from .client import CHECKS, Broken, ask
 
 # Each is asked on a connection of its own, as kubelets do.
 PERIOD = 0.05
@@ -12,7 +12,7 @@ PERIOD = 0.05
 async def once(tally):
     begun = time.monotonic()
     try:
-        reply = await ask("/livez", network=1)
+        reply = await ask("/livez", network=CHECKS)
     except Broken as broken:
         return tally.fail("/livez, steadily", str(broken))
     tally.latencies.append(round(time.monotonic() - begun, 5))

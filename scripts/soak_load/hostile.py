@@ -10,15 +10,12 @@ import socket
 import struct
 import time
 
-from .client import HOST, Broken, ask, connect, exchange, head, pieces, read_head, read_reply, send
+from .client import (
+    HOLDERS, HOST, ODD, Broken, ask, connect, exchange, head, read_head, read_reply, send)
 from .network import ICMP
 from .tokens import steady
 
 TOKEN = steady("hostile")
-
-# Apart from well-behaved clients: of many idle connections, those go first that
-# come from where most are.
-NETWORK = 3
 
 # A client that never ends its head is given 15 s, and a reply that is not read
 # 60 s; a busy machine may take longer.
@@ -28,7 +25,7 @@ HELD_AT_MOST = 120
 async def reply_to(tally, asker, data, statuses, *, half_close=False, method="GET"):
     """Sends `data`, and wants one of `statuses` for it."""
     try:
-        reply = await exchange(data, network=NETWORK, half_close=half_close, method=method)
+        reply = await exchange(data, network=ODD, half_close=half_close, method=method)
     except Broken as broken:
         tally.fail(asker, f"{broken}, for {data[:60]!r}")
         return
@@ -103,7 +100,7 @@ async def a_byte_a_second(tally):
     """Has to be closed some time, with or without a reply."""
     asker, begun = "a byte a second", time.monotonic()
     try:
-        reader, writer = await connect(NETWORK)
+        reader, writer = await connect(HOLDERS)
     except Broken as broken:
         return tally.fail(asker, str(broken))
     ending = asyncio.create_task(reader.read())
@@ -160,7 +157,7 @@ async def resetting(tally):
     host = random.choice(["127.0.0.17", "127.0.0.18", f"{ICMP}{random.randint(120, 200)}"])
     target = f"/open-ports?domain={host}&toPort=65535&details=true&format=ndjson"
     try:
-        reader, writer = await connect(NETWORK)
+        reader, writer = await connect(HOLDERS)
         send(writer, head(target, TOKEN))
     except Broken as broken:
         return tally.fail(asker, str(broken))
@@ -178,7 +175,7 @@ async def horde(tally):
     """More connections than there is room for, each of one request and then idle."""
     async def member():
         try:
-            reader, writer = await connect(NETWORK)
+            reader, writer = await connect(HOLDERS)
             send(writer, head("/livez"))
             reply = await asyncio.wait_for(read_reply(reader), HELD_AT_MOST)
         except Broken:
@@ -199,7 +196,7 @@ async def pipelined(tally):
     asker, targets = "pipelined", ["/livez", "/nowhere", "/readyz", "/open-ports"] * 5
     expected = [200, 404, 200, 400] * 5
     try:
-        reader, writer = await connect(NETWORK)
+        reader, writer = await connect(ODD)
         send(writer, b"".join(head(target, TOKEN) for target in targets))
         statuses = [(await read_reply(reader)).status for _ in targets]
     except Broken as broken:

@@ -9,6 +9,9 @@ from .network import FEW, ICMP, RESET, SILENT
 from .targets import ABSENT, NEAR_OPEN, UNANSWERED
 from .tokens import steady
 
+# What is begun shortly before the load ends is over before it is given up.
+DEADLINE_MS = 40_000
+
 # Refusals that ask to come back: no wrong answer, if they say when.
 BUSY = (429, 503)
 
@@ -16,7 +19,7 @@ BUSY = (429, 503)
 async def scan(tally, asker, caller, host, first, last, *, form="json", details=False, **more):
     """Scans and judges."""
     query = {"domain": host, "fromPort": first, "toPort": last, "format": form,
-             "details": str(details).lower(), **more}
+             "details": str(details).lower(), "deadlineMs": DEADLINE_MS, **more}
     target = "/open-ports?" + "&".join(f"{name}={value}" for name, value in query.items())
     try:
         reply = await ask(target, steady(caller))

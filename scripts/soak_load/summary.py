@@ -1,14 +1,15 @@
 """What came of a soak, and whether it is as it has to be."""
 
+import os
 import platform
 from pathlib import Path
 
 from .service import MEMORY
 from .tally import Tally
 
-# The promise is 100 ms. A short run may be on a machine that does other things
-# as well, and says little of one answer in a hundred.
-P99_PROMISED, P99_OF_A_SHORT_RUN, LONG = 0.1, 1.0, 30
+# The promise is 100 ms. A short run, in minutes, may be on a machine that does
+# other things as well; it only has to tell a busy service from a deaf one.
+P99_PROMISED, P99_OF_A_SHORT_RUN, LONG = 0.1, 5.0, 30
 
 # An allocator keeps some of what it once had: glibc kept 30 MiB of a peak of 35.
 # It is no more than leaves the memory plan its room.
@@ -121,7 +122,8 @@ class Outcome:
             f"{'killed' if status is None else status} after {seconds:.1f} s"
             for _, status, seconds in self.ends.values())
         lines = [
-            f"`/livez`, {len(self.tally.latencies):,} times: p50 {ms[0.5]}, p99 {ms[0.99]}, most {ms[1]}.", "",
+            f"`/livez`, {len(self.tally.latencies):,} times: "
+            f"p50 {ms[0.5]}, p99 {ms[0.99]}, most {ms[1]}.", "",
             "| | before the load | most | at rest after half of it | after all |",
             "|---|---|---|---|---|",
         ]
@@ -140,8 +142,8 @@ class Outcome:
 
 
 def machine():
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.machine())
-    cores = len([line for line in Path("/proc/cpuinfo").read_text().splitlines()
-                 if line.startswith("processor")])
-    return f"{cores} × {model}, Linux {platform.release()}"
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    # Not every processor has a name.
+    model = models[0] if models else platform.machine()
+    return f"{os.cpu_count()} × {model}, Linux {platform.release()}"

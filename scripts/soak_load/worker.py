@@ -17,8 +17,9 @@ from .client import Broken, ask
 from .tally import Tally
 
 # What is under way when the time is over may end, but for those who would never.
+# A scan has 40 s, and the rest is for its reply.
 PATIENCE = {"hostile": 3}
-DEFAULT_PATIENCE = 45
+DEFAULT_PATIENCE = 60
 
 
 async def repeat(act, rest, tally, stopping):
