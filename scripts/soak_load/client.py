@@ -58,6 +58,14 @@ def head(target, token=None, *, method="GET", version="1.1", host=HOST, fields=(
 
 
 async def read_head(reader):
+    """The head of the final reply; those before it, 1xx, only say that it takes
+    a while (RFC 9110, 15.2)."""
+    while (reply := await read_one_head(reader)).status < 200:
+        pass
+    return reply
+
+
+async def read_one_head(reader):
     try:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     except asyncio.IncompleteReadError as error:

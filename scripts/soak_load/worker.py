@@ -17,9 +17,9 @@ from .client import Broken, ask
 from .tally import Tally
 
 # What is under way when the time is over may end, but for those who would never.
-# A scan has 40 s, and the rest is for its reply.
+# A scan has 40 s, and a reply of megabytes for each of a hundred the rest.
 PATIENCE = {"hostile": 3}
-DEFAULT_PATIENCE = 60
+DEFAULT_PATIENCE = 120
 
 
 async def repeat(act, rest, tally, stopping):
