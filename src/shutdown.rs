@@ -10,13 +10,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
-    /// The terminal went away; `None` if that is to be ignored.
+    /// Comes when the terminal closes; `None` under nohup(1), which has it
+    /// ignored so that the process goes on.
     hangup: Option<Signal>,
 }
 
 impl StopSignals {
-    /// Takes the signals over from their default action. SIGHUP stays ignored if
-    /// this process was started so, as nohup(1) does.
+    /// Takes the signals over from their default action.
     ///
     /// # Errors
     /// When the system refuses.
@@ -24,11 +24,11 @@ impl StopSignals {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn try_new() -> io::Result<Self> {
-        let hangup = (!is_ignored(SIGHUP)).then(|| signal(SignalKind::hangup())).transpose()?;
+        let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup()));
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup,
+            hangup: hangup.transpose()?,
         })
     }
 
@@ -48,12 +48,13 @@ impl StopSignals {
     }
 }
 
-/// Whether this process ignores the signal, proc_pid_status(5).
-fn is_ignored(signal: u8) -> bool {
+/// Whether whoever started this process has told it to ignore SIGHUP.
+fn ignores_hangup() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.unwrap_or_default() >> (signal - 1) & 1 == 1
+    // proc_pid_status(5): signal n is bit n - 1.
+    mask.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
 
 // signal(7): the same on every Linux.

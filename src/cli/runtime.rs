@@ -30,11 +30,11 @@ pub(super) fn start_runtime(cores: NonZeroUsize) -> io::Result<Runtime> {
 fn workers(cores: usize) -> io::Result<usize> {
     let before = running_threads();
     let (had, error) = trial(cores + 1);
-    let Some(error) = error else { return Ok(cores) };
-    if had == 0 {
+    if let Some(error) = error.filter(|_| had == 0) {
         return Err(error);
     }
-    // A thread that was waited for may count for a moment longer.
+    // A thread that was waited for may count for a moment longer, and a limit
+    // may be met exactly.
     let begun = Instant::now();
     while running_threads() > before && begun.elapsed() < MOST_LINGERING {
         thread::sleep(Duration::from_millis(1));
