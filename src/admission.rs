@@ -97,6 +97,14 @@ struct Running {
     scan: Weak<Scan>,
 }
 
+impl NotAdmitted {
+    /// There is no memory left for what is to be reported.
+    #[must_use]
+    pub fn no_memory(error: NoMemory) -> Self {
+        Self { quota: Quota::Memory(error), retry_after: Duration::ZERO }
+    }
+}
+
 impl Admission {
     /// Nothing is running yet. `requests` for scans at most are worked on at
     /// once, those that share a scan included.

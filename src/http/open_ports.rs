@@ -16,7 +16,7 @@ use super::held::Held;
 use super::query;
 use super::reply::{self, Reply};
 use super::stream::{self, Framing};
-use crate::admission::{Admitted, Entry};
+use crate::admission::{Admitted, Entry, NotAdmitted};
 use crate::caller::Caller;
 use crate::expect::Expectation;
 use crate::limits;
@@ -25,7 +25,7 @@ use crate::ports::PortSet;
 use crate::report::{Report, Subject};
 use crate::request::{Format, ScanRequest};
 use crate::resolve::{ResolveError, Resolved, Terms};
-use crate::scan::{Keep, ScanPlan, Shortage};
+use crate::scan::{Keep, NoMemory, ScanPlan, Shortage};
 use crate::services;
 
 /// A scan that runs for a request.
@@ -178,7 +178,13 @@ async fn answer(
         }
         Format::Json | Format::Text => {
             running.ended().await;
-            let (report, _) = running.report();
+            let report = match running.report() {
+                Ok((report, _)) => report,
+                Err(error) => {
+                    audit.ended(Outcome::NotAdmitted);
+                    return timing(reply::not_admitted(&NotAdmitted::no_memory(error)));
+                }
+            };
             audit.reported(&report);
             let timings = [("resolve", resolving), ("scan", running.admitted.scan.elapsed())];
             let reply = match format {
@@ -263,7 +269,11 @@ impl Running {
 
     /// The report on what was found so far, and how many findings it is made of;
     /// at the end, on everything.
-    pub(super) fn report(&self) -> (Report, usize) {
+    ///
+    /// # Errors
+    /// When the scan goes on for others and there is no memory for a copy of what
+    /// it has found.
+    pub(super) fn report(&self) -> Result<(Report, usize), NoMemory> {
         let Self { admitted, request, resolved, .. } = self;
         let subject = Subject {
             domain: &request.domain,
@@ -274,7 +284,7 @@ impl Running {
         };
         let scan = &admitted.scan;
         let finished = scan.milestones().borrow().finished;
-        let mut tallies = scan.tallies();
+        let mut tallies = scan.try_tallies()?;
         if !finished {
             // It goes on for others, while this request's time is up.
             for tally in tallies.iter_mut().filter(|tally| tally.not_scanned > 0) {
@@ -282,6 +292,6 @@ impl Running {
             }
         }
         let found = tallies.iter().map(|tally| tally.findings.len()).sum();
-        (Report::new(&subject, &tallies, &scan.timing(), scan.elapsed()), found)
+        Ok((Report::new(&subject, &tallies, &scan.timing(), scan.elapsed()), found))
     }
 }

@@ -51,6 +51,9 @@ pub(super) struct Rows {
     chunks: Vec<Vec<Row>>,
 }
 
+/// What a row takes.
+pub(super) const ROW_BYTES: usize = size_of::<Row>();
+
 /// All rows of a scan, by address and port.
 #[derive(Debug)]
 pub(super) struct SortedRows {

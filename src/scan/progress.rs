@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::findings::{Finding, SortedRows};
-use super::memory::MemoryShare;
+use super::findings::{Finding, ROW_BYTES, SortedRows};
+use super::memory::{MemoryShare, NoMemory, ScanMemory};
 use super::outcome::Reason;
 use super::passes::Passes;
 use super::paths::{PathTiming, Paths};
@@ -79,8 +79,8 @@ pub(super) struct Shared {
     /// Addresses that are being looked for.
     sought: AtomicUsize,
     pub(super) stats: Arc<EngineStats>,
-    /// What the scan holds of the memory for scans.
-    memory: Option<Arc<MemoryShare>>,
+    /// What the scan holds of the memory for scans, and that memory.
+    memory: Option<(Arc<MemoryShare>, ScanMemory)>,
     /// The findings of a scan that is over, for all who report on it.
     sorted: OnceLock<Arc<SortedRows>>,
 }
@@ -93,7 +93,7 @@ impl Scan {
     pub(super) fn start(scanner: &Scanner, plan: &ScanPlan, memory: Option<MemoryShare>) -> Self {
         let started = Instant::now();
         let mut shared = Shared::new(plan, Arc::clone(&scanner.stats));
-        shared.memory = memory.map(Arc::new);
+        shared.memory = memory.map(|share| (Arc::new(share), scanner.memory.clone()));
         let shared = Arc::new(shared);
         let fanout_plan = scanner.fanout_plan(plan);
         let until = Arc::clone(&fanout_plan.until);
@@ -190,6 +190,15 @@ impl Scan {
     pub fn tallies(&self) -> Vec<AddressTally> {
         self.shared.tallies()
     }
+
+    /// The same, if there is memory for what a scan that goes on has found: its
+    /// findings are copied then.
+    ///
+    /// # Errors
+    /// When other scans hold that memory.
+    pub fn try_tallies(&self) -> Result<Vec<AddressTally>, NoMemory> {
+        self.shared.try_tallies()
+    }
 }
 
 impl Shared {
@@ -210,9 +219,21 @@ impl Shared {
         // Before the lock is taken: the last findings come before the end does.
         let finished = self.milestone.borrow().finished;
         let tallies = self.lock();
-        let sort = || Arc::new(tallies.sorted(self.memory.clone()));
+        let share = || self.memory.as_ref().map(|(share, _)| Arc::clone(share));
+        let sort = || Arc::new(tallies.sorted(share()));
         let sorted = if finished { Arc::clone(self.sorted.get_or_init(sort)) } else { sort() };
         tallies.by_address(&sorted)
+    }
+
+    pub(super) fn try_tallies(&self) -> Result<Vec<AddressTally>, NoMemory> {
+        let Some((_, memory)) = self.memory.as_ref().filter(|_| !self.milestone.borrow().finished)
+        else {
+            return Ok(self.tallies());
+        };
+        let tallies = self.lock();
+        let copy = memory.take(tallies.found() * ROW_BYTES)?;
+        let sorted = Arc::new(tallies.sorted(Some(Arc::new(copy))));
+        Ok(tallies.by_address(&sorted))
     }
 
     // A fan-out that panics while it hands over leaves counts that are still
