@@ -50,6 +50,8 @@ struct Seat {
     state: AtomicU64,
     /// When it came to be idle.
     since: Mutex<Instant>,
+    /// How long it may be idle if it has to go, in microseconds.
+    patience: AtomicU64,
     leave: Notify,
 }
 
@@ -155,7 +157,9 @@ impl Connections {
             }
         }
         let most = idle.into_values().max_by_key(|&(count, oldest, _)| (count, u64::MAX - oldest));
-        if let Some((_, since, seat)) = most {
+        if let Some((count, since, seat)) = most {
+            let patience = self.patience.load(Ordering::Relaxed).min(patience_with(count));
+            seat.patience.store(patience, Ordering::Relaxed);
             let state = &seat.state;
             match state.compare_exchange(since, LEAVING, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => seat.leave.notify_one(),
@@ -185,6 +189,7 @@ impl Place {
             client: Neighbourhood::of(client),
             state: AtomicU64::new(number),
             since: Mutex::new(Instant::now()),
+            patience: AtomicU64::new(micros(limits::MAX_IDLE_PATIENCE)),
             leave: Notify::new(),
         });
         connections.seats().insert(number, Arc::clone(&seat));
@@ -196,7 +201,7 @@ impl Place {
     pub(super) async fn evicted(&self, unread: impl Fn() -> bool) {
         loop {
             self.seat.leave.notified().await;
-            let patience = self.connections.patience.load(Ordering::Relaxed);
+            let patience = self.seat.patience.load(Ordering::Relaxed);
             sleep_until((self.seat.since() + Duration::from_micros(patience)).into()).await;
             if unread() {
                 // The runtime looks for events before it looks at its clock, so
@@ -239,6 +244,18 @@ impl Seat {
     }
 }
 
+/// How long a connection may be idle, in microseconds, if its client has `count`
+/// such connections.
+// Whoever has more than a browser would open at once waits for none of them in
+// particular. Others would wait for a horde: with half a second for each, they did
+// so for as long.
+fn patience_with(count: usize) -> u64 {
+    let most = micros(limits::MAX_IDLE_PATIENCE);
+    let (few, count) = (FEW_CONNECTIONS, count as u64);
+    let part = if count > few { most * few * few / (count * count) } else { most };
+    part.max(micros(limits::MIN_IDLE_PATIENCE))
+}
+
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).expect("fractions of a second")
 }
@@ -251,6 +268,9 @@ impl Drop for Busy {
         connections.changed.notify_waiters();
     }
 }
+
+/// Browsers open six connections to a host at once.
+const FEW_CONNECTIONS: u64 = 8;
 
 const BUSY: u64 = 0;
 
@@ -273,6 +293,14 @@ mod tests {
     fn leaving(places: &[Arc<Place>]) -> Vec<usize> {
         let is_leaving = |&at: &usize| places[at].seat.state.load(Ordering::Relaxed) == LEAVING;
         (0..places.len()).filter(is_leaving).collect()
+    }
+
+    #[test]
+    fn the_more_idle_connections_a_client_has_the_sooner_one_goes() {
+        let most = micros(limits::MAX_IDLE_PATIENCE);
+        assert_eq!((patience_with(1), patience_with(8)), (most, most));
+        assert_eq!(patience_with(16), most / 4);
+        assert_eq!(patience_with(100_000), micros(limits::MIN_IDLE_PATIENCE));
     }
 
     #[tokio::test]
