@@ -3,7 +3,7 @@
 mod support;
 
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -185,6 +185,29 @@ fn an_address_without_a_route_is_filtered_as_unreachable() {
         // Nobody else is in this network, so this is exact without a witness.
         assert_eq!(open_ports(&tallies[1]), Vec::from_iter(listeners.ports.iter().copied()));
         assert_eq!(tallies[1].closed, 65_535 - 10);
+    });
+}
+
+#[test]
+fn a_copy_of_what_a_running_scan_has_found_takes_memory() {
+    let listeners = Listeners::bind(own_address(), 120);
+    let ports: PortSet = list(&listeners.ports).parse().unwrap();
+    let plan = ScanPlan { ports, ..full_range([listeners.address]) };
+    // As much as the scan itself takes.
+    let scanner = || scanner(64).with_memory(3 << 10);
+    runtime().block_on(async {
+        // Six seconds, of which the first finding takes few.
+        let slow = ScanPlan { rate: NonZeroU32::new(20), ..plan.clone() };
+        let scan = scanner().try_start(&slow).unwrap();
+        let mut milestones = scan.milestones();
+        let found = milestones.wait_for(|milestone| milestone.found > 0).await.unwrap();
+        assert!(!found.finished);
+        drop(found);
+        assert!(scan.try_tallies().is_err());
+        // One that is over has its findings in what it took.
+        let scan = scanner().try_start(&plan).unwrap();
+        scan.finished().await;
+        assert_eq!(scan.try_tallies().unwrap()[0].open, 120);
     });
 }
 
