@@ -406,28 +406,4 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 const OPEN_PORTS_COMPLETE: HeaderName = HeaderName::from_static("open-ports-complete");
 const OPEN_PORTS_REASON: HeaderName = HeaderName::from_static("open-ports-reason");
 
-const HELP: &str = "\
-open-ports tells which TCP ports of a host are open, as seen from here.
-
-GET /open-ports   scan a host
-  domain      host name, IPv4 or IPv6 address (required)
-  toPort      last port, 1 to 65535 (required, unless ports is given)
-  fromPort    first port (1)
-  ports       instead of a range: 22,80,8000-8100, top1 to top1000, all
-  timeoutMs   how long each port may take to answer, 50 to 30000 (2000)
-  deadlineMs  how long the scan may take, 100 and up
-  rate        probes a second, at most
-  family      any, ipv4 or ipv6 (any)
-  details     true: a row for every port that is not closed (false)
-  format      json, ndjson, sse or text, in place of an Accept header (json)
-  expect      ports that ought to be open, or none: what differs is told
-  explain     true: tell what would be scanned and why, and do not scan
-GET /livez        200 while the process runs
-GET /readyz       200 while it takes on work
-GET /metrics      for Prometheus
-GET /openapi.json this interface, for programs
-GET /             this help
-
-curl 'http://localhost:8080/open-ports?domain=localhost&toPort=1024'
-curl 'http://localhost:8080/open-ports?domain=localhost&ports=22,80,8000-8100&details=true'
-";
+const HELP: &str = include_str!("help.txt");
