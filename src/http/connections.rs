@@ -4,7 +4,7 @@
 //! its client tries again. When all slots are taken, one that is idle, or sends
 //! its request too slowly, makes room for the next client: however many
 //! connections somebody holds open, the service stays reachable. Whoever holds
-//! most of them gives one up, so that a storm from one place is at the cost of
+//! most of them gives some up, so that a storm from one place is at the cost of
 //! those who make it.
 //!
 //! A connection that has to go gets some time before it does: a request that was
@@ -90,7 +90,7 @@ impl Connections {
                 return slot;
             }
             self.crowded.store(true, Ordering::Relaxed);
-            self.send_one_away();
+            self.send_some_away();
             tokio::select! {
                 slot = Arc::clone(&self.slots).acquire_owned() => {
                     return slot.expect("never closed");
@@ -137,28 +137,29 @@ impl Connections {
         }
     }
 
-    /// Tells the connection that has been idle longest of those who have most
-    /// idle ones to go, unless one is going already.
-    fn send_one_away(&self) {
+    /// Asks idle connections of the client that has most of them to leave, the
+    /// longest idle first, unless some are leaving already. A client with many
+    /// loses an eighth of them at once.
+    // One at a time, a horde that comes back would keep everybody behind it in the
+    // listener's queue waiting for as many turns as it has members.
+    fn send_some_away(&self) {
         let seats = self.seats();
-        let mut idle: HashMap<Neighbourhood, (usize, u64, &Seat)> = HashMap::new();
+        let mut idle: HashMap<Neighbourhood, Vec<(u64, &Seat)>> = HashMap::new();
         for seat in seats.values() {
             match seat.state.load(Ordering::Acquire) {
                 BUSY => {}
                 LEAVING => return,
-                since => {
-                    let (count, oldest, its_seat) =
-                        idle.entry(seat.client).or_insert((0, since, seat));
-                    *count += 1;
-                    if since < *oldest {
-                        (*oldest, *its_seat) = (since, seat);
-                    }
-                }
+                since => idle.entry(seat.client).or_default().push((since, seat)),
             }
         }
-        let most = idle.into_values().max_by_key(|&(count, oldest, _)| (count, u64::MAX - oldest));
-        if let Some((count, since, seat)) = most {
-            let patience = self.patience.load(Ordering::Relaxed).min(patience_with(count));
+        for its_seats in idle.values_mut() {
+            its_seats.sort_unstable_by_key(|&(since, _)| since);
+        }
+        let most = idle.into_values().max_by_key(|seats| (seats.len(), u64::MAX - seats[0].0));
+        let Some(longest_idle_first) = most else { return };
+        let count = longest_idle_first.len();
+        let patience = self.patience.load(Ordering::Relaxed).min(patience_with(count));
+        for &(since, seat) in &longest_idle_first[..leaving_at_once(count)] {
             seat.patience.store(patience, Ordering::Relaxed);
             let state = &seat.state;
             match state.compare_exchange(since, LEAVING, Ordering::AcqRel, Ordering::Relaxed) {
@@ -251,9 +252,14 @@ impl Seat {
 // so for as long.
 fn patience_with(count: usize) -> u64 {
     let most = micros(limits::MAX_IDLE_PATIENCE);
-    let (few, count) = (FEW_CONNECTIONS, count as u64);
+    let (few, count) = (FEW_CONNECTIONS as u64, count as u64);
     let part = if count > few { most * few * few / (count * count) } else { most };
     part.max(micros(limits::MIN_IDLE_PATIENCE))
+}
+
+/// How many connections leave at once if their client has `count` idle ones.
+fn leaving_at_once(count: usize) -> usize {
+    (count / FEW_CONNECTIONS).max(1)
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -270,7 +276,7 @@ impl Drop for Busy {
 }
 
 /// Browsers open six connections to a host at once.
-const FEW_CONNECTIONS: u64 = 8;
+const FEW_CONNECTIONS: usize = 8;
 
 const BUSY: u64 = 0;
 
@@ -313,19 +319,36 @@ mod tests {
         }
         // Two of each, but one is busy.
         let busy = places[0].busy();
-        connections.send_one_away();
+        connections.send_some_away();
         assert_eq!(leaving(&places), [1]);
-        connections.send_one_away();
+        connections.send_some_away();
         assert_eq!(leaving(&places), [1], "one at a time");
         drop(places.remove(1));
-        connections.send_one_away();
+        connections.send_some_away();
         assert_eq!(leaving(&places), [1]);
         assert_eq!(places[1].seat.client, Neighbourhood::of("2001:db8::".parse().unwrap()));
         drop(places.remove(1));
         // Idle again, and since later than the other of its client.
         drop(busy);
-        connections.send_one_away();
+        connections.send_some_away();
         assert_eq!(leaving(&places), [3]);
+    }
+
+    #[tokio::test]
+    async fn of_many_idle_connections_of_a_client_an_eighth_goes_at_once() {
+        let connections = Connections::new(33);
+        let mut places = vec![place(&connections, "10.0.0.2").await];
+        for _ in 1..33 {
+            places.push(place(&connections, "10.0.0.1").await);
+        }
+        connections.send_some_away();
+        assert_eq!(leaving(&places), [1, 2, 3, 4]);
+        places.drain(1..4);
+        connections.send_some_away();
+        assert_eq!(leaving(&places), [1], "while one has to go, no others do");
+        drop(places.remove(1));
+        connections.send_some_away();
+        assert_eq!(leaving(&places), [1, 2, 3]);
     }
 
     #[tokio::test]
