@@ -16,19 +16,17 @@
 //! browser send, is refused with 400, 421 or 403: see `site`.
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 
-use hyper::header::ACCEPT;
-use hyper::{HeaderMap, Method, Request};
+use hyper::{Method, Request};
 
-use super::App;
-use super::authorization;
-use super::exchange::Exchange;
-use super::open_ports;
-use super::reply::{self, Reply};
-use super::site::Hosts;
+use super::app::App;
+use super::endpoints::{health, help, metrics, open_ports, openapi};
+use super::exchange::identity::Exchange;
+use super::exchange::reply::Reply;
+use super::exchange::site::Hosts;
+use super::exchange::{authorization, problems};
 use crate::limits;
-use crate::metrics::{Exposition, Metrics};
+use crate::metrics::Metrics;
 
 /// Answers one request of `client`; its body is not looked at.
 ///
@@ -51,22 +49,22 @@ pub fn respond_metrics<B>(metrics: &Metrics, hosts: &Hosts, request: &Request<B>
         return *refusal;
     }
     match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/metrics") => expose(metrics, request.headers()),
-        (_, "/metrics") => reply::method_not_allowed(READ),
-        _ => reply::not_found(),
+        (&Method::GET | &Method::HEAD, "/metrics") => metrics::expose(metrics, request.headers()),
+        (_, "/metrics") => problems::method_not_allowed(READ),
+        _ => problems::not_found(),
     }
 }
 
 async fn route<B>(app: &App, exchange: &Exchange, request: &Request<B>) -> Reply {
     let (uri, method, headers) = (request.uri(), request.method(), request.headers());
     if uri.path_and_query().is_some_and(|target| target.as_str().len() > limits::MAX_TARGET_BYTES) {
-        return reply::target_too_long();
+        return problems::target_too_long();
     }
     match (method, uri.path()) {
-        (&Method::GET | &Method::HEAD, "/livez") => return reply::alive(),
-        (&Method::GET | &Method::HEAD, "/readyz") => return ready(app),
+        (&Method::GET | &Method::HEAD, "/livez") => return health::alive(),
+        (&Method::GET | &Method::HEAD, "/readyz") => return health::ready(app),
         (&Method::GET | &Method::HEAD, _) => {}
-        (_, path) if ROUTES.contains(&path) => return reply::method_not_allowed(READ),
+        (_, path) if ROUTES.contains(&path) => return problems::method_not_allowed(READ),
         _ => {}
     }
     let caller = match authorization::caller(app, exchange, label(uri.path()), headers) {
@@ -75,32 +73,18 @@ async fn route<B>(app: &App, exchange: &Exchange, request: &Request<B>) -> Reply
     };
     let query = uri.query().unwrap_or_default();
     match (method, uri.path()) {
-        (_, "/") => reply::help(),
+        (_, "/") => help::help(),
         (&Method::HEAD, "/open-ports") => open_ports::head(app, query, headers),
         (_, "/open-ports") => open_ports::get(app, exchange, &caller, query, headers).await,
-        (_, "/metrics") => expose(&app.metrics, headers),
-        (_, "/openapi.json") => reply::openapi(),
-        _ => reply::not_found(),
+        (_, "/metrics") => metrics::expose(&app.metrics, headers),
+        (_, "/openapi.json") => openapi::openapi(),
+        _ => problems::not_found(),
     }
 }
 
 /// The route as metrics name it: few values, whatever clients ask for.
 fn label(path: &str) -> &'static str {
     ROUTES.into_iter().find(|&route| route == path).unwrap_or("other")
-}
-
-fn ready(app: &App) -> Reply {
-    if app.stopping.load(Ordering::Relaxed) { reply::not_ready() } else { reply::alive() }
-}
-
-fn expose(metrics: &Metrics, headers: &HeaderMap) -> Reply {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let exposition = if accept.contains("application/openmetrics-text") {
-        Exposition::OpenMetrics
-    } else {
-        Exposition::Prometheus
-    };
-    reply::metrics(exposition, metrics.expose(exposition))
 }
 
 const READ: &str = "GET, HEAD";

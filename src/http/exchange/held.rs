@@ -7,13 +7,13 @@ use hyper::body::{Body, Frame, SizeHint};
 
 /// `body`, and what is dropped with it.
 #[derive(Debug)]
-pub(super) struct Held<B, K> {
+pub(crate) struct Held<B, K> {
     body: B,
     _kept: K,
 }
 
 impl<B, K> Held<B, K> {
-    pub(super) fn new(body: B, kept: K) -> Self {
+    pub(crate) fn new(body: B, kept: K) -> Self {
         Self { body, _kept: kept }
     }
 }

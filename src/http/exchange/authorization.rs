@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 
-use super::App;
-use super::exchange::Exchange;
-use super::reply::{self, Reply};
+use super::identity::Exchange;
+use super::problems;
+use super::reply::Reply;
 use crate::caller::Caller;
+use crate::http::App;
 use crate::tokens::{Change, TokenFile};
 
 /// Who asks: somebody with a token or, where none is wanted, at an address.
-pub(super) fn caller(
+pub(crate) fn caller(
     app: &App,
     exchange: &Exchange,
     route: &'static str,
@@ -31,7 +32,7 @@ pub(super) fn caller(
             let (request_id, client) = (&exchange.id, exchange.client);
             tracing::warn!(request_id, %client, route, reason, unlogged, "unauthorized");
         }
-        Box::new(reply::unauthorized(error))
+        Box::new(problems::unauthorized(error))
     })
 }
 

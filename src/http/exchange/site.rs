@@ -19,7 +19,8 @@ use hyper::header::{HOST, HeaderName, ORIGIN};
 use hyper::http::uri::{Authority, Uri};
 use hyper::{HeaderMap, Method, Request, Version};
 
-use super::reply::{self, Reply};
+use super::problems;
+use super::reply::Reply;
 use crate::host::Host;
 
 /// The names that a listener goes by.
@@ -42,10 +43,10 @@ impl Hosts {
     }
 
     /// Whether the request is for this listener, and nobody else's doing.
-    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Box<Reply>> {
-        let host = target(request).map_err(|told| Box::new(reply::bad_host(told)))?;
+    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Box<Reply>> {
+        let host = target(request).map_err(|told| Box::new(problems::bad_host(told)))?;
         if host.as_ref().is_some_and(|host| !self.includes(host)) {
-            return Err(Box::new(reply::misdirected()));
+            return Err(Box::new(problems::misdirected()));
         }
         let headers = request.headers();
         let foreign = |origin: &_| !self.is_own(origin, host.as_ref());
@@ -56,7 +57,7 @@ impl Hosts {
         let of_others = ["cross-site", "same-site"];
         let is_of_others = of_others.iter().any(|site| has(headers, &SEC_FETCH_SITE, site));
         if is_foreign || is_of_others && !is_link(request) {
-            return Err(Box::new(reply::cross_site()));
+            return Err(Box::new(problems::cross_site()));
         }
         Ok(())
     }

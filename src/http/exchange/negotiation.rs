@@ -8,13 +8,13 @@ use crate::request::Format;
 
 /// What a client accepts is none of what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NotAcceptable;
+pub(crate) struct NotAcceptable;
 
 /// The format that `named` or, failing that, the `Accept` fields ask for.
 ///
 /// # Errors
 /// When the fields leave no format.
-pub(super) fn negotiate(
+pub(crate) fn negotiate(
     named: Option<Format>,
     headers: &HeaderMap,
 ) -> Result<Format, NotAcceptable> {
@@ -36,7 +36,7 @@ pub(super) fn negotiate(
 }
 
 /// The media type of a format.
-pub(super) fn media_type(format: Format) -> &'static str {
+pub(crate) fn media_type(format: Format) -> &'static str {
     match format {
         Format::Json => "application/json",
         Format::Ndjson => "application/x-ndjson",

@@ -15,9 +15,9 @@ use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::audit::Audit;
-use super::open_ports::Running;
-use super::reply::ReplyBody;
 use super::report_text::Chunks;
+use super::running::Running;
+use crate::http::exchange::reply::ReplyBody;
 use crate::limits;
 use crate::report::PortReport;
 use crate::scan::{Finding, Milestone};

@@ -6,35 +6,26 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use serde::Serialize;
-use tokio::time::{timeout, timeout_at};
 
-use super::App;
-use super::accept::{self, negotiate};
 use super::audit::{Audit, Outcome};
-use super::exchange::Exchange;
-use super::held::Held;
-use super::query;
-use super::reply::{self, Reply};
+use super::running::Running;
+use super::scan_reply::{self, with_timing};
 use super::stream::{self, Framing};
-use crate::admission::{Admitted, Entry, NotAdmitted};
+use crate::admission::NotAdmitted;
 use crate::caller::Caller;
-use crate::expect::Expectation;
+use crate::http::App;
+use crate::http::exchange::held::Held;
+use crate::http::exchange::identity::Exchange;
+use crate::http::exchange::negotiation::{media_type, negotiate};
+use crate::http::exchange::reply::Reply;
+use crate::http::exchange::{problems, query};
 use crate::limits;
 use crate::policy::Decision;
 use crate::ports::PortSet;
-use crate::report::{Report, Subject};
 use crate::request::{Format, ScanRequest};
-use crate::resolve::{ResolveError, Resolved, Terms};
-use crate::scan::{Keep, NoMemory, ScanPlan, Shortage};
+use crate::resolve::{ResolveError, Terms};
+use crate::scan::{Keep, ScanPlan};
 use crate::services;
-
-/// A scan that runs for a request.
-pub(super) struct Running {
-    pub(super) admitted: Admitted,
-    request: ScanRequest,
-    resolved: Resolved,
-    entry: Entry,
-}
 
 /// What a request would do.
 #[derive(Serialize)]
@@ -56,7 +47,7 @@ struct AddressExplanation {
 }
 
 /// Answers what `GET` asks.
-pub(super) async fn get(
+pub(crate) async fn get(
     app: &App,
     exchange: &Exchange,
     caller: &Caller,
@@ -70,9 +61,9 @@ pub(super) async fn get(
 }
 
 /// Answers what `HEAD` asks: the same checks, but nothing is looked up.
-pub(super) fn head(app: &App, query: &str, headers: &HeaderMap) -> Reply {
+pub(crate) fn head(app: &App, query: &str, headers: &HeaderMap) -> Reply {
     match checked(app, query, headers) {
-        Ok((_, format)) => reply::scan_head(accept::media_type(format)),
+        Ok((_, format)) => scan_reply::head(media_type(format)),
         Err(refusal) => *refusal,
     }
 }
@@ -85,11 +76,11 @@ fn checked(
     let (params, errors) = query::parse(query);
     let request = match ScanRequest::try_new(params, &app.ceilings) {
         Ok(request) if errors.is_empty() => request,
-        Ok(_) => return Err(Box::new(reply::invalid_parameters(errors))),
-        Err(later) => return Err(Box::new(reply::invalid_parameters(errors.or(later)))),
+        Ok(_) => return Err(Box::new(problems::invalid_parameters(errors))),
+        Err(later) => return Err(Box::new(problems::invalid_parameters(errors.or(later)))),
     };
     let format = negotiate(request.format, headers);
-    format.map(|format| (request, format)).map_err(|_| Box::new(reply::not_acceptable()))
+    format.map(|format| (request, format)).map_err(|_| Box::new(problems::not_acceptable()))
 }
 
 async fn answer(
@@ -105,7 +96,7 @@ async fn answer(
         Ok(entry) => entry,
         Err(refusal) => {
             audit.ended(Outcome::NotAdmitted);
-            return reply::not_admitted(&refusal);
+            return problems::not_admitted(&refusal);
         }
     };
     let begun = Instant::now();
@@ -113,16 +104,16 @@ async fn answer(
     let terms = Terms { family: request.family, account: Some(&account), until: Some(until) };
     let resolved = app.resolver.resolve(&request.host, terms).await;
     let resolving = begun.elapsed();
-    let timing = |reply| reply::with_timing(reply, &[("resolve", resolving)]);
+    let timing = |reply| with_timing(reply, &[("resolve", resolving)]);
     let resolved = match resolved {
         Ok(resolved) => resolved,
         Err(ResolveError::NotLookedUp { name, reason }) => {
             audit.ended(Outcome::NotLookedUp);
-            return timing(reply::not_looked_up(&name, &reason));
+            return timing(problems::not_looked_up(&name, &reason));
         }
         Err(error) => {
             audit.ended(Outcome::NotResolved);
-            return timing(reply::not_resolved(&error));
+            return timing(problems::not_resolved(&error));
         }
     };
     audit.resolved(&resolved.addresses);
@@ -131,7 +122,7 @@ async fn answer(
         resolved.addresses.iter().chain(&resolved.left_out).map(judge).collect();
     if request.explain {
         audit.ended(Outcome::Explained);
-        return timing(reply::explanation(&explain(app, &request, &decisions)));
+        return timing(scan_reply::explanation(&explain(app, &request, &decisions)));
     }
     for (_, decision) in &decisions {
         if let Decision::Refused(refusal) = decision {
@@ -139,7 +130,7 @@ async fn answer(
             app.metrics.count_refusal(&rule);
             audit.judged(rule);
             audit.ended(Outcome::Refused);
-            return timing(reply::refused(refusal));
+            return timing(problems::refused(refusal));
         }
     }
     if let Some((_, allowed)) = decisions.first() {
@@ -163,18 +154,18 @@ async fn answer(
         Ok(admitted) => admitted,
         Err(refusal) => {
             audit.ended(Outcome::NotAdmitted);
-            return timing(reply::not_admitted(&refusal));
+            return timing(problems::not_admitted(&refusal));
         }
     };
     audit.started(&admitted.scan);
     let running = Running { admitted, request, resolved, entry };
-    let media_type = accept::media_type(format);
+    let media_type = media_type(format);
     match format {
         Format::Ndjson => {
-            timing(reply::stream(media_type, stream::body(running, Framing::Lines, audit)))
+            timing(scan_reply::stream(media_type, stream::body(running, Framing::Lines, audit)))
         }
         Format::Sse => {
-            timing(reply::stream(media_type, stream::body(running, Framing::Events, audit)))
+            timing(scan_reply::stream(media_type, stream::body(running, Framing::Events, audit)))
         }
         Format::Json | Format::Text => {
             running.ended().await;
@@ -182,18 +173,18 @@ async fn answer(
                 Ok((report, _)) => report,
                 Err(error) => {
                     audit.ended(Outcome::NotAdmitted);
-                    return timing(reply::not_admitted(&NotAdmitted::no_memory(error)));
+                    return timing(problems::not_admitted(&NotAdmitted::no_memory(error)));
                 }
             };
             audit.reported(&report);
             let timings = [("resolve", resolving), ("scan", running.admitted.scan.elapsed())];
             let reply = match format {
-                Format::Text => reply::open_ports_text(&report),
-                _ => reply::report(report, running.expectation()),
+                Format::Text => scan_reply::open_ports_text(&report),
+                _ => scan_reply::report(report, running.expectation()),
             };
             // Until the body is taken, the request counts among the caller's.
             let entry = running.entry;
-            reply::with_timing(reply, &timings).map(|body| Held::new(body, entry).boxed_unsync())
+            with_timing(reply, &timings).map(|body| Held::new(body, entry).boxed_unsync())
         }
     }
 }
@@ -244,54 +235,5 @@ fn deciding_rule(decision: &Decision) -> String {
             let rules: Vec<String> = rules.iter().map(|rule| format!("allow {rule}")).collect();
             rules.join(", ")
         }
-    }
-}
-
-impl Running {
-    /// What the request expects to be open.
-    pub(super) fn expectation(&self) -> Option<&Expectation> {
-        self.request.expectation.as_ref()
-    }
-
-    /// Waits until the scan is over, or its time for this request is up: it may
-    /// go on for others who share it.
-    pub(super) async fn ended(&self) {
-        let Admitted { scan, until, .. } = &self.admitted;
-        let Some(until) = *until else { return scan.finished().await };
-        if timeout_at(until.into(), scan.finished()).await.is_ok() {
-            return;
-        }
-        if scan.until().is_none_or(|last| last <= until) {
-            // It is ending, too, and what it has found is about to be handed over.
-            let _ = timeout(limits::LAST_FINDINGS, scan.finished()).await;
-        }
-    }
-
-    /// The report on what was found so far, and how many findings it is made of;
-    /// at the end, on everything.
-    ///
-    /// # Errors
-    /// When the scan goes on for others and there is no memory for a copy of what
-    /// it has found.
-    pub(super) fn report(&self) -> Result<(Report, usize), NoMemory> {
-        let Self { admitted, request, resolved, .. } = self;
-        let subject = Subject {
-            domain: &request.domain,
-            ports: &request.ports,
-            details: request.details,
-            expectation: request.expectation.as_ref(),
-            left_out: resolved.left_out.len(),
-        };
-        let scan = &admitted.scan;
-        let finished = scan.milestones().borrow().finished;
-        let mut tallies = scan.try_tallies()?;
-        if !finished {
-            // It goes on for others, while this request's time is up.
-            for tally in tallies.iter_mut().filter(|tally| tally.not_scanned > 0) {
-                tally.shortage = tally.shortage.or(Some(Shortage::Time));
-            }
-        }
-        let found = tallies.iter().map(|tally| tally.findings.len()).sum();
-        Ok((Report::new(&subject, &tallies, &scan.timing(), scan.elapsed()), found))
     }
 }

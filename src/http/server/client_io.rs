@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use super::reply::{PROBLEM_TYPE, Problem};
+use crate::http::exchange::problems::{PROBLEM_TYPE, Problem};
 use crate::limits;
 
 /// A client's connection, as hyper uses it.

@@ -10,8 +10,8 @@ use futures_util::stream;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
 
-use super::reply::ReplyBody;
 use crate::expect::Expectation;
+use crate::http::exchange::reply::ReplyBody;
 use crate::limits;
 use crate::ports::PortSet;
 use crate::report::{self, PortReport, Report};

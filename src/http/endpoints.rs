@@ -1,0 +1,12 @@
+//! What the service does, a file for each route and for what they share.
+
+pub(super) mod audit;
+pub(super) mod health;
+pub(super) mod help;
+pub(super) mod metrics;
+pub(super) mod open_ports;
+pub(super) mod openapi;
+mod report_text;
+mod running;
+mod scan_reply;
+mod stream;

@@ -1,0 +1,21 @@
+//! `GET /livez` and `GET /readyz`.
+
+use std::sync::atomic::Ordering;
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+
+use crate::http::App;
+use crate::http::exchange::reply::{PLAIN, Reply, with_body};
+
+pub(crate) fn alive() -> Reply {
+    with_body(StatusCode::OK, PLAIN, Bytes::from_static(b"ok\n"))
+}
+
+fn not_ready() -> Reply {
+    with_body(StatusCode::SERVICE_UNAVAILABLE, PLAIN, Bytes::from_static(b"stopping\n"))
+}
+
+pub(crate) fn ready(app: &App) -> Reply {
+    if app.stopping.load(Ordering::Relaxed) { not_ready() } else { alive() }
+}

@@ -1,0 +1,72 @@
+//! Replies about a scan.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
+use serde::Serialize;
+
+use super::report_text;
+use crate::expect::Expectation;
+use crate::http::exchange::negotiation::media_type;
+use crate::http::exchange::reply::{Reply, ReplyBody, json_line, uncached, with_body};
+use crate::report::Report;
+use crate::request::Format;
+
+pub(super) fn report(report: Report, expectation: Option<&Expectation>) -> Reply {
+    let mut reply = uncached(with_body(StatusCode::OK, media_type(Format::Json), Bytes::new()));
+    with_completeness(&mut reply, &report);
+    *reply.body_mut() = report_text::json(report, expectation);
+    reply
+}
+
+/// One open port a line.
+pub(super) fn open_ports_text(report: &Report) -> Reply {
+    let mut reply = uncached(with_body(StatusCode::OK, media_type(Format::Text), Bytes::new()));
+    with_completeness(&mut reply, report);
+    *reply.body_mut() = report_text::lines(report);
+    reply
+}
+
+pub(super) fn stream(media_type: &'static str, body: ReplyBody) -> Reply {
+    let mut reply = uncached(with_body(StatusCode::OK, media_type, Bytes::new()));
+    *reply.body_mut() = body;
+    // nginx would otherwise hold records back until it has a page of them.
+    reply.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    reply
+}
+
+/// What `HEAD` gets where `GET` would scan.
+pub(super) fn head(media_type: &'static str) -> Reply {
+    uncached(with_body(StatusCode::OK, media_type, Bytes::new()))
+}
+
+pub(super) fn explanation(explanation: &impl Serialize) -> Reply {
+    uncached(with_body(StatusCode::OK, media_type(Format::Json), json_line(explanation)))
+}
+
+/// Adds how long the steps took, as the W3C's Server Timing has it.
+pub(super) fn with_timing(mut reply: Reply, steps: &[(&str, Duration)]) -> Reply {
+    let metric =
+        |(name, took): &(&str, Duration)| format!("{name};dur={:.3}", took.as_secs_f64() * 1e3);
+    let metrics: Vec<String> = steps.iter().map(metric).collect();
+    let value = HeaderValue::from_str(&metrics.join(", ")).expect("names and numbers");
+    reply.headers_mut().insert(SERVER_TIMING, value);
+    reply
+}
+
+/// Says outside the body, for formats that have no place for it, whether
+/// everything was scanned.
+fn with_completeness(reply: &mut Reply, report: &Report) {
+    let complete = HeaderValue::from_static(if report.complete { "true" } else { "false" });
+    reply.headers_mut().insert(OPEN_PORTS_COMPLETE, complete);
+    if let Some(reason) = report.reason {
+        reply.headers_mut().insert(OPEN_PORTS_REASON, HeaderValue::from_static(reason));
+    }
+}
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const OPEN_PORTS_COMPLETE: HeaderName = HeaderName::from_static("open-ports-complete");
+const OPEN_PORTS_REASON: HeaderName = HeaderName::from_static("open-ports-reason");

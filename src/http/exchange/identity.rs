@@ -1,0 +1,120 @@
+//! One request and its reply, as logs and clients tell it apart from others.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+
+use super::reply::Reply;
+
+/// What is known of a request before it is looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange {
+    /// The client's own id, or one that was made up.
+    pub(crate) id: String,
+    /// Where the request came from.
+    pub(crate) client: IpAddr,
+    traceparent: Option<HeaderValue>,
+}
+
+impl Exchange {
+    pub(crate) fn new(headers: &HeaderMap, client: IpAddr) -> Self {
+        let text =
+            |name: HeaderName| headers.get(name).and_then(|value| HeaderValue::to_str(value).ok());
+        let trace = text(TRACEPARENT).and_then(trace_id);
+        let id = text(X_REQUEST_ID).filter(|id| is_acceptable(id)).or(trace);
+        Self {
+            id: id.map_or_else(new_id, str::to_owned),
+            client: client.to_canonical(),
+            traceparent: trace.and_then(|_| headers.get(TRACEPARENT).cloned()),
+        }
+    }
+
+    /// Puts what tells this exchange apart into its reply.
+    pub(crate) fn label(&self, reply: &mut Reply) {
+        let headers = reply.headers_mut();
+        let id = HeaderValue::from_str(&self.id).expect("acceptable ids are visible ASCII");
+        headers.insert(X_REQUEST_ID, id);
+        if let Some(traceparent) = &self.traceparent {
+            headers.insert(TRACEPARENT, traceparent.clone());
+        }
+    }
+}
+
+/// What may go into a log line and a header without another thought.
+fn is_acceptable(id: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
+    (1..=MAX_ID_LEN).contains(&id.len()) && id.bytes().all(allowed)
+}
+
+/// The trace id of a W3C Trace Context, version 00:
+/// `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`, the ids not all zero.
+fn trace_id(traceparent: &str) -> Option<&str> {
+    let mut parts = traceparent.split('-');
+    let mut hex = |digits: usize| {
+        let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        parts.next().filter(|part| part.len() == digits && part.bytes().all(lower_hex))
+    };
+    let (version, trace, parent, _flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
+    let is_set = |id: &str| id.bytes().any(|byte| byte != b'0');
+    let whole = parts.next().is_none() && version == "00" && is_set(parent);
+    Some(trace).filter(|trace| whole && is_set(trace))
+}
+
+/// 16 hex digits, not to be guessed from outside and different each time.
+fn new_id() -> String {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{:016x}", KEY.hash_one(COUNT.fetch_add(1, Ordering::Relaxed)))
+}
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// <https://www.w3.org/TR/trace-context/>
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Twice what the usual generators make.
+const MAX_ID_LEN: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn exchange(headers: &[(HeaderName, &str)]) -> Exchange {
+        let headers =
+            headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+        Exchange::new(&headers, IpAddr::from([127, 0, 0, 1]))
+    }
+
+    #[test]
+    fn an_acceptable_id_is_taken_over() {
+        assert_eq!(exchange(&[(X_REQUEST_ID, "a-1")]).id, "a-1");
+        assert_eq!(exchange(&[(TRACEPARENT, TRACE)]).id, "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(exchange(&[(TRACEPARENT, TRACE), (X_REQUEST_ID, "b")]).id, "b");
+    }
+
+    #[test]
+    fn any_other_id_is_replaced() {
+        let long = "a".repeat(MAX_ID_LEN + 1);
+        for id in ["", "a b", "a\"b", "é", &long] {
+            let made_up = exchange(&[(X_REQUEST_ID, id)]).id;
+            assert!(made_up.len() == 16 && made_up != exchange(&[]).id, "{made_up}");
+        }
+        for traceparent in [
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+        ] {
+            let exchange = exchange(&[(TRACEPARENT, traceparent)]);
+            assert!(exchange.id.len() == 16 && exchange.traceparent.is_none(), "{traceparent}");
+        }
+    }
+}

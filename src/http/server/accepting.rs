@@ -1,0 +1,74 @@
+//! Accepting clients, one after the other.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+use super::connections::{Connections, Place};
+use crate::limits;
+
+/// Accepts for ever, as many at once as there are slots.
+pub(super) async fn accept_all(
+    listener: &TcpListener,
+    connections: &Arc<Connections>,
+    accepted: &impl Fn(TcpStream, IpAddr, Arc<Place>),
+) {
+    let mut pause = limits::MIN_ACCEPT_PAUSE;
+    loop {
+        let slot = connections.slot().await;
+        match listener.accept().await {
+            Ok((stream, client)) => {
+                pause = limits::MIN_ACCEPT_PAUSE;
+                // Replies are written whole; waiting to join them to others
+                // gains nothing.
+                let _ = stream.set_nodelay(true);
+                let place = Place::new(connections, client.ip(), slot);
+                accepted(stream, client.ip(), place);
+            }
+            // That client's trouble; accept(2) says to try the next one.
+            Err(error) if is_about_the_client(&error) => {}
+            // Ours, say EMFILE: at once it would fail again, and spin.
+            Err(error) => {
+                tracing::warn!(%error, pause_ms = pause.as_millis(), "cannot accept");
+                sleep(pause).await;
+                pause = (pause * 2).min(limits::MAX_ACCEPT_PAUSE);
+            }
+        }
+    }
+}
+
+/// Accepts those who are waiting, and closes the listener.
+pub(super) async fn accept_waiting(
+    listener: TcpListener,
+    connections: &Arc<Connections>,
+    accepted: &impl Fn(TcpStream, IpAddr, Arc<Place>),
+) {
+    // Nonblocking, and without the runtime, which learns of a client only some
+    // time after it came.
+    let Ok(listener) = listener.into_std() else { return };
+    // Bounded, should they come faster than they are accepted.
+    for _ in 0..limits::BACKLOG {
+        let slot = connections.slot().await;
+        match listener.accept() {
+            Ok((stream, client)) => {
+                let nonblocking = stream.set_nonblocking(true);
+                if let Ok(stream) = nonblocking.and_then(|()| TcpStream::from_std(stream)) {
+                    accepted(stream, client.ip(), Place::new(connections, client.ip(), slot));
+                }
+            }
+            Err(error) if is_about_the_client(&error) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn is_about_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | HostUnreachable | NetworkUnreachable
+    )
+}
