@@ -6,54 +6,41 @@
 //! silent is the list of the next pass. The engine returns data and never
 //! prints, logs or reads the environment.
 
-mod attached;
 mod budget;
-mod course;
-mod deadlines;
+mod connect;
 mod fanout;
 mod findings;
 mod gate;
-mod memory;
 mod outcome;
-mod pacer;
 mod passes;
 mod paths;
-mod progress;
-mod readiness;
-mod retry;
-mod rtt;
-mod slots;
-mod socket;
+mod plan;
+mod running;
 mod stats;
-mod strain;
-mod tally;
-mod until;
-mod window;
-mod work;
 
-use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::budget::memory::ScanMemory;
+pub use self::budget::memory::{NoMemory, memory_limit};
 pub use self::budget::{
     DescriptorBudget, DescriptorPlan, TooFewDescriptors, descriptor_limits, raise_descriptor_limit,
 };
 use self::fanout::FanoutPlan;
-pub use self::findings::{Finding, Findings};
-use self::memory::ScanMemory;
-pub use self::memory::{NoMemory, memory_limit};
+pub use self::findings::rows::{Finding, Findings};
+pub use self::findings::tally::{AddressTally, Totals};
+pub use self::findings::{Milestone, ScanTiming};
+pub use self::gate::pacer::Pacer;
+use self::gate::until::Until;
 pub use self::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
-pub use self::pacer::Pacer;
 pub use self::paths::PathTiming;
 use self::paths::{Paths, Purpose};
-pub use self::progress::{Milestone, Progress, Scan, ScanTiming};
+pub use self::plan::{Keep, Order, ScanPlan};
+pub use self::running::{Progress, Scan};
 pub use self::stats::{EngineStats, RTT_BUCKETS, RttCounts};
-pub use self::tally::{AddressTally, Totals};
-use self::until::Until;
 use crate::limits;
 use crate::machine::neighbours::Neighbours;
-use crate::ports::PortSet;
 
 /// Runs scans, and shares this process's resources between them.
 #[derive(Clone, Debug)]
@@ -64,47 +51,6 @@ pub struct Scanner {
     memory: ScanMemory,
     stats: Arc<EngineStats>,
     neighbours: Neighbours,
-}
-
-/// What one scan is to probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScanPlan {
-    /// The addresses; every port is probed on each.
-    pub addresses: Vec<IpAddr>,
-    /// The ports.
-    pub ports: PortSet,
-    /// How long a probe waits for an answer.
-    pub timeout: Duration,
-    /// How long the scan may take; what has no outcome by then is not scanned.
-    pub deadline: Option<Duration>,
-    /// Probes a second, at most.
-    pub rate: Option<NonZeroU32>,
-    /// Which verdicts to keep port by port.
-    pub keep: Keep,
-    /// Ports that nobody uses, to be asked of an address on which suspiciously
-    /// many are open; `None` leaves it at the suspicion.
-    pub canaries: Option<PortSet>,
-    /// Which target comes when.
-    pub order: Order,
-}
-
-/// The order in which targets are probed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Address by address, and its ports in ascending order.
-    Ascending,
-    /// In rounds that have a probe for every address each, shuffled by a seed:
-    /// no address is asked more often at a time than it has to be.
-    Shuffled(u64),
-}
-
-/// Which verdicts a scan keeps port by port; the others it only counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// The open ports.
-    Open,
-    /// Every port that is not closed.
-    NotClosed,
 }
 
 impl Scanner {
@@ -205,30 +151,5 @@ impl Scanner {
             budget: Arc::clone(&self.budget),
             stats: Arc::clone(&self.stats),
         }
-    }
-}
-
-impl ScanPlan {
-    /// A plan with the default timeout, no deadline and no rate, that keeps
-    /// the open ports.
-    #[must_use]
-    pub fn new(addresses: Vec<IpAddr>, ports: PortSet) -> Self {
-        Self {
-            addresses,
-            ports,
-            timeout: limits::DEFAULT_TIMEOUT,
-            deadline: None,
-            rate: None,
-            keep: Keep::Open,
-            canaries: None,
-            order: Order::Ascending,
-        }
-    }
-
-    /// Whether `other` asks the same, be it with another deadline.
-    #[must_use]
-    pub fn asks_the_same_as(&self, other: &Self) -> bool {
-        let whole = |plan: &Self| Self { deadline: None, ..plan.clone() };
-        whole(self) == whole(other)
     }
 }

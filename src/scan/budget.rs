@@ -4,6 +4,8 @@
 //! [`DescriptorBudget`]; dropping the permit gives it back. A scan that gets
 //! few is slower, never wrong.
 
+pub(crate) mod memory;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

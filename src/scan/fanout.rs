@@ -6,6 +6,9 @@
 //! after target, and needs of the runtime one descriptor to watch and one
 //! timer, however many probes are in flight.
 
+mod deadlines;
+mod slots;
+
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -16,18 +19,18 @@ use futures_core::Stream;
 use rustix::io::Errno;
 use tokio::time::{Sleep, sleep, timeout_at};
 
+use self::deadlines::Deadlines;
+use self::slots::{Judgement, Probe, Slot, Slots};
 use super::budget::DescriptorBudget;
-use super::deadlines::Deadlines;
+use super::connect::ProbeSocket;
+use super::connect::readiness::Readiness;
 use super::gate::Gate;
+use super::gate::pacer::Pacer;
+use super::gate::until::Until;
+use super::gate::window::Window;
 use super::outcome::{Answer, Outcome, PortState, Reason, Sender, Shortage, Verdict};
-use super::pacer::Pacer;
 use super::paths::{Answered, Paths, Purpose, SYN_REPEATED};
-use super::readiness::Readiness;
-use super::slots::{Judgement, Probe, Slot, Slots};
-use super::socket::ProbeSocket;
 use super::stats::{EngineStats, InFlight};
-use super::until::Until;
-use super::window::Window;
 
 /// A stream of outcomes, one for each target.
 ///

@@ -1,314 +1,149 @@
-//! Findings in eight bytes each: a scan with details may hold a million of them.
+//! What a scan has found so far, shared by its tasks and by those who follow it.
 //!
-//! While a scan runs they stay in the order found, for those who follow it. Once
-//! it is over they are sorted, and all its reports share the sorted ones.
+//! Fan-outs count by themselves and hand over whenever they pause, so that
+//! nobody waits for a lock in the steady state. Readers keep a position in the
+//! list of findings, which the report needs anyway: a slow reader costs no
+//! memory, and several can follow one scan.
 
-use std::fmt;
+pub(crate) mod rows;
+pub(crate) mod tally;
+
 use std::net::IpAddr;
-use std::ops::Range;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
-use super::memory::MemoryShare;
-use super::outcome::{PortState, Reason};
+use tokio::sync::watch;
 
-/// A port that is not closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The address.
-    pub address: IpAddr,
-    /// The port.
-    pub port: u16,
-    /// Open or filtered.
-    pub state: PortState,
-    /// Why.
-    pub reason: Reason,
-    /// From the attempt to its answer, in whole microseconds; `None` when
-    /// nothing answered.
-    pub rtt: Option<Duration>,
+use self::rows::{ROW_BYTES, SortedRows};
+use self::tally::{AddressTally, Tallies};
+use super::budget::memory::{MemoryShare, NoMemory, ScanMemory};
+use super::outcome::Reason;
+use super::passes::retry::Retry;
+use super::paths::{PathTiming, Paths};
+use super::plan::ScanPlan;
+use super::stats::EngineStats;
+use crate::ports::PortSet;
+
+/// What readers wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Milestone {
+    /// Findings so far.
+    pub found: usize,
+    /// Whether the scan is over.
+    pub finished: bool,
 }
 
-/// The findings on one address, in ascending order of their ports. A clone
-/// shares their memory.
-#[derive(Clone)]
-pub struct Findings {
-    address: IpAddr,
-    sorted: Arc<SortedRows>,
-    range: Range<usize>,
+/// How a scan went about it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScanTiming {
+    /// How often a port that never answered was asked.
+    pub attempts: usize,
+    /// The share of attempts at ports that answer which went unanswered.
+    pub loss: f64,
+    /// Probes in flight at once, at most.
+    pub window: usize,
+    /// What is known of the ways to the addresses, in the order of the plan.
+    pub paths: Vec<Option<PathTiming>>,
 }
 
-/// A finding without its address. From the highest bit down: the place of the
-/// address, the port, the state, the reason and the rtt in microseconds, which
-/// is 0 when nothing answered. So rows are sorted as numbers are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Row(u64);
-
-/// Rows in the order found, in chunks: a list that doubled would need twice or
-/// three times the memory whenever it does.
-#[derive(Debug, Default)]
-pub(super) struct Rows {
-    /// All full but the last.
-    chunks: Vec<Vec<Row>>,
-}
-
-/// What a row takes.
-pub(super) const ROW_BYTES: usize = size_of::<Row>();
-
-/// All rows of a scan, by address and port.
+/// What the tasks of a scan and its readers share.
 #[derive(Debug)]
-pub(super) struct SortedRows {
-    rows: Vec<Row>,
-    /// What the rows count as, given back when the last who reads them is done.
-    _memory: Option<Arc<MemoryShare>>,
+pub(super) struct Shared {
+    tallies: Mutex<Tallies>,
+    pub(super) timing: Mutex<ScanTiming>,
+    pub(super) ended: Mutex<Option<Instant>>,
+    pub(super) milestone: watch::Sender<Milestone>,
+    /// Addresses that are being looked for.
+    pub(super) sought: AtomicUsize,
+    pub(super) stats: Arc<EngineStats>,
+    /// What the scan holds of the memory for scans, and that memory.
+    pub(super) memory: Option<(Arc<MemoryShare>, ScanMemory)>,
+    /// The findings of a scan that is over, for all who report on it.
+    sorted: OnceLock<Arc<SortedRows>>,
 }
 
-impl Findings {
-    /// None at all.
-    #[must_use]
-    pub fn none(address: IpAddr) -> Self {
-        let sorted = Arc::new(SortedRows { rows: Vec::new(), _memory: None });
-        Self { address, sorted, range: 0..0 }
-    }
-
-    /// These, all of them on `address`.
-    #[must_use]
-    pub fn new(address: IpAddr, findings: impl IntoIterator<Item = Finding>) -> Self {
-        let rows = findings.into_iter().map(|finding| Row::new(0, &finding));
-        let sorted = SortedRows::new(rows.collect(), None);
-        Self { address, range: 0..sorted.rows.len(), sorted: Arc::new(sorted) }
-    }
-
-    /// Those in `sorted` on `address`, whose place is `place`.
-    pub(super) fn at(place: u16, address: IpAddr, sorted: &Arc<SortedRows>) -> Self {
-        let end = |place: u32| sorted.rows.partition_point(|row| u32::from(row.place()) < place);
-        let range = end(place.into())..end(u32::from(place) + 1);
-        Self { address, sorted: Arc::clone(sorted), range }
-    }
-
-    /// Where they were made.
-    #[must_use]
-    pub fn address(&self) -> IpAddr {
-        self.address
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.range.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.range.is_empty()
-    }
-
-    /// In ascending order of the ports.
-    pub fn iter(&self) -> impl Iterator<Item = Finding> + '_ {
-        self.rows().iter().map(|row| row.finding(self.address))
-    }
-
-    /// The same, for an owner who keeps it.
-    pub fn into_owned_iter(self) -> impl Iterator<Item = Finding> + Send + use<> {
-        let Self { address, sorted, range } = self;
-        range.map(move |at| sorted.rows[at].finding(address))
-    }
-
-    /// The ports that are open, in ascending order.
-    pub fn open_ports(&self) -> impl Iterator<Item = u16> + '_ {
-        let open = self.rows().iter().filter(|row| row.state() == PortState::Open);
-        open.map(|row| row.port())
-    }
-
-    /// The same, for an owner who keeps it.
-    pub fn into_owned_open_ports(self) -> impl Iterator<Item = u16> + Send + use<> {
-        let findings = self.into_owned_iter();
-        findings.filter(|finding| finding.state == PortState::Open).map(|finding| finding.port)
-    }
-
-    fn rows(&self) -> &[Row] {
-        &self.sorted.rows[self.range.clone()]
-    }
-}
-
-impl fmt::Debug for Findings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
-
-impl PartialEq for Findings {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
-    }
-}
-
-impl Eq for Findings {}
-
-impl Row {
-    pub(super) fn new(place: u16, finding: &Finding) -> Self {
-        let Finding { port, state, reason, rtt, .. } = *finding;
-        // At least 1, and at most 134 s, which no timeout reaches.
-        let longest = (1 << RTT_BITS) - 1;
-        let rtt = rtt.map_or(0, |rtt| rtt.as_micros().clamp(1, longest));
-        let rtt = u64::try_from(rtt).expect("it has fewer bits");
-        let kind = (state as u64) << REASON_BITS | reason.index() as u64;
-        let target = u64::from(place) << 16 | u64::from(port);
-        Self((target << KIND_BITS | kind) << RTT_BITS | rtt)
-    }
-
-    pub(super) fn place(self) -> u16 {
-        self.bits(RTT_BITS + KIND_BITS + 16, 16)
-    }
-
-    pub(super) fn port(self) -> u16 {
-        self.bits(RTT_BITS + KIND_BITS, 16)
-    }
-
-    pub(super) fn state(self) -> PortState {
-        let state = self.bits(RTT_BITS + REASON_BITS, STATE_BITS);
-        STATES[usize::from(state)]
-    }
-
-    pub(super) fn finding(self, address: IpAddr) -> Finding {
-        let reason = Reason::ALL[usize::from(self.bits(RTT_BITS, REASON_BITS))];
-        let us = self.0 & ((1 << RTT_BITS) - 1);
-        let rtt = (us > 0).then(|| Duration::from_micros(us));
-        Finding { address, port: self.port(), state: self.state(), reason, rtt }
-    }
-
-    /// `count` bits, 16 at most, above the lowest `from`.
-    fn bits(self, from: u32, count: u32) -> u16 {
-        let bits = (self.0 >> from) & ((1 << count) - 1);
-        u16::try_from(bits).expect("16 bits at most")
-    }
-}
-
-impl Rows {
-    pub(super) fn len(&self) -> usize {
-        let last = self.chunks.last().map_or(0, Vec::len);
-        self.chunks.len().saturating_sub(1) * ROWS_A_CHUNK + last
-    }
-
-    pub(super) fn push(&mut self, row: Row) {
-        match self.chunks.last_mut() {
-            Some(last) if last.len() < ROWS_A_CHUNK => last.push(row),
-            // What a small scan finds takes no more than it needs.
-            None => self.chunks.push(vec![row]),
-            Some(_) => {
-                let mut chunk = Vec::with_capacity(ROWS_A_CHUNK);
-                chunk.push(row);
-                self.chunks.push(chunk);
-            }
+impl Shared {
+    pub(super) fn new(plan: &ScanPlan, stats: Arc<EngineStats>) -> Self {
+        Self {
+            tallies: Mutex::new(Tallies::new(plan)),
+            timing: Mutex::new(ScanTiming::default()),
+            ended: Mutex::new(None),
+            milestone: watch::Sender::new(Milestone::default()),
+            sought: AtomicUsize::new(0),
+            stats,
+            memory: None,
+            sorted: OnceLock::new(),
         }
     }
 
-    /// Takes over all rows of `part`, and leaves it empty.
-    pub(super) fn append(&mut self, part: &mut Self) {
-        part.from(0).for_each(|row| self.push(row));
-        part.chunks.truncate(1);
-        if let Some(chunk) = part.chunks.first_mut() {
-            chunk.clear();
-        }
+    pub(super) fn tallies(&self) -> Vec<AddressTally> {
+        // Before the lock is taken: the last findings come before the end does.
+        let finished = self.milestone.borrow().finished;
+        let tallies = self.lock();
+        let share = || self.memory.as_ref().map(|(share, _)| Arc::clone(share));
+        let sort = || Arc::new(tallies.sorted(share()));
+        let sorted = if finished { Arc::clone(self.sorted.get_or_init(sort)) } else { sort() };
+        tallies.by_address(&sorted)
     }
 
-    /// The rows from the one at `start`.
-    pub(super) fn from(&self, start: usize) -> impl Iterator<Item = Row> + '_ {
-        let (chunk, within) = (start / ROWS_A_CHUNK, start % ROWS_A_CHUNK);
-        let mut chunks = self.chunks.get(chunk..).unwrap_or_default().iter();
-        let first = chunks.next().and_then(|chunk| chunk.get(within..)).unwrap_or_default();
-        first.iter().chain(chunks.flatten()).copied()
-    }
-}
-
-impl SortedRows {
-    pub(super) fn new(mut rows: Vec<Row>, memory: Option<Arc<MemoryShare>>) -> Self {
-        rows.sort_unstable();
-        Self { rows, _memory: memory }
-    }
-
-    pub(super) fn of(rows: &Rows, memory: Option<Arc<MemoryShare>>) -> Self {
-        let mut all = Vec::with_capacity(rows.len());
-        all.extend(rows.from(0));
-        Self::new(all, memory)
-    }
-}
-
-/// In the order of their numbers.
-const STATES: [PortState; 3] = [PortState::Open, PortState::Closed, PortState::Filtered];
-
-const STATE_BITS: u32 = 2;
-const REASON_BITS: u32 = 3;
-const KIND_BITS: u32 = STATE_BITS + REASON_BITS;
-const RTT_BITS: u32 = 64 - 16 - 16 - KIND_BITS;
-
-/// 256 KB: so large a block comes from the system and goes back to it.
-const ROWS_A_CHUNK: usize = 32 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn finding(port: u16, state: PortState, reason: Reason, us: Option<u64>) -> Finding {
-        let address = "192.0.2.1".parse().unwrap();
-        Finding { address, port, state, reason, rtt: us.map(Duration::from_micros) }
-    }
-
-    #[test]
-    fn a_row_holds_all_of_its_finding() {
-        for state in STATES {
-            for reason in Reason::ALL {
-                for us in [None, Some(1), Some(30_000_000)] {
-                    for (place, port) in [(0, 1), (0, 65_535), (65_535, 1), (255, 443)] {
-                        let finding = finding(port, state, reason, us);
-                        let row = Row::new(place, &finding);
-                        assert_eq!(row.finding(finding.address), finding);
-                        assert_eq!((row.place(), row.port(), row.state()), (place, port, state));
-                    }
-                }
-            }
-        }
-        let at_once = finding(1, PortState::Open, Reason::SynAck, Some(0));
-        let told = Row::new(0, &at_once).finding(at_once.address);
-        assert_eq!(told.rtt, Some(Duration::from_micros(1)), "there was an answer");
-    }
-
-    #[test]
-    fn rows_come_back_in_the_order_found_and_sorted() {
-        let row = |place: u16, port: u16| {
-            Row::new(place, &finding(port, PortState::Filtered, Reason::NoResponse, None))
+    pub(super) fn try_tallies(&self) -> Result<Vec<AddressTally>, NoMemory> {
+        let Some((_, memory)) = self.memory.as_ref().filter(|_| !self.milestone.borrow().finished)
+        else {
+            return Ok(self.tallies());
         };
-        let (mut all, mut part) = (Rows::default(), Rows::default());
-        let mut wanted = Vec::new();
-        let mut number = 0_u32;
-        // Parts of many sizes, over two ends of chunks.
-        while wanted.len() < 2 * ROWS_A_CHUNK + 100 {
-            for _ in 0..number % 9973 + 1 {
-                number += 1;
-                let low = u16::try_from(number.wrapping_mul(40_503) % 65_536).unwrap();
-                let row = row(u16::try_from(number % 7).unwrap(), low);
-                wanted.push(row);
-                part.push(row);
-            }
-            all.append(&mut part);
-            assert_eq!((all.len(), part.len()), (wanted.len(), 0));
-        }
-        for start in [0, 1, ROWS_A_CHUNK - 1, ROWS_A_CHUNK, wanted.len() - 1, wanted.len()] {
-            assert!(all.from(start).eq(wanted[start..].iter().copied()), "from {start}");
-        }
-        assert_eq!(all.from(wanted.len() + ROWS_A_CHUNK).count(), 0);
+        let tallies = self.lock();
+        let copy = memory.take(tallies.found() * ROW_BYTES)?;
+        let sorted = Arc::new(tallies.sorted(Some(Arc::new(copy))));
+        Ok(tallies.by_address(&sorted))
+    }
 
-        let sorted = Arc::new(SortedRows::of(&all, None));
-        let address = "192.0.2.1".parse().unwrap();
-        let mut count = 0;
-        for place in 0..8 {
-            let findings = Findings::at(place, address, &sorted);
-            assert!(findings.iter().is_sorted_by_key(|finding| finding.port));
-            let at_place = wanted.iter().filter(|row| row.place() == place).count();
-            assert_eq!(findings.len(), at_place);
-            assert!(findings.iter().eq(findings.clone().into_owned_iter()));
-            count += findings.len();
+    // A fan-out that panics while it hands over leaves counts that are still
+    // counts: what is missing is told as not scanned.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Tallies> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what `part` has found, and tells of it.
+    pub(super) fn absorb(&self, part: &mut Tallies) {
+        let news = part.found() > 0;
+        let found = {
+            let mut tallies = self.lock();
+            tallies.absorb(part);
+            tallies.found()
+        };
+        if news {
+            self.milestone.send_modify(|milestone| milestone.found = found);
         }
-        assert_eq!(count, wanted.len());
+    }
+
+    /// Notes that addresses are being looked for, and tells of it.
+    pub(super) fn seek(&self, addresses: usize) {
+        self.sought.fetch_add(addresses, Ordering::Relaxed);
+        self.milestone.send_modify(|_| {});
+    }
+
+    /// Notes that addresses are not looked for any more.
+    pub(super) fn leave_off(&self, addresses: usize) {
+        self.sought.fetch_sub(addresses, Ordering::Relaxed);
+    }
+
+    /// Gives all `ports` of an address that cannot be reached their verdict.
+    pub(super) fn write_off(&self, address: IpAddr, ports: &PortSet, reason: Reason) {
+        let found = {
+            let mut tallies = self.lock();
+            tallies.write_off(address, ports, reason);
+            tallies.found()
+        };
+        self.milestone.send_modify(|milestone| milestone.found = found);
+    }
+
+    /// Notes how the passes so far went.
+    pub(super) fn note_timing(&self, retry: &Retry, window: usize, paths: &Paths) {
+        let mut timing = self.timing.lock().unwrap_or_else(PoisonError::into_inner);
+        timing.attempts = retry.passes().max(1);
+        timing.loss = retry.loss();
+        timing.window = timing.window.max(window);
+        timing.paths = paths.timings();
     }
 }

@@ -1,13 +1,18 @@
 //! When the next probe of a fan-out may start: the window, ceilings on the rate,
 //! and pauses while this machine is short of something.
 
+pub(crate) mod pacer;
+mod strain;
+pub(crate) mod until;
+pub(crate) mod window;
+
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::pacer::Pacer;
+use self::strain::Strain;
+use self::window::{Admits, Window};
 use super::outcome::Shortage;
-use super::pacer::Pacer;
-use super::strain::Strain;
-use super::window::{Admits, Window};
 
 /// Lets probes of one fan-out start, or holds them back.
 #[derive(Debug)]

@@ -5,6 +5,11 @@
 //! ports never hold up others, and few descriptors cover many of them, no
 //! socket waits longer than an answer takes on its way: see `paths`.
 
+mod attached;
+mod course;
+pub(crate) mod retry;
+pub(crate) mod work;
+
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -14,17 +19,17 @@ use std::time::Instant;
 use futures_util::StreamExt;
 use tokio::task::JoinSet;
 
-use super::ScanPlan;
-use super::attached::Search;
-use super::course::{Course, Pass, PassEnd, Step};
+use self::attached::Search;
+use self::course::{Course, Pass, PassEnd, Step};
+use self::work::{CompactTarget, Targets, Work};
+use super::connect;
 use super::fanout::{Fanout, FanoutPlan};
+use super::findings::Shared;
+use super::findings::tally::{AddressTally, Tallies};
+use super::gate::pacer::Pacer;
 use super::outcome::{Outcome, PortState, Reason, Verdict};
-use super::pacer::Pacer;
-use super::progress::Shared;
-use super::socket;
+use super::plan::ScanPlan;
 use super::stats::Observations;
-use super::tally::{AddressTally, Tallies};
-use super::work::{CompactTarget, Targets, Work};
 use crate::machine::neighbours::Neighbours;
 
 /// A scan as its driving task sees it.
@@ -92,7 +97,7 @@ impl Passes {
     fn reachable(&self) -> Vec<IpAddr> {
         let mut reachable = Vec::with_capacity(self.plan.addresses.len());
         for &address in &self.plan.addresses {
-            match socket::no_way_to(address) {
+            match connect::no_way_to(address) {
                 None => reachable.push(address),
                 Some(reason) => {
                     self.shared.write_off(address, &self.plan.ports, reason);

@@ -8,13 +8,15 @@
 //! than a pass waited shows that the pass asked in vain: its silent ports are
 //! asked again.
 
+mod rtt;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::rtt::Cluster;
+use self::rtt::Cluster;
 use crate::limits;
 
 /// The paths to all addresses of a scan.

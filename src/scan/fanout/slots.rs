@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
-use super::budget::{DescriptorBudget, Share};
-use super::outcome::{Answer, PortState, Reason, Verdict};
-use super::socket::{ProbeSocket, Sighting};
+use crate::scan::budget::{DescriptorBudget, Share};
+use crate::scan::connect::{ProbeSocket, Sighting};
+use crate::scan::outcome::{Answer, PortState, Reason, Verdict};
 
 /// The slots of a fan-out, and its share of the descriptors.
-pub(super) struct Slots {
+pub(crate) struct Slots {
     slots: Vec<Slot>,
     /// Slots with a socket and without work.
     idle: Vec<u32>,
@@ -22,25 +22,25 @@ pub(super) struct Slots {
 }
 
 /// Room for one probe at a time.
-pub(super) struct Slot {
-    pub(super) socket: Option<ProbeSocket>,
+pub(crate) struct Slot {
+    pub(crate) socket: Option<ProbeSocket>,
     /// Whether the socket is in the readiness set.
-    pub(super) watched: bool,
-    pub(super) probe: Probe,
+    pub(crate) watched: bool,
+    pub(crate) probe: Probe,
 }
 
 /// The work on one target.
-pub(super) struct Probe {
-    pub(super) target: SocketAddr,
+pub(crate) struct Probe {
+    pub(crate) target: SocketAddr,
     /// When the present attempt began.
-    pub(super) started: Instant,
+    pub(crate) started: Instant,
     /// The rtt of a first attempt that found the port open on this host.
-    pub(super) seen_open: Option<Duration>,
-    pub(super) self_connects: u8,
+    pub(crate) seen_open: Option<Duration>,
+    pub(crate) self_connects: u8,
 }
 
 /// What an attempt's answer comes to.
-pub(super) enum Judgement {
+pub(crate) enum Judgement {
     Verdict(Verdict, Option<Duration>),
     /// A probe of this host may have met another, or itself.
     AskAgain,
@@ -48,14 +48,14 @@ pub(super) enum Judgement {
 
 impl Slots {
     /// No slots yet. Waits until the budget has descriptors for them.
-    pub(super) async fn join(budget: Arc<DescriptorBudget>) -> Self {
+    pub(crate) async fn join(budget: Arc<DescriptorBudget>) -> Self {
         let share = Share::join(budget).await;
         Self { slots: Vec::new(), idle: Vec::new(), vacant: Vec::new(), share }
     }
 
     /// Gives `target` a slot, and the right to a descriptor with it. If there is
     /// none, the task is woken when one comes free elsewhere.
-    pub(super) fn seat(&mut self, cx: &mut Context<'_>, target: SocketAddr) -> Option<u32> {
+    pub(crate) fn seat(&mut self, cx: &mut Context<'_>, target: SocketAddr) -> Option<u32> {
         let probe = Probe { target, started: Instant::now(), seen_open: None, self_connects: 0 };
         let slot = match self.idle.pop() {
             Some(slot) => Some(slot),
@@ -78,7 +78,7 @@ impl Slots {
 
     /// Ends the work of `slot` and keeps its socket for the next target, unless
     /// others are to have the descriptor.
-    pub(super) fn rest(&mut self, slot: u32) {
+    pub(crate) fn rest(&mut self, slot: u32) {
         if self.share.is_over() {
             self.vacate(slot);
         } else {
@@ -87,7 +87,7 @@ impl Slots {
     }
 
     /// Ends the work of `slot`, closes its socket and gives the descriptor back.
-    pub(super) fn vacate(&mut self, slot: u32) {
+    pub(crate) fn vacate(&mut self, slot: u32) {
         let vacated = &mut self[slot];
         vacated.socket = None;
         vacated.watched = false;
@@ -96,7 +96,7 @@ impl Slots {
     }
 
     /// Gives back every descriptor that is not at work.
-    pub(super) fn vacate_idle(&mut self) {
+    pub(crate) fn vacate_idle(&mut self) {
         for slot in std::mem::take(&mut self.idle) {
             self.vacate(slot);
         }
@@ -119,12 +119,12 @@ impl IndexMut<u32> for Slots {
 
 impl Slot {
     /// Asks how the attempt stands; `None` while it is in flight.
-    pub(super) fn look(&self) -> Option<Answer> {
+    pub(crate) fn look(&self) -> Option<Answer> {
         self.socket.as_ref().and_then(|socket| socket.look(&self.probe.target))
     }
 
     /// Reads a port's state as found by an attempt that took `rtt`.
-    pub(super) fn judge(
+    pub(crate) fn judge(
         &mut self,
         state: PortState,
         reason: Reason,
@@ -162,7 +162,7 @@ impl Slot {
     }
 
     /// Makes the socket fit for another attempt, if that can be done.
-    pub(super) fn reset(&self) -> bool {
+    pub(crate) fn reset(&self) -> bool {
         self.socket.as_ref().is_some_and(|socket| socket.reset().is_ok())
     }
 }

@@ -17,19 +17,19 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use super::outcome::{PortState, Reason, Shortage};
-use super::pacer::Pacer;
-use super::passes::Passes;
-use super::progress::Shared;
-use super::socket;
-use super::until::Until;
+use super::Passes;
 use crate::limits;
 use crate::machine::neighbours::{Entry, Family, Neighbour, Neighbours, Seat, Snapshot};
 use crate::ports::PortSet;
+use crate::scan::connect;
+use crate::scan::findings::Shared;
+use crate::scan::gate::pacer::Pacer;
+use crate::scan::gate::until::Until;
+use crate::scan::outcome::{PortState, Reason, Shortage};
 
 /// A search for the attached addresses of a scan. Dropped, it ends.
 #[derive(Debug)]
-pub(super) struct Search {
+pub(crate) struct Search {
     found: mpsc::UnboundedReceiver<IpAddr>,
     seekers: JoinSet<Option<Shortage>>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Search {
 impl Search {
     /// Starts to look for `attached`. Addresses for which nobody answers get their
     /// verdict at once.
-    pub(super) fn start(passes: &Passes, attached: &[Neighbour]) -> Self {
+    pub(crate) fn start(passes: &Passes, attached: &[Neighbour]) -> Self {
         let (tell, found) = mpsc::unbounded_channel();
         let mut seekers = JoinSet::new();
         for family in [Family::V4, Family::V6] {
@@ -69,7 +69,7 @@ impl Search {
 
     /// The addresses found since the last call, at least one; `None` once the search
     /// is over.
-    pub(super) async fn next(&mut self) -> Option<Vec<IpAddr>> {
+    pub(crate) async fn next(&mut self) -> Option<Vec<IpAddr>> {
         let mut found = vec![self.found.recv().await?];
         while let Ok(another) = self.found.try_recv() {
             found.push(another);
@@ -78,7 +78,7 @@ impl Search {
     }
 
     /// Why some addresses were not looked for, if so.
-    pub(super) async fn shortage(mut self) -> Option<Shortage> {
+    pub(crate) async fn shortage(mut self) -> Option<Shortage> {
         let mut shortage = None;
         while let Some(ended) = self.seekers.join_next().await {
             match ended {
@@ -177,7 +177,7 @@ impl Seeker {
             let port = self.ports.nth(self.attempts % self.ports.len()).unwrap_or(1);
             self.attempts = self.attempts.wrapping_add(1);
             seat.begin(neighbour);
-            match socket::knock(&SocketAddr::new(neighbour.address, port)) {
+            match connect::knock(&SocketAddr::new(neighbour.address, port)) {
                 Ok(()) => {}
                 Err(errno) => match Shortage::of(errno) {
                     // The probes will meet the same error, and know what it means.

@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::outcome::Shortage;
 use crate::limits;
+use crate::scan::outcome::Shortage;
 
 #[derive(Debug, Default)]
-pub(super) struct Strain {
+pub(crate) struct Strain {
     /// Probes allowed in flight; `None` is as many as there are sockets.
     window: Option<usize>,
     resume: Option<Instant>,
@@ -18,7 +18,7 @@ pub(super) struct Strain {
 
 impl Strain {
     /// An attempt failed for want of a resource, `in_flight` others going on.
-    pub(super) fn pull(&mut self, shortage: Shortage, in_flight: usize, now: Instant) {
+    pub(crate) fn pull(&mut self, shortage: Shortage, in_flight: usize, now: Instant) {
         self.window = Some((in_flight / 2).max(1));
         self.resume = Some(now + PAUSE);
         let since = *self.since.get_or_insert(now);
@@ -29,12 +29,12 @@ impl Strain {
     }
 
     /// Ends the fan-out at once.
-    pub(super) fn give_up(&mut self, shortage: Shortage) {
+    pub(crate) fn give_up(&mut self, shortage: Shortage) {
         self.gave_up = Some(shortage);
     }
 
     /// A probe ended: there is room for one more than before.
-    pub(super) fn relax(&mut self) {
+    pub(crate) fn relax(&mut self) {
         self.since = None;
         if let Some(window) = &mut self.window {
             *window += 1;
@@ -42,7 +42,7 @@ impl Strain {
     }
 
     /// Whether no further attempt may start now.
-    pub(super) fn holds_back(&mut self, in_flight: usize, now: impl FnOnce() -> Instant) -> bool {
+    pub(crate) fn holds_back(&mut self, in_flight: usize, now: impl FnOnce() -> Instant) -> bool {
         if self.gave_up.is_some() || self.window.is_some_and(|window| in_flight >= window) {
             return true;
         }
@@ -51,12 +51,12 @@ impl Strain {
     }
 
     /// When attempts may start again, if a pause is on.
-    pub(super) fn resumes_at(&self) -> Option<Instant> {
+    pub(crate) fn resumes_at(&self) -> Option<Instant> {
         self.resume.filter(|_| self.gave_up.is_none())
     }
 
     /// The shortage that lasted too long.
-    pub(super) fn gave_up(&self) -> Option<Shortage> {
+    pub(crate) fn gave_up(&self) -> Option<Shortage> {
         self.gave_up
     }
 }

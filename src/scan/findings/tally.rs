@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::findings::{Finding, Findings, Row, Rows, SortedRows};
-use super::memory::MemoryShare;
-use super::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
-use super::{Keep, ScanPlan};
+use super::rows::{Finding, Findings, Row, Rows, SortedRows};
 use crate::ports::PortSet;
+use crate::scan::budget::memory::MemoryShare;
+use crate::scan::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
+use crate::scan::plan::{Keep, ScanPlan};
 
 /// What was found on one address. Every port asked for is in exactly one of
 /// `open`, `closed`, `filtered` and `not_scanned`.
@@ -47,7 +47,7 @@ pub struct Totals {
 /// The tallies of all addresses of a scan, or of what one fan-out has found
 /// since it last handed over.
 #[derive(Debug)]
-pub(super) struct Tallies {
+pub(crate) struct Tallies {
     addresses: Vec<Counts>,
     /// The places of the addresses, by address.
     by_value: Vec<u16>,
@@ -81,7 +81,7 @@ impl AddressTally {
 }
 
 impl Tallies {
-    pub(super) fn new(plan: &ScanPlan) -> Self {
+    pub(crate) fn new(plan: &ScanPlan) -> Self {
         let empty = |&address: &IpAddr| Counts {
             address,
             open: 0,
@@ -106,7 +106,7 @@ impl Tallies {
         }
     }
 
-    pub(super) fn record(&mut self, outcome: &Outcome) {
+    pub(crate) fn record(&mut self, outcome: &Outcome) {
         self.done += 1;
         let (index, keep) = (self.index_of(outcome.target.ip()), self.keep);
         let counts = &mut self.addresses[index];
@@ -133,7 +133,7 @@ impl Tallies {
     }
 
     /// Counts every port of an address that cannot be reached as filtered.
-    pub(super) fn write_off(&mut self, address: IpAddr, ports: &PortSet, reason: Reason) {
+    pub(crate) fn write_off(&mut self, address: IpAddr, ports: &PortSet, reason: Reason) {
         let index = self.index_of(address);
         self.addresses[index].filtered[reason.index()] = ports.len();
         self.done += u64::from(ports.len());
@@ -151,12 +151,12 @@ impl Tallies {
     }
 
     /// Notes why a fan-out may have left targets without an outcome.
-    pub(super) fn fall_short(&mut self, shortage: Option<Shortage>) {
+    pub(crate) fn fall_short(&mut self, shortage: Option<Shortage>) {
         self.shortage = self.shortage.or(shortage);
     }
 
     /// Takes over what `part` has found, and leaves it empty.
-    pub(super) fn absorb(&mut self, part: &mut Self) {
+    pub(crate) fn absorb(&mut self, part: &mut Self) {
         self.done += std::mem::take(&mut part.done);
         self.fall_short(part.shortage);
         self.rows.append(&mut part.rows);
@@ -171,7 +171,7 @@ impl Tallies {
     }
 
     /// Addresses on which at least half of the ports are open, and those not few.
-    pub(super) fn suspiciously_open(&self) -> Vec<IpAddr> {
+    pub(crate) fn suspiciously_open(&self) -> Vec<IpAddr> {
         let suspicious = |counts: &&Counts| {
             counts.open >= SUSPICIOUSLY_MANY && counts.open >= self.ports.div_ceil(2)
         };
@@ -179,30 +179,30 @@ impl Tallies {
     }
 
     /// Whether `port` of `address` was found open.
-    pub(super) fn is_open(&mut self, address: IpAddr, port: u16) -> bool {
+    pub(crate) fn is_open(&mut self, address: IpAddr, port: u16) -> bool {
         let place = self.index_of(address);
         let found = |row: Row| usize::from(row.place()) == place && row.port() == port;
         self.rows.from(0).any(|row| found(row) && row.state() == PortState::Open)
     }
 
     /// Notes that an address accepts connections on ports that nobody uses.
-    pub(super) fn mark_accepts_everything(&mut self, address: IpAddr) {
+    pub(crate) fn mark_accepts_everything(&mut self, address: IpAddr) {
         let place = self.index_of(address);
         self.addresses[place].accepts_everything = true;
     }
 
     /// How many targets have an outcome.
-    pub(super) fn done(&self) -> u64 {
+    pub(crate) fn done(&self) -> u64 {
         self.done
     }
 
     /// How many findings there are.
-    pub(super) fn found(&self) -> usize {
+    pub(crate) fn found(&self) -> usize {
         self.rows.len()
     }
 
     /// The counts as they stand.
-    pub(super) fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for counts in &self.addresses {
             totals.open += u64::from(counts.open);
@@ -216,19 +216,19 @@ impl Tallies {
     }
 
     /// Findings in the order found, from the one at `start`.
-    pub(super) fn findings(&self, start: usize) -> impl Iterator<Item = Finding> + '_ {
+    pub(crate) fn findings(&self, start: usize) -> impl Iterator<Item = Finding> + '_ {
         let address = |row: Row| self.addresses[usize::from(row.place())].address;
         self.rows.from(start).map(move |row| row.finding(address(row)))
     }
 
     /// The findings that there are now, sorted; `memory` is what they count as.
-    pub(super) fn sorted(&self, memory: Option<Arc<MemoryShare>>) -> SortedRows {
+    pub(crate) fn sorted(&self, memory: Option<Arc<MemoryShare>>) -> SortedRows {
         SortedRows::of(&self.rows, memory)
     }
 
     /// The tallies as they stand, with the findings in `sorted`; whatever has no
     /// outcome counts as not scanned.
-    pub(super) fn by_address(&self, sorted: &Arc<SortedRows>) -> Vec<AddressTally> {
+    pub(crate) fn by_address(&self, sorted: &Arc<SortedRows>) -> Vec<AddressTally> {
         let tally = |(place, counts): (u16, &Counts)| {
             let Counts { address, open, closed, filtered, shortage, accepts_everything } = *counts;
             let not_scanned = self.ports - open - closed - filtered.iter().sum::<u32>();

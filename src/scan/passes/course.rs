@@ -7,15 +7,15 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::outcome::Shortage;
-use super::paths::{Paths, Purpose};
 use super::retry::{PassResult, Pilot, Retry};
 use super::work::CompactTarget;
 use crate::limits;
+use crate::scan::outcome::Shortage;
+use crate::scan::paths::{Paths, Purpose};
 
 /// The course of one scan, from the end of its first pass.
 #[derive(Debug)]
-pub(super) struct Course {
+pub(crate) struct Course {
     paths: Arc<Paths>,
     retry: Retry,
     stage: Stage,
@@ -54,7 +54,7 @@ struct Sent {
 
 /// What to do next.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Ask(Pass),
     /// All is asked; these targets were silent to the last.
     Conclude(Vec<CompactTarget>),
@@ -64,38 +64,38 @@ pub(super) enum Step {
 
 /// A pass to be made over silent targets.
 #[derive(Debug)]
-pub(super) struct Pass {
-    pub(super) targets: Vec<CompactTarget>,
+pub(crate) struct Pass {
+    pub(crate) targets: Vec<CompactTarget>,
     /// Its number, counted from 1; a pilot has that of the pass that follows.
-    pub(super) attempt: u32,
-    pub(super) purpose: Purpose,
+    pub(crate) attempt: u32,
+    pub(crate) purpose: Purpose,
     /// Probes a second, at most.
-    pub(super) rate: Option<NonZeroU32>,
+    pub(crate) rate: Option<NonZeroU32>,
     /// The window of each fan-out to start with.
-    pub(super) window: Option<usize>,
+    pub(crate) window: Option<usize>,
 }
 
 /// How a pass went.
 #[derive(Debug, Default)]
-pub(super) struct PassEnd {
+pub(crate) struct PassEnd {
     /// Targets that did not answer.
-    pub(super) silent: Vec<CompactTarget>,
+    pub(crate) silent: Vec<CompactTarget>,
     /// How many did, and how many of these later than every pass before waited.
-    pub(super) answered: u64,
-    pub(super) late: u64,
+    pub(crate) answered: u64,
+    pub(crate) late: u64,
     /// Why it ended early.
-    pub(super) shortage: Option<Shortage>,
+    pub(crate) shortage: Option<Shortage>,
     /// From its start to the start of its last attempt.
-    pub(super) sending: Duration,
+    pub(crate) sending: Duration,
     /// Probes that were in flight at once.
-    pub(super) window: usize,
+    pub(crate) window: usize,
     /// The narrowest window that a fan-out found good, if loss cut one.
-    pub(super) window_hint: Option<usize>,
+    pub(crate) window_hint: Option<usize>,
 }
 
 impl Course {
     /// The course of a scan whose first pass has still to end.
-    pub(super) fn new(paths: Arc<Paths>) -> Self {
+    pub(crate) fn new(paths: Arc<Paths>) -> Self {
         Self {
             paths,
             retry: Retry::default(),
@@ -107,7 +107,7 @@ impl Course {
     }
 
     /// Takes in how the last pass went, which ended at `now`.
-    pub(super) fn after(&mut self, end: PassEnd, now: Instant) -> Step {
+    pub(crate) fn after(&mut self, end: PassEnd, now: Instant) -> Step {
         if let Some(shortage) = end.shortage {
             return Step::FallShort(shortage);
         }
@@ -118,7 +118,7 @@ impl Course {
     }
 
     /// What the passes so far have shown.
-    pub(super) fn retry(&self) -> &Retry {
+    pub(crate) fn retry(&self) -> &Retry {
         &self.retry
     }
 

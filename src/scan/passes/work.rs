@@ -7,14 +7,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Order;
-use super::paths::Paths;
 use crate::ports::PortSet;
+use crate::scan::paths::Paths;
+use crate::scan::plan::Order;
 use crate::shuffle::Shuffle;
 
 /// All targets of a pass.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(crate) struct Work {
     list: List,
     /// The first target that nobody has claimed.
     unclaimed: AtomicU64,
@@ -23,9 +23,9 @@ pub(super) struct Work {
 /// A target in four bytes: the place of its address among the scan's, and its
 /// port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CompactTarget {
-    pub(super) place: u16,
-    pub(super) port: u16,
+pub(crate) struct CompactTarget {
+    pub(crate) place: u16,
+    pub(crate) port: u16,
 }
 
 #[derive(Debug)]
@@ -54,14 +54,14 @@ struct Rounds {
 /// The targets that one fan-out claims, as an endless series of chunks until
 /// the work is out.
 #[derive(Debug)]
-pub(super) struct Targets {
+pub(crate) struct Targets {
     work: Arc<Work>,
     claimed: Range<u64>,
 }
 
 impl Work {
     /// Every port of every address.
-    pub(super) fn all(addresses: Vec<IpAddr>, ports: PortSet, order: Order) -> Arc<Self> {
+    pub(crate) fn all(addresses: Vec<IpAddr>, ports: PortSet, order: Order) -> Arc<Self> {
         let rounds = match order {
             Order::Ascending => None,
             Order::Shuffled(seed) => Some(Rounds {
@@ -75,7 +75,7 @@ impl Work {
     /// These targets, in the order that `seed` stands for.
     // A limit on the way lets the first of a burst pass and drops the last. Asked
     // in the same order again, the same targets would be dropped each time.
-    pub(super) fn listed(targets: Vec<CompactTarget>, seed: u64, paths: Arc<Paths>) -> Arc<Self> {
+    pub(crate) fn listed(targets: Vec<CompactTarget>, seed: u64, paths: Arc<Paths>) -> Arc<Self> {
         let order = Shuffle::new(targets.len() as u64, seed);
         Self::new(List::Listed { targets, order, paths })
     }
@@ -85,18 +85,18 @@ impl Work {
     }
 
     /// How many fan-outs, `at_most` at most, have enough to do.
-    pub(super) fn useful_fanouts(&self, at_most: NonZeroUsize) -> usize {
+    pub(crate) fn useful_fanouts(&self, at_most: NonZeroUsize) -> usize {
         let chunks = self.len().div_ceil(CHUNK);
         usize::try_from(chunks).map_or(at_most.get(), |chunks| chunks.min(at_most.get()))
     }
 
     /// The series of targets for one more fan-out.
-    pub(super) fn targets(work: &Arc<Self>) -> Targets {
+    pub(crate) fn targets(work: &Arc<Self>) -> Targets {
         Targets { work: Arc::clone(work), claimed: 0..0 }
     }
 
     /// How many targets there are.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         match &self.list {
             List::All { addresses, ports, .. } => addresses.len() as u64 * u64::from(ports.len()),
             List::Listed { targets, .. } => targets.len() as u64,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 /// A moment that can be moved to a later one, until it has come.
 #[derive(Debug)]
-pub(super) struct Until(Mutex<State>);
+pub(crate) struct Until(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -17,19 +17,19 @@ struct State {
 }
 
 impl Until {
-    pub(super) fn new(at: Option<Instant>) -> Self {
+    pub(crate) fn new(at: Option<Instant>) -> Self {
         Self(Mutex::new(State { at, passed: false }))
     }
 
     /// The moment as it stands; `None` is never.
-    pub(super) fn get(&self) -> Option<Instant> {
+    pub(crate) fn get(&self) -> Option<Instant> {
         self.lock().at
     }
 
     /// Whether the moment has come. Once it has, it stays so.
     // All fan-outs of a scan have to stop at the same moment. A later one must
     // not keep some of them going after others have stopped.
-    pub(super) fn has_come(&self, now: Instant) -> bool {
+    pub(crate) fn has_come(&self, now: Instant) -> bool {
         let mut state = self.lock();
         state.passed |= state.at.is_some_and(|at| at <= now);
         state.passed
@@ -37,7 +37,7 @@ impl Until {
 
     /// Moves the moment to `at`, unless it is later already. False if it has
     /// come: then the scan is ending.
-    pub(super) fn extend(&self, at: Option<Instant>) -> bool {
+    pub(crate) fn extend(&self, at: Option<Instant>) -> bool {
         let mut state = self.lock();
         if !state.passed {
             state.at = state.at.zip(at).map(|(before, at)| before.max(at));

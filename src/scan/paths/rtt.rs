@@ -23,7 +23,7 @@ struct Smoothed {
 /// proxy accepts. So the slowest answers that agree are the host's. A later one
 /// starts anew, and much faster ones count for nothing. Pure.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     estimator: RttEstimator,
     /// Answers that agree, up to [`STRONG`].
     agreeing: u8,
@@ -57,7 +57,7 @@ impl RttEstimator {
 
 impl Cluster {
     /// Takes a measured round-trip time into account.
-    pub(super) fn sample(&mut self, rtt: Duration) {
+    pub(crate) fn sample(&mut self, rtt: Duration) {
         if self.timeout().is_some_and(|timeout| rtt > timeout) {
             *self = Self::default();
         }
@@ -71,22 +71,22 @@ impl Cluster {
     }
 
     /// Whether enough answers agree.
-    pub(super) fn is_strong(&self) -> bool {
+    pub(crate) fn is_strong(&self) -> bool {
         self.agreeing >= STRONG
     }
 
     /// The slowest of the answers that agree.
-    pub(super) fn slowest(&self) -> Duration {
+    pub(crate) fn slowest(&self) -> Duration {
         self.slowest
     }
 
     /// The smoothed round-trip time.
-    pub(super) fn rtt(&self) -> Option<Duration> {
+    pub(crate) fn rtt(&self) -> Option<Duration> {
         self.estimator.rtt()
     }
 
     /// How long to wait for an answer that agrees.
-    pub(super) fn timeout(&self) -> Option<Duration> {
+    pub(crate) fn timeout(&self) -> Option<Duration> {
         self.estimator.timeout().map(|timeout| timeout.max(self.slowest))
     }
 }

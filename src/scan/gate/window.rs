@@ -17,7 +17,7 @@ use crate::limits;
 
 /// The window of one fan-out.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
+pub(crate) struct Window {
     size: f64,
     /// Above this size, growth is slow.
     threshold: f64,
@@ -31,7 +31,7 @@ pub(super) struct Window {
 
 /// Whether a probe may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admits {
+pub(crate) enum Admits {
     /// Now.
     Now,
     /// Not before something ends, or this.
@@ -40,7 +40,7 @@ pub(super) enum Admits {
 
 impl Window {
     /// The window to start with; `size` is what was good for a pass before.
-    pub(super) fn new(size: Option<usize>, now: Instant) -> Self {
+    pub(crate) fn new(size: Option<usize>, now: Instant) -> Self {
         Self {
             size: size.unwrap_or(limits::FIRST_WINDOW).max(limits::MIN_WINDOW) as f64,
             threshold: f64::INFINITY,
@@ -52,7 +52,7 @@ impl Window {
     }
 
     /// Whether one more than `in_flight` probes may be in flight.
-    pub(super) fn admits(&self, in_flight: usize, now: Instant) -> Admits {
+    pub(crate) fn admits(&self, in_flight: usize, now: Instant) -> Admits {
         if (in_flight as f64) < self.size || self.is_open(now) {
             return Admits::Now;
         }
@@ -61,13 +61,13 @@ impl Window {
     }
 
     /// A probe was answered.
-    pub(super) fn answer(&mut self) {
+    pub(crate) fn answer(&mut self) {
         self.remember(1.0);
         self.grow();
     }
 
     /// A probe that started at `sent` was not answered.
-    pub(super) fn silence(&mut self, sent: Instant, now: Instant) {
+    pub(crate) fn silence(&mut self, sent: Instant, now: Instant) {
         self.remember(0.0);
         if self.answered < MOSTLY {
             return self.grow();
@@ -81,7 +81,7 @@ impl Window {
 
     /// What a further pass should start with; `None` if nothing speaks against
     /// as much as there is.
-    pub(super) fn hint(&self) -> Option<usize> {
+    pub(crate) fn hint(&self) -> Option<usize> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
         self.cut.map(|_| self.size as usize)
     }

@@ -14,14 +14,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Memory for the targets of scans. A scan takes what it may come to need before
 /// it starts, and gives it back once nobody reads its findings any more.
 #[derive(Clone, Debug)]
-pub(super) struct ScanMemory {
+pub(crate) struct ScanMemory {
     blocks: Arc<Semaphore>,
     total: usize,
 }
 
 /// What one scan holds of it.
 #[derive(Debug)]
-pub(super) struct MemoryShare(
+pub(crate) struct MemoryShare(
     #[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit,
 );
 
@@ -45,13 +45,13 @@ impl NoMemory {
 
 impl ScanMemory {
     /// So many bytes.
-    pub(super) fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         let total = (bytes / BLOCK).min(Semaphore::MAX_PERMITS);
         Self { blocks: Arc::new(Semaphore::new(total)), total }
     }
 
     /// Takes so many bytes, or none.
-    pub(super) fn take(&self, bytes: usize) -> Result<MemoryShare, NoMemory> {
+    pub(crate) fn take(&self, bytes: usize) -> Result<MemoryShare, NoMemory> {
         let needed = bytes.div_ceil(BLOCK);
         let refusal = NoMemory { needed, total: self.total };
         let permits = u32::try_from(needed).map_err(|_| refusal)?;
@@ -61,7 +61,7 @@ impl ScanMemory {
 
     /// KB that scans hold, and KB that there are.
     #[cfg(test)]
-    pub(super) fn used(&self) -> (usize, usize) {
+    pub(crate) fn used(&self) -> (usize, usize) {
         (self.total - self.blocks.available_permits(), self.total)
     }
 }

@@ -3,6 +3,8 @@
 //! This is the seam between what to probe and the system calls that do it, and
 //! the only user of socket2 and of nix.
 
+pub(crate) mod readiness;
+
 use std::io;
 use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 /// The deadlines of the slots that have a probe in flight.
 #[derive(Debug, Default)]
-pub(super) struct Deadlines {
+pub(crate) struct Deadlines {
     links: Vec<Link>,
     soonest: Option<u32>,
     latest: Option<u32>,
@@ -25,27 +25,27 @@ struct Link {
 
 impl Deadlines {
     /// How many probes are in flight.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Whether `slot` has a probe in flight.
-    pub(super) fn holds(&self, slot: u32) -> bool {
+    pub(crate) fn holds(&self, slot: u32) -> bool {
         self.links.get(slot as usize).is_some_and(|link| link.deadline.is_some())
     }
 
     /// The soonest deadline and its slot.
-    pub(super) fn first(&self) -> Option<(u32, Instant)> {
+    pub(crate) fn first(&self) -> Option<(u32, Instant)> {
         let slot = self.soonest?;
         self.links[slot as usize].deadline.map(|deadline| (slot, deadline))
     }
 
     /// Enters a slot that is not in the queue.
-    pub(super) fn insert(&mut self, slot: u32, deadline: Instant) {
+    pub(crate) fn insert(&mut self, slot: u32, deadline: Instant) {
         debug_assert!(!self.holds(slot), "a slot has one probe in flight");
         if self.links.len() <= slot as usize {
             self.links.resize(slot as usize + 1, Link::default());
@@ -65,7 +65,7 @@ impl Deadlines {
     }
 
     /// Takes a slot out of the queue; one that is not in it is left alone.
-    pub(super) fn remove(&mut self, slot: u32) {
+    pub(crate) fn remove(&mut self, slot: u32) {
         if self.holds(slot) {
             let Link { sooner, later, .. } = std::mem::take(&mut self.links[slot as usize]);
             self.join(sooner, later);
@@ -74,7 +74,7 @@ impl Deadlines {
     }
 
     /// Sets every deadline anew.
-    pub(super) fn retime(&mut self, deadline: impl Fn(u32, Instant) -> Instant) {
+    pub(crate) fn retime(&mut self, deadline: impl Fn(u32, Instant) -> Instant) {
         let mut queue = Vec::with_capacity(self.len);
         while let Some((slot, old)) = self.first() {
             self.remove(slot);
