@@ -49,6 +49,8 @@ pub mod doctor;
 #[cfg(feature = "server")]
 pub mod expect;
 #[cfg(feature = "server")]
+mod fields;
+#[cfg(feature = "server")]
 pub mod healthcheck;
 #[cfg(feature = "server")]
 pub mod host;

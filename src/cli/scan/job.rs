@@ -12,12 +12,12 @@ use super::{Exit, ScanArgs, exit_of};
 use crate::cli::{failed, print_error};
 use crate::config::{ConfigError, Sources};
 use crate::expect::Expectations;
+use crate::fields::{self, FieldErrors};
 use crate::host::Family;
 use crate::limits;
 use crate::output::Format;
 use crate::policy::{Policy, Rules};
 use crate::ports::PortSet;
-use crate::request::{self, FieldErrors};
 use crate::scan::Keep;
 use crate::targets::{AddressRange, AddressSet, HostList, HostSet, HostSpec};
 
@@ -136,18 +136,16 @@ impl Flags {
         let timeouts = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
         let timeout = match args.timeout_ms.as_deref() {
             None => Some(limits::DEFAULT_TIMEOUT),
-            Some(text) => request::read_milliseconds(text, "--timeout-ms", timeouts, errors),
+            Some(text) => fields::milliseconds(text, "--timeout-ms", timeouts, errors),
         };
         let deadlines = (limits::MIN_DEADLINE, limits::MAX_MAX_DEADLINE);
         let deadline = match args.deadline_ms.as_deref() {
             None => Some(None),
-            Some(text) => {
-                request::read_milliseconds(text, "--deadline-ms", deadlines, errors).map(Some)
-            }
+            Some(text) => fields::milliseconds(text, "--deadline-ms", deadlines, errors).map(Some),
         };
         let rate = match args.rate.as_deref() {
             None => Some(None),
-            Some(text) => request::read_rate(text, "--rate", None, errors).map(Some),
+            Some(text) => fields::rate(text, "--rate", None, errors).map(Some),
         };
         let seed = match args.seed.as_deref() {
             None => Some(RandomState::new().hash_one(0)),
@@ -254,7 +252,7 @@ fn expectations(
     let every = args
         .expect
         .as_deref()
-        .and_then(|list| request::read_expectation(list, ports, "--expect", errors));
+        .and_then(|list| fields::expectation(list, ports, "--expect", errors));
     let mut expectations = Expectations::new(every);
     if let Some(path) = &args.expect_file {
         let failed = |error: io::Error| Refusal::Failure(format!("--expect-file {path}: {error}"));

@@ -10,9 +10,10 @@ use serde::Serialize;
 use super::negotiation::media_type;
 use super::reply::{Reply, json_line, uncached, with_body};
 use crate::admission::{NotAdmitted, Quota};
+use crate::fields::FieldErrors;
 use crate::limits;
 use crate::policy::Refusal;
-use crate::request::{FieldErrors, Format};
+use crate::request::Format;
 use crate::resolve::{NotLookedUp, ResolveError};
 use crate::tokens::AuthError;
 

@@ -8,7 +8,8 @@
 
 use std::borrow::Cow;
 
-use crate::request::{FieldErrors, ScanParams};
+use crate::fields::FieldErrors;
+use crate::request::ScanParams;
 
 /// Reads the parameters of a scan.
 ///

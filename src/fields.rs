@@ -1,0 +1,131 @@
+//! What is wrong with each field, and the readers of values that the HTTP API and
+//! the command line share.
+//!
+//! A reader is given the field's name as its user knows it (`timeoutMs` in a
+//! query, `--timeout-ms` on the command line), and leaves its error under that
+//! name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::expect::Expectation;
+use crate::ports::PortSet;
+
+/// What is wrong with each field, and what is accepted instead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct FieldErrors(BTreeMap<String, Vec<String>>);
+
+impl FieldErrors {
+    /// Adds a message about `field`, written to follow the field's name. The same
+    /// message is kept once.
+    pub fn add(&mut self, field: &str, message: impl Into<String>) {
+        let (messages, message) = (self.0.entry(field.to_owned()).or_default(), message.into());
+        if !messages.contains(&message) {
+            messages.push(message);
+        }
+    }
+
+    /// Adds the errors of `later` for fields that have none yet: the first error of
+    /// a field often causes the later ones.
+    #[must_use]
+    pub fn or(mut self, later: Self) -> Self {
+        for (field, messages) in later.0 {
+            self.0.entry(field).or_insert(messages);
+        }
+        self
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The fields with their messages, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.0.iter().map(|(field, messages)| (field.as_str(), messages.as_slice()))
+    }
+
+    pub(crate) fn reject<T>(&mut self, field: &str, message: impl Into<String>) -> Option<T> {
+        self.add(field, message);
+        None
+    }
+}
+
+impl fmt::Display for FieldErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (field, messages) in self.iter() {
+            for message in messages {
+                write!(f, "{separator}{field} {message}")?;
+                separator = "; ";
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads which ports ought to be open. They have to be among `ports`, if those
+/// are known.
+pub(crate) fn expectation(
+    text: &str,
+    ports: Option<&PortSet>,
+    field: &str,
+    errors: &mut FieldErrors,
+) -> Option<Expectation> {
+    let expectation: Expectation = match text.parse() {
+        Ok(expectation) => expectation,
+        Err(error) => return errors.reject(field, error.to_string()),
+    };
+    match ports.and_then(|ports| expectation.beyond(ports)) {
+        None => Some(expectation),
+        Some(beyond) => {
+            errors.reject(field, format!("names ports that are not to be scanned: {beyond}"))
+        }
+    }
+}
+
+pub(crate) fn milliseconds(
+    text: &str,
+    field: &str,
+    (least, most): (Duration, Duration),
+    errors: &mut FieldErrors,
+) -> Option<Duration> {
+    let given = number(text).map(Duration::from_millis);
+    given.filter(|given| (least..=most).contains(given)).or_else(|| {
+        let (least, most) = (least.as_millis(), most.as_millis());
+        errors.reject(field, format!("must be {least} to {most} (milliseconds)"))
+    })
+}
+
+pub(crate) fn rate(
+    text: &str,
+    field: &str,
+    ceiling: Option<NonZeroU32>,
+    errors: &mut FieldErrors,
+) -> Option<NonZeroU32> {
+    let most = ceiling.map_or(u32::MAX, NonZeroU32::get);
+    let given = number(text).and_then(|given| u32::try_from(given).ok());
+    given
+        .filter(|&given| given <= most)
+        .and_then(NonZeroU32::new)
+        .or_else(|| errors.reject(field, format!("must be 1 to {most} (probes a second)")))
+}
+
+pub(crate) fn boolean(text: Option<&str>, field: &str, errors: &mut FieldErrors) -> Option<bool> {
+    match text {
+        None | Some("false") => Some(false),
+        Some("true") => Some(true),
+        Some(_) => errors.reject(field, "must be true or false"),
+    }
+}
+
+/// Digits only: `u64::from_str` alone would take "+80".
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
