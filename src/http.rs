@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::net::TcpListener;
 
-pub use self::app::App;
+pub use self::app::{App, Parts};
 pub use self::exchange::authorization::follow_tokens;
 pub use self::exchange::query::parse as parse_query;
 pub use self::exchange::reply::{Reply, ReplyBody};

@@ -5,22 +5,18 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 
-use open_ports::admission::Admission;
 use open_ports::config::{Config, Sources};
-use open_ports::http::{App, Hosts, ServerLimits, serve};
+use open_ports::http::{App, Parts, ServerLimits, serve};
 use open_ports::limits;
-use open_ports::metrics::Metrics;
-use open_ports::request::Ceilings;
 use open_ports::resolve::Resolver;
 use open_ports::scan::{DescriptorPlan, Scanner, raise_descriptor_limit};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-/// A server on a port of its own, with the runtime and the scanner that it
-/// works with, so that they can be measured without it.
+/// A server on a port of its own, its runtime, and a scanner like the server's,
+/// so that a scan can be measured without the server.
 pub(crate) struct Service {
     pub(crate) runtime: Runtime,
     pub(crate) scanner: Scanner,
@@ -51,18 +47,15 @@ impl Service {
             .expect("a free port to listen on");
         let address = listener.local_addr().expect("a bound listener has an address");
         let config = Config::try_new(&Sources::new(&|_| None, &|_| None)).expect("the defaults");
-        let admission = Arc::new(Admission::new(config.quotas, descriptors.connections));
-        let app = App {
-            scanner: scanner.clone(),
+        let parts = Parts {
+            listen: address,
+            descriptors,
+            cores,
             resolver: Resolver::new(descriptors.lookups),
-            policy: config.policy,
-            metrics: Arc::new(Metrics::new(scanner.clone(), Arc::clone(&admission))),
-            admission,
-            ceilings: Ceilings { deadline: config.quotas.deadline, rate: config.quotas.scan_rate },
-            hosts: Hosts::new(([127, 0, 0, 1], 0).into(), config.hosts),
             tokens: None,
-            stopping: AtomicBool::new(false),
+            log: None,
         };
+        let app = App::new(&config, parts);
         let server = ServerLimits {
             connections: descriptors.connections,
             drain_delay: config.drain_delay,

@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use argh::{ArgsInfo, FromArgs};
@@ -15,18 +14,13 @@ use tokio::time::sleep;
 use super::environment::{Environment, NotUtf8};
 use super::exit::SIGNALLED;
 use super::{Exit, cores, print_error, print_error_briefly, start_runtime};
-use crate::admission::Admission;
 use crate::config::{Config, ConfigError, LogConfig, LogFormat, Sources};
-use crate::http::{self, App, Drained, Hosts, ServerLimits};
+use crate::http::{self, App, Drained, Hosts, Parts, ServerLimits};
 use crate::limits;
 use crate::log::Log;
-use crate::metrics::Metrics;
 use crate::printable::Printable;
-use crate::request::Ceilings;
 use crate::resolve::Resolver;
-use crate::scan::{
-    DescriptorPlan, Scanner, TooFewDescriptors, memory_limit, raise_descriptor_limit,
-};
+use crate::scan::{DescriptorPlan, TooFewDescriptors, memory_limit, raise_descriptor_limit};
 use crate::shutdown::StopSignals;
 use crate::tokens::{TokenFile, TokenFileError};
 
@@ -90,6 +84,17 @@ pub(super) struct ServeArgs {
     log_format: Option<String>,
 }
 
+/// What the service starts with.
+struct Startup {
+    config: Config,
+    descriptors: DescriptorPlan,
+    tokens: Option<Arc<TokenFile>>,
+    cores: NonZeroUsize,
+    log: Log,
+    /// About the environment, for the log.
+    complaints: Vec<String>,
+}
+
 /// Why the service does not run.
 #[derive(Debug, Error)]
 enum Failure {
@@ -136,142 +141,112 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let tokens = config.tokens.clone().map(open).transpose()?.map(Arc::new);
     let cores = cores();
     let runtime = start_runtime(cores).map_err(Failure::Runtime)?;
-    let server = run_server(&config, descriptors, tokens, cores, &log, &complaints);
-    let result = runtime.block_on(server);
+    let startup = Startup { config, descriptors, tokens, cores, log, complaints };
+    let result = runtime.block_on(startup.run());
     // A name may still be resolving; nobody waits for it.
     runtime.shutdown_background();
-    log.settle();
+    startup.log.settle();
     result
 }
 
-async fn run_server(
-    config: &Config,
-    descriptors: DescriptorPlan,
-    tokens: Option<Arc<TokenFile>>,
-    cores: NonZeroUsize,
-    log: &Log,
-    complaints: &[String],
-) -> Result<(), Failure> {
-    let mut signals = StopSignals::try_new().map_err(Failure::Signals)?;
-    let listener = listen(&config.listen)?;
-    let metrics_listener = match config.metrics_listen {
-        Some(address) => Some(listen(&[address])?),
-        None => None,
-    };
-    // Port and address are known only now, if either was left open.
-    let hosts = |listener: &TcpListener| {
-        let address = listener.local_addr().map_err(Failure::Listener)?;
-        Ok::<_, Failure>(Hosts::new(address, config.hosts.clone()))
-    };
-    let app = Arc::new(app(config, hosts(&listener)?, descriptors, tokens, cores, log));
-    let server = ServerLimits {
-        connections: descriptors.connections,
-        drain_delay: config.drain_delay,
-        grace: config.grace,
-    };
-    log_start(config, descriptors, cores, &app, (&listener, metrics_listener.as_ref()));
-    complaints.iter().for_each(|complaint| tracing::warn!("{complaint}"));
-    if let Some(tokens) = app.tokens.clone() {
-        // Also while nobody asks: metrics tell of the file too.
-        tokio::spawn(async move {
-            loop {
-                sleep(limits::TOKEN_CHECK_INTERVAL).await;
-                http::follow_tokens(&tokens, Instant::now());
-            }
-        });
-    }
-    if let Some(listener) = metrics_listener {
-        let (metrics, hosts) = (Arc::clone(&app.metrics), hosts(&listener)?);
-        let server = ServerLimits { connections: limits::MAX_METRICS_CONNECTIONS, ..server };
-        // Ends with the runtime, so that the last moments can be seen.
-        tokio::spawn(http::serve_metrics(listener, metrics, hosts, server, std::future::pending()));
-    }
-    let stop = async move {
-        let signal = signals.next().await;
-        tracing::info!(signal, "stopping: finishing what is running");
-        tokio::spawn(async move {
+impl Startup {
+    async fn run(&self) -> Result<(), Failure> {
+        let config = &self.config;
+        let mut signals = StopSignals::try_new().map_err(Failure::Signals)?;
+        let listener = listen(&config.listen)?;
+        let metrics_listener = match config.metrics_listen {
+            Some(address) => Some(listen(&[address])?),
+            None => None,
+        };
+        let app = Arc::new(App::new(config, self.parts(local_address(&listener)?)));
+        let server = ServerLimits {
+            connections: self.descriptors.connections,
+            drain_delay: config.drain_delay,
+            grace: config.grace,
+        };
+        self.log_start(&listener, metrics_listener.as_ref());
+        self.complaints.iter().for_each(|complaint| tracing::warn!("{complaint}"));
+        if let Some(tokens) = self.tokens.clone() {
+            // Also while nobody asks: metrics tell of the file too.
+            tokio::spawn(async move {
+                loop {
+                    sleep(limits::TOKEN_CHECK_INTERVAL).await;
+                    http::follow_tokens(&tokens, Instant::now());
+                }
+            });
+        }
+        if let Some(listener) = metrics_listener {
+            let hosts = Hosts::new(local_address(&listener)?, config.hosts.clone());
+            let metrics = Arc::clone(app.metrics());
+            let server = ServerLimits { connections: limits::MAX_METRICS_CONNECTIONS, ..server };
+            let never = std::future::pending();
+            // Ends with the runtime, so that the last moments can be seen.
+            tokio::spawn(http::serve_metrics(listener, metrics, hosts, server, never));
+        }
+        let stop = async move {
             let signal = signals.next().await;
-            std::process::exit(i32::from(SIGNALLED + signal));
-        });
-    };
-    match http::serve(listener, app, server, stop).await {
-        Drained::Whole => tracing::info!("stopped"),
-        Drained::Cut(connections) => tracing::warn!(connections, "stopped, cutting some off"),
+            tracing::info!(signal, "stopping: finishing what is running");
+            tokio::spawn(async move {
+                let signal = signals.next().await;
+                std::process::exit(i32::from(SIGNALLED + signal));
+            });
+        };
+        match http::serve(listener, app, server, stop).await {
+            Drained::Whole => tracing::info!("stopped"),
+            Drained::Cut(connections) => tracing::warn!(connections, "stopped, cutting some off"),
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn parts(&self, listen: SocketAddr) -> Parts {
+        Parts {
+            listen,
+            descriptors: self.descriptors,
+            cores: self.cores,
+            resolver: Resolver::new(self.descriptors.lookups),
+            tokens: self.tokens.clone(),
+            log: Some(self.log.clone()),
+        }
+    }
+
+    /// Logs the settings in force, on one line.
+    fn log_start(&self, listener: &TcpListener, metrics_listener: Option<&TcpListener>) {
+        let Self { config, descriptors, .. } = self;
+        let address =
+            |listener: &TcpListener| listener.local_addr().ok().map(tracing::field::display);
+        let tokens = self.tokens.as_ref().map(|tokens| tokens.tokens().len().to_string());
+        let tokens_file = config.tokens.as_ref().map(|path| path.display().to_string());
+        let tokens_file = tokens_file.as_deref().map(Printable).map(tracing::field::display);
+        let quotas = config.quotas;
+        tracing::info!(
+            listen = address(listener),
+            metrics_listen = metrics_listener.and_then(address),
+            allow = %config.policy.allow(),
+            deny = %config.policy.deny(),
+            tokens = tokens.as_deref().unwrap_or("none"),
+            tokens_file,
+            max_scans = quotas.scans,
+            max_scans_per_caller = quotas.scans_per_caller,
+            max_scans_per_target = quotas.scans_per_target,
+            max_rate = quotas.rate.map_or(0, NonZeroU32::get),
+            max_scan_rate = quotas.scan_rate.map_or(0, NonZeroU32::get),
+            max_deadline = quotas.deadline.as_secs(),
+            drain_delay = config.drain_delay.as_secs(),
+            grace = config.grace.as_secs(),
+            fanouts = self.cores,
+            descriptors = descriptors.limit,
+            memory = memory_limit(),
+            probes = descriptors.probes,
+            connections = descriptors.connections,
+            scan_memory = memory_limit().map(|_| descriptors.scan_memory),
+            "serving"
+        );
+    }
 }
 
-/// Tells what is in force, on one line.
-fn log_start(
-    config: &Config,
-    descriptors: DescriptorPlan,
-    cores: NonZeroUsize,
-    app: &App,
-    (listener, metrics_listener): (&TcpListener, Option<&TcpListener>),
-) {
-    let address = |listener: &TcpListener| listener.local_addr().ok().map(tracing::field::display);
-    let tokens = app.tokens.as_ref().map(|tokens| tokens.tokens().len().to_string());
-    let tokens_file = config.tokens.as_ref().map(|path| path.display().to_string());
-    let tokens_file = tokens_file.as_deref().map(Printable).map(tracing::field::display);
-    let quotas = config.quotas;
-    tracing::info!(
-        listen = address(listener),
-        metrics_listen = metrics_listener.and_then(address),
-        allow = %config.policy.allow(),
-        deny = %config.policy.deny(),
-        tokens = tokens.as_deref().unwrap_or("none"),
-        tokens_file,
-        max_scans = quotas.scans,
-        max_scans_per_caller = quotas.scans_per_caller,
-        max_scans_per_target = quotas.scans_per_target,
-        max_rate = quotas.rate.map_or(0, NonZeroU32::get),
-        max_scan_rate = quotas.scan_rate.map_or(0, NonZeroU32::get),
-        max_deadline = quotas.deadline.as_secs(),
-        drain_delay = config.drain_delay.as_secs(),
-        grace = config.grace.as_secs(),
-        fanouts = cores,
-        descriptors = descriptors.limit,
-        memory = memory_limit(),
-        probes = descriptors.probes,
-        connections = descriptors.connections,
-        scan_memory = memory_limit().map(|_| descriptors.scan_memory),
-        "serving"
-    );
-}
-
-fn app(
-    config: &Config,
-    hosts: Hosts,
-    descriptors: DescriptorPlan,
-    tokens: Option<Arc<TokenFile>>,
-    cores: NonZeroUsize,
-    log: &Log,
-) -> App {
-    let quotas = config.quotas;
-    let scanner = Scanner::new(descriptors.probes, cores).with_memory(descriptors.scan_memory);
-    let scanner = match quotas.rate {
-        Some(rate) => scanner.with_rate(rate),
-        None => scanner,
-    };
-    // The others are for health checks, metrics and refusals.
-    let requests = descriptors.connections - descriptors.connections / 4;
-    let admission = Arc::new(Admission::new(quotas, requests));
-    let mut metrics = Metrics::new(scanner.clone(), Arc::clone(&admission));
-    metrics.follow_log(log.clone());
-    if let Some(tokens) = &tokens {
-        metrics.follow_tokens(Arc::clone(tokens));
-    }
-    App {
-        metrics: Arc::new(metrics),
-        scanner,
-        resolver: Resolver::new(descriptors.lookups),
-        policy: config.policy.clone(),
-        admission,
-        ceilings: Ceilings { deadline: quotas.deadline, rate: quotas.scan_rate },
-        hosts,
-        tokens,
-        stopping: AtomicBool::new(false),
-    }
+/// The address of a listener; only now is the port known, if it was left open.
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(Failure::Listener)
 }
 
 fn listen(addresses: &[SocketAddr]) -> Result<TcpListener, Failure> {

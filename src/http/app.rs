@@ -1,36 +1,99 @@
-//! What the endpoints work with.
+//! What the endpoints share, made in one place from the configuration.
 
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::exchange::site::Hosts;
 use crate::admission::Admission;
+use crate::config::Config;
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::request::Ceilings;
 use crate::resolve::Resolver;
-use crate::scan::Scanner;
+use crate::scan::{DescriptorPlan, Scanner};
 use crate::tokens::TokenFile;
 
-/// What the handlers work with.
+/// What the endpoints work with.
 #[derive(Debug)]
 pub struct App {
     /// Runs the scans.
-    pub scanner: Scanner,
-    /// Finds the addresses.
+    pub(super) scanner: Scanner,
+    /// Looks up the addresses of a host.
+    pub(super) resolver: Resolver,
+    /// Decides which addresses may be scanned.
+    pub(super) policy: Policy,
+    /// Limits how many scans run.
+    pub(super) admission: Arc<Admission>,
+    /// The limits on what one request may ask for.
+    pub(super) ceilings: Ceilings,
+    /// The names that the listener answers to.
+    pub(super) hosts: Hosts,
+    /// The callers. `None`: no token is wanted.
+    pub(super) tokens: Option<Arc<TokenFile>>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Set when the service is to stop: `/readyz` then answers 503.
+    pub(super) stopping: AtomicBool,
+}
+
+/// What an [`App`] is made from besides its configuration: what the process has,
+/// and what a test replaces.
+#[derive(Debug)]
+pub struct Parts {
+    /// The address of the listener, with the port it was given.
+    pub listen: SocketAddr,
+    /// The descriptors and the memory of the process.
+    pub descriptors: DescriptorPlan,
+    /// The fan-outs of a scan, one for each core.
+    pub cores: NonZeroUsize,
+    /// Looks up the addresses of a host.
     pub resolver: Resolver,
-    /// Says which of them may be scanned.
-    pub policy: Policy,
-    /// Says how many scans may run.
-    pub admission: Arc<Admission>,
-    /// What a request may ask for.
-    pub ceilings: Ceilings,
-    /// The names that its listener goes by.
-    pub hosts: Hosts,
-    /// Who may ask; everybody, if there are none.
+    /// The callers. `None`: no token is wanted.
     pub tokens: Option<Arc<TokenFile>>,
+    /// The log, whose lost lines are counted.
+    pub log: Option<Log>,
+}
+
+impl App {
+    /// The app that serves with `config`.
+    #[must_use]
+    pub fn new(config: &Config, parts: Parts) -> Self {
+        let Parts { listen, descriptors, cores, resolver, tokens, log } = parts;
+        let quotas = config.quotas;
+        let scanner = Scanner::new(descriptors.probes, cores).with_memory(descriptors.scan_memory);
+        let scanner = match quotas.rate {
+            Some(rate) => scanner.with_rate(rate),
+            None => scanner,
+        };
+        // A quarter of the connections is left for health checks, metrics and
+        // refusals.
+        let requests = descriptors.connections - descriptors.connections / 4;
+        let admission = Arc::new(Admission::new(quotas, requests));
+        let mut metrics = Metrics::new(scanner.clone(), Arc::clone(&admission));
+        if let Some(log) = log {
+            metrics.follow_log(log);
+        }
+        if let Some(tokens) = &tokens {
+            metrics.follow_tokens(Arc::clone(tokens));
+        }
+        Self {
+            scanner,
+            resolver,
+            policy: config.policy.clone(),
+            admission,
+            ceilings: Ceilings { deadline: quotas.deadline, rate: quotas.scan_rate },
+            hosts: Hosts::new(listen, config.hosts.clone()),
+            tokens,
+            metrics: Arc::new(metrics),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
     /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// Set once no new work is wanted.
-    pub stopping: AtomicBool,
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
 }

@@ -3,16 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use open_ports::admission::Admission;
 use open_ports::config::{Config, Sources};
-use open_ports::http::{App, Hosts, ServerLimits, serve};
-use open_ports::metrics::Metrics;
-use open_ports::request::Ceilings;
+use open_ports::http::{App, Parts, ServerLimits, serve};
 use open_ports::resolve::Resolver;
-use open_ports::scan::Scanner;
+use open_ports::scan::DescriptorPlan;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -35,24 +31,30 @@ impl Embedded {
             setting.map(|(_, value)| (*value).to_owned())
         };
         let config = Config::try_new(&Sources::new(&flags, &|_| None)).unwrap();
-        let scanner = Scanner::new(64, NonZeroUsize::MIN);
-        let admission = Arc::new(Admission::new(config.quotas, 16));
-        let app = App {
-            metrics: Arc::new(Metrics::new(scanner.clone(), Arc::clone(&admission))),
-            scanner,
-            resolver: Resolver::asking(4, move |name| Ok(look_up(name))),
-            policy: config.policy,
-            admission,
-            ceilings: Ceilings { deadline: config.quotas.deadline, rate: config.quotas.scan_rate },
-            hosts: Hosts::new(([127, 0, 0, 1], 0).into(), config.hosts),
-            tokens: None,
-            stopping: AtomicBool::new(false),
+        let descriptors = DescriptorPlan {
+            limit: 128,
+            connections: 16,
+            lookups: 4,
+            probes: 64,
+            scan_memory: usize::MAX,
         };
-        let limits =
-            ServerLimits { connections: 16, drain_delay: Duration::ZERO, grace: Duration::ZERO };
+        let limits = ServerLimits {
+            connections: descriptors.connections,
+            drain_delay: Duration::ZERO,
+            grace: Duration::ZERO,
+        };
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
+        let parts = Parts {
+            listen: address,
+            descriptors,
+            cores: NonZeroUsize::MIN,
+            resolver: Resolver::asking(descriptors.lookups, move |name| Ok(look_up(name))),
+            tokens: None,
+            log: None,
+        };
+        let app = App::new(&config, parts);
         runtime.spawn(serve(listener, Arc::new(app), limits, std::future::pending()));
         Self { address, _runtime: runtime }
     }
