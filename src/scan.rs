@@ -22,18 +22,20 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::budget::memory::ScanMemory;
+use self::budget::memory::{MemoryShare, ScanMemory};
 pub use self::budget::memory::{NoMemory, memory_limit};
 pub use self::budget::{
     DescriptorBudget, DescriptorPlan, TooFewDescriptors, descriptor_limits, raise_descriptor_limit,
 };
 use self::fanout::FanoutPlan;
+use self::findings::Shared;
 pub use self::findings::rows::{Finding, Findings};
 pub use self::findings::tally::{AddressTally, Totals};
 pub use self::findings::{Milestone, ScanTiming};
 pub use self::gate::pacer::Pacer;
 use self::gate::until::Until;
 pub use self::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
+use self::passes::Passes;
 pub use self::paths::PathTiming;
 use self::paths::{Paths, Purpose};
 pub use self::plan::{Keep, Order, ScanPlan};
@@ -98,7 +100,7 @@ impl Scanner {
     /// Outside a tokio runtime with I/O and time.
     #[must_use]
     pub fn start(&self, plan: &ScanPlan) -> Scan {
-        Scan::start(self, plan, None)
+        Scan::start(self.passes(plan, None))
     }
 
     /// The same, if there is memory for what may be found.
@@ -111,7 +113,7 @@ impl Scanner {
     pub fn try_start(&self, plan: &ScanPlan) -> Result<Scan, NoMemory> {
         let targets = plan.addresses.len().saturating_mul(plan.ports.len() as usize);
         let memory = self.memory.take(targets.saturating_mul(limits::TARGET_MEMORY))?;
-        Ok(Scan::start(self, plan, Some(memory)))
+        Ok(Scan::start(self.passes(plan, Some(memory))))
     }
 
     /// Probes every port of every address and tells what was found, address by
@@ -137,6 +139,19 @@ impl Scanner {
             Duration::from_secs_f64(probes as f64 / f64::from(rate.get()))
         });
         silent.max(paced + plan.timeout).min(plan.deadline.unwrap_or(Duration::MAX))
+    }
+
+    /// The passes over `plan`, with `memory` for what they find.
+    fn passes(&self, plan: &ScanPlan, memory: Option<MemoryShare>) -> Passes {
+        let plan = Arc::new(plan.clone());
+        let memory = memory.map(|share| (share, self.memory.clone()));
+        Passes {
+            fanout_plan: self.fanout_plan(&plan),
+            fanouts: self.fanouts,
+            neighbours: self.neighbours.clone(),
+            shared: Arc::new(Shared::new(&plan, Arc::clone(&self.stats), memory)),
+            plan,
+        }
     }
 
     fn fanout_plan(&self, plan: &ScanPlan) -> FanoutPlan {

@@ -19,8 +19,7 @@ use self::rows::{ROW_BYTES, SortedRows};
 use self::tally::{AddressTally, Tallies};
 use super::budget::memory::{MemoryShare, NoMemory, ScanMemory};
 use super::outcome::Reason;
-use super::passes::retry::Retry;
-use super::paths::{PathTiming, Paths};
+use super::paths::PathTiming;
 use super::plan::ScanPlan;
 use super::stats::EngineStats;
 use crate::ports::PortSet;
@@ -51,20 +50,26 @@ pub struct ScanTiming {
 #[derive(Debug)]
 pub(super) struct Shared {
     tallies: Mutex<Tallies>,
-    pub(super) timing: Mutex<ScanTiming>,
-    pub(super) ended: Mutex<Option<Instant>>,
-    pub(super) milestone: watch::Sender<Milestone>,
+    timing: Mutex<ScanTiming>,
+    ended: Mutex<Option<Instant>>,
+    milestone: watch::Sender<Milestone>,
     /// Addresses that are being looked for.
-    pub(super) sought: AtomicUsize,
+    sought: AtomicUsize,
     pub(super) stats: Arc<EngineStats>,
     /// What the scan holds of the memory for scans, and that memory.
-    pub(super) memory: Option<(Arc<MemoryShare>, ScanMemory)>,
+    memory: Option<(Arc<MemoryShare>, ScanMemory)>,
     /// The findings of a scan that is over, for all who report on it.
     sorted: OnceLock<Arc<SortedRows>>,
 }
 
 impl Shared {
-    pub(super) fn new(plan: &ScanPlan, stats: Arc<EngineStats>) -> Self {
+    /// Nothing found yet; `memory` is what the scan holds for its findings, and
+    /// that of which it is a share.
+    pub(super) fn new(
+        plan: &ScanPlan,
+        stats: Arc<EngineStats>,
+        memory: Option<(MemoryShare, ScanMemory)>,
+    ) -> Self {
         Self {
             tallies: Mutex::new(Tallies::new(plan)),
             timing: Mutex::new(ScanTiming::default()),
@@ -72,7 +77,7 @@ impl Shared {
             milestone: watch::Sender::new(Milestone::default()),
             sought: AtomicUsize::new(0),
             stats,
-            memory: None,
+            memory: memory.map(|(share, whole)| (Arc::new(share), whole)),
             sorted: OnceLock::new(),
         }
     }
@@ -96,6 +101,35 @@ impl Shared {
         let copy = memory.take(tallies.found() * ROW_BYTES)?;
         let sorted = Arc::new(tallies.sorted(Some(Arc::new(copy))));
         Ok(tallies.by_address(&sorted))
+    }
+
+    /// Tells of every finding and of the end.
+    pub(super) fn milestones(&self) -> watch::Receiver<Milestone> {
+        self.milestone.subscribe()
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.milestone.borrow().finished
+    }
+
+    /// When the scan ended, if it has.
+    pub(super) fn ended(&self) -> Option<Instant> {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the scan is over, and tells of it.
+    pub(super) fn finish(&self) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.milestone.send_modify(|milestone| milestone.finished = true);
+    }
+
+    /// How many addresses are being looked for.
+    pub(super) fn sought(&self) -> usize {
+        self.sought.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn timing(&self) -> ScanTiming {
+        self.timing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     // A fan-out that panics while it hands over leaves counts that are still
@@ -139,11 +173,7 @@ impl Shared {
     }
 
     /// Notes how the passes so far went.
-    pub(super) fn note_timing(&self, retry: &Retry, window: usize, paths: &Paths) {
-        let mut timing = self.timing.lock().unwrap_or_else(PoisonError::into_inner);
-        timing.attempts = retry.passes().max(1);
-        timing.loss = retry.loss();
-        timing.window = timing.window.max(window);
-        timing.paths = paths.timings();
+    pub(super) fn note_timing(&self, timing: ScanTiming) {
+        *self.timing.lock().unwrap_or_else(PoisonError::into_inner) = timing;
     }
 }

@@ -19,13 +19,13 @@ use std::time::Instant;
 use futures_util::StreamExt;
 use tokio::task::JoinSet;
 
-use self::attached::Search;
+use self::attached::SearchPlan;
 use self::course::{Course, Pass, PassEnd, Step};
 use self::work::{CompactTarget, Targets, Work};
 use super::connect;
 use super::fanout::{Fanout, FanoutPlan};
-use super::findings::Shared;
 use super::findings::tally::{AddressTally, Tallies};
+use super::findings::{ScanTiming, Shared};
 use super::gate::pacer::Pacer;
 use super::outcome::{Outcome, PortState, Reason, Verdict};
 use super::plan::ScanPlan;
@@ -34,7 +34,7 @@ use crate::machine::neighbours::Neighbours;
 
 /// A scan as its driving task sees it.
 pub(super) struct Passes {
-    pub(super) plan: ScanPlan,
+    pub(super) plan: Arc<ScanPlan>,
     /// What the fan-outs of the first pass keep to.
     pub(super) fanout_plan: FanoutPlan,
     pub(super) fanouts: NonZeroUsize,
@@ -46,23 +46,32 @@ pub(super) struct Passes {
 impl Passes {
     /// Runs the scan to its end.
     pub(super) async fn run(self) {
-        let paths = &self.fanout_plan.paths;
-        let mut course = Course::new(Arc::clone(paths));
+        let mut course = Course::new(Arc::clone(&self.fanout_plan.paths));
         let mut end = self.first_pass().await;
+        let mut most_in_flight = 0;
         loop {
-            let window = end.window;
+            most_in_flight = most_in_flight.max(end.window);
             let step = course.after(end, Instant::now());
-            self.shared.note_timing(course.retry(), window, paths);
+            self.note_timing(&course, most_in_flight);
             end = match step {
                 Step::Ask(pass) => self.ask_again(pass).await,
                 Step::Conclude(silent) => {
                     self.give_verdict(&silent);
                     self.try_canaries().await;
-                    return self.shared.note_timing(course.retry(), window, paths);
+                    return self.note_timing(&course, most_in_flight);
                 }
                 Step::FallShort(shortage) => return self.shared.lock().fall_short(Some(shortage)),
             };
         }
+    }
+
+    fn note_timing(&self, course: &Course, window: usize) {
+        self.shared.note_timing(ScanTiming {
+            attempts: course.retry().passes().max(1),
+            loss: course.retry().loss(),
+            window,
+            paths: self.fanout_plan.paths.timings(),
+        });
     }
 
     /// Asks every target that this host has a way to, those of attached networks as
@@ -72,7 +81,14 @@ impl Passes {
         let attached = self.neighbours.unresolved(&addresses);
         let mut apart = attached.iter().peekable();
         addresses.retain(|&address| apart.next_if(|it| it.address == address).is_none());
-        let mut search = Search::start(self, &attached);
+        let mut search = SearchPlan {
+            plan: Arc::clone(&self.plan),
+            until: Arc::clone(&self.fanout_plan.until),
+            pacers: self.fanout_plan.pacers.clone(),
+            shared: Arc::clone(&self.shared),
+            neighbours: self.neighbours.clone(),
+        }
+        .start(&attached);
         let mut whole = PassEnd::default();
         loop {
             if !addresses.is_empty() {
@@ -153,14 +169,14 @@ impl Passes {
             suspects.retain(|&address| asked.iter().all(|port| tallies.is_open(address, port)));
         }
         if let Some(unasked) = canaries.difference(&self.plan.ports) {
-            let plan =
-                ScanPlan { addresses: suspects.clone(), ports: unasked, ..self.plan.clone() };
+            let addresses = suspects.clone();
+            let plan = ScanPlan { addresses, ports: unasked, ..ScanPlan::clone(&self.plan) };
             let aside = Self {
-                shared: Arc::new(Shared::new(&plan, Arc::clone(&self.shared.stats))),
+                shared: Arc::new(Shared::new(&plan, Arc::clone(&self.shared.stats), None)),
                 fanout_plan: self.fanout_plan.clone(),
                 fanouts: self.fanouts,
                 neighbours: self.neighbours.clone(),
-                plan,
+                plan: Arc::new(plan),
             };
             let (addresses, ports) = (aside.plan.addresses.clone(), aside.plan.ports.clone());
             let work = Work::all(addresses, ports, aside.plan.order);

@@ -65,6 +65,12 @@ impl ScanPlan {
         }
     }
 
+    /// How many targets there are: ports times addresses.
+    #[must_use]
+    pub fn targets(&self) -> u64 {
+        u64::from(self.ports.len()) * self.addresses.len() as u64
+    }
+
     /// Whether `other` asks the same, be it with another deadline.
     #[must_use]
     pub fn asks_the_same_as(&self, other: &Self) -> bool {

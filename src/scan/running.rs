@@ -1,20 +1,17 @@
 //! A scan that is running, as its caller sees it.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::Scanner;
-use super::budget::memory::{MemoryShare, NoMemory};
+use super::budget::memory::NoMemory;
 use super::findings::rows::Finding;
 use super::findings::tally::{AddressTally, Totals};
 use super::findings::{Milestone, ScanTiming, Shared};
 use super::gate::until::Until;
 use super::passes::Passes;
-use super::plan::ScanPlan;
 
 /// A running or finished scan. Dropping it stops the probes.
 #[derive(Debug)]
@@ -24,7 +21,7 @@ pub struct Scan {
     started: Instant,
     until: Arc<Until>,
     /// Ends the task, and its fan-outs with it, when dropped.
-    _driver: JoinSet<()>,
+    driver: JoinSet<()>,
 }
 
 /// How far a scan is.
@@ -42,29 +39,21 @@ pub struct Progress {
 struct Finish(Arc<Shared>);
 
 impl Scan {
-    /// Starts probing, with `memory` for what is found.
-    pub(super) fn start(scanner: &Scanner, plan: &ScanPlan, memory: Option<MemoryShare>) -> Self {
-        let started = Instant::now();
-        let mut shared = Shared::new(plan, Arc::clone(&scanner.stats));
-        shared.memory = memory.map(|share| (Arc::new(share), scanner.memory.clone()));
-        let shared = Arc::new(shared);
-        let fanout_plan = scanner.fanout_plan(plan);
-        let until = Arc::clone(&fanout_plan.until);
-        let passes = Passes {
-            plan: plan.clone(),
-            fanout_plan,
-            fanouts: scanner.fanouts,
-            neighbours: scanner.neighbours.clone(),
-            shared: Arc::clone(&shared),
+    /// Starts to run `passes` in a task of their own.
+    pub(super) fn start(passes: Passes) -> Self {
+        let mut scan = Self {
+            shared: Arc::clone(&passes.shared),
+            total: passes.plan.targets(),
+            started: Instant::now(),
+            until: Arc::clone(&passes.fanout_plan.until),
+            driver: JoinSet::new(),
         };
-        let finish = Finish(Arc::clone(&shared));
-        let mut driver = JoinSet::new();
-        driver.spawn(async move {
+        let finish = Finish(Arc::clone(&passes.shared));
+        scan.driver.spawn(async move {
             let _finish = finish;
             passes.run().await;
         });
-        let total = u64::from(plan.ports.len()) * plan.addresses.len() as u64;
-        Self { shared, total, started, until, _driver: driver }
+        scan
     }
 
     /// When the scan stops at the latest, as things stand.
@@ -83,7 +72,7 @@ impl Scan {
     /// Whether probes may still start.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        !self.shared.milestone.borrow().finished && !self.until.has_come(Instant::now())
+        !self.shared.is_finished() && !self.until.has_come(Instant::now())
     }
 
     /// How far the scan is.
@@ -97,7 +86,7 @@ impl Scan {
     /// ports is asked by now.
     #[must_use]
     pub fn sought(&self) -> usize {
-        self.shared.sought.load(Ordering::Relaxed)
+        self.shared.sought()
     }
 
     /// The counts as they stand; what has no outcome yet is not scanned.
@@ -109,14 +98,13 @@ impl Scan {
     /// Tells of every finding and of the end.
     #[must_use]
     pub fn milestones(&self) -> watch::Receiver<Milestone> {
-        self.shared.milestone.subscribe()
+        self.shared.milestones()
     }
 
     /// How long the scan took or, while it runs, has taken so far.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        let ended = *self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        ended.map_or_else(|| self.started.elapsed(), |ended| ended - self.started)
+        self.shared.ended().map_or_else(|| self.started.elapsed(), |ended| ended - self.started)
     }
 
     /// Waits for the end.
@@ -135,7 +123,7 @@ impl Scan {
     /// How the scan goes about it, as far as it has come.
     #[must_use]
     pub fn timing(&self) -> ScanTiming {
-        self.shared.timing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.timing()
     }
 
     /// The tallies as they stand, address by address in the order of the plan.
@@ -156,7 +144,6 @@ impl Scan {
 
 impl Drop for Finish {
     fn drop(&mut self) {
-        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        self.0.milestone.send_modify(|milestone| milestone.finished = true);
+        self.0.finish();
     }
 }

@@ -17,27 +17,36 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use super::Passes;
 use crate::limits;
 use crate::machine::neighbours::{Entry, Family, Neighbour, Neighbours, Seat, Snapshot};
-use crate::ports::PortSet;
 use crate::scan::connect;
 use crate::scan::findings::Shared;
 use crate::scan::gate::pacer::Pacer;
 use crate::scan::gate::until::Until;
 use crate::scan::outcome::{PortState, Reason, Shortage};
+use crate::scan::plan::ScanPlan;
+
+/// What a search for attached addresses keeps to.
+#[derive(Clone, Debug)]
+pub(super) struct SearchPlan {
+    pub(super) plan: Arc<ScanPlan>,
+    pub(super) neighbours: Neighbours,
+    pub(super) until: Arc<Until>,
+    pub(super) pacers: Vec<Arc<Pacer>>,
+    pub(super) shared: Arc<Shared>,
+}
 
 /// A search for the attached addresses of a scan. Dropped, it ends.
 #[derive(Debug)]
-pub(crate) struct Search {
+pub(super) struct Search {
     found: mpsc::UnboundedReceiver<IpAddr>,
     seekers: JoinSet<Option<Shortage>>,
 }
 
-impl Search {
+impl SearchPlan {
     /// Starts to look for `attached`. Addresses for which nobody answers get their
     /// verdict at once.
-    pub(crate) fn start(passes: &Passes, attached: &[Neighbour]) -> Self {
+    pub(super) fn start(self, attached: &[Neighbour]) -> Search {
         let (tell, found) = mpsc::unbounded_channel();
         let mut seekers = JoinSet::new();
         for family in [Family::V4, Family::V6] {
@@ -46,27 +55,24 @@ impl Search {
             if waiting.is_empty() {
                 continue;
             }
-            passes.shared.seek(waiting.len());
+            self.shared.seek(waiting.len());
             let seeker = Seeker {
-                neighbours: passes.neighbours.clone(),
+                search: self.clone(),
                 family,
                 waiting,
                 asked: Vec::new(),
                 attempts: 0,
                 refused_since: None,
                 seen: None,
-                ports: passes.plan.ports.clone(),
-                timeout: passes.plan.timeout,
-                until: Arc::clone(&passes.fanout_plan.until),
-                pacers: passes.fanout_plan.pacers.clone(),
-                shared: Arc::clone(&passes.shared),
                 found: tell.clone(),
             };
             seekers.spawn(seeker.run());
         }
-        Self { found, seekers }
+        Search { found, seekers }
     }
+}
 
+impl Search {
     /// The addresses found since the last call, at least one; `None` once the search
     /// is over.
     pub(crate) async fn next(&mut self) -> Option<Vec<IpAddr>> {
@@ -93,7 +99,7 @@ impl Search {
 
 /// Looks for the addresses of one family.
 struct Seeker {
-    neighbours: Neighbours,
+    search: SearchPlan,
     family: Family,
     waiting: VecDeque<Neighbour>,
     asked: Vec<Asked>,
@@ -102,11 +108,6 @@ struct Seeker {
     refused_since: Option<Instant>,
     /// The table as last seen.
     seen: Option<Snapshot>,
-    ports: PortSet,
-    timeout: Duration,
-    until: Arc<Until>,
-    pacers: Vec<Arc<Pacer>>,
-    shared: Arc<Shared>,
     found: mpsc::UnboundedSender<IpAddr>,
 }
 
@@ -123,12 +124,12 @@ struct Asked {
 
 impl Seeker {
     async fn run(mut self) -> Option<Shortage> {
-        let mut seat = Some(self.neighbours.seat(self.family));
+        let mut seat = Some(self.search.neighbours.seat(self.family));
         let mut pause = SHORTEST_PAUSE;
-        self.seen = self.neighbours.look(self.family, Instant::now()).ok();
+        self.seen = self.search.neighbours.look(self.family, Instant::now()).ok();
         while !(self.waiting.is_empty() && self.asked.is_empty()) {
             let now = Instant::now();
-            if self.until.has_come(now) {
+            if self.search.until.has_come(now) {
                 return Some(Shortage::Time);
             }
             let mut wake = now + LONGEST_PAUSE;
@@ -149,11 +150,13 @@ impl Seeker {
             }
             match &seat {
                 Some(_) if self.waiting.is_empty() => seat = None,
-                None if !self.waiting.is_empty() => seat = Some(self.neighbours.seat(self.family)),
+                None if !self.waiting.is_empty() => {
+                    seat = Some(self.search.neighbours.seat(self.family))
+                }
                 _ => {}
             }
             // Most neighbours answer within a millisecond.
-            wake = wake.min(now + pause).min(self.until.get().unwrap_or(wake));
+            wake = wake.min(now + pause).min(self.search.until.get().unwrap_or(wake));
             pause = (pause * 2).min(LONGEST_PAUSE);
             sleep_until(wake.into()).await;
             if self.judge() == Room::None {
@@ -174,7 +177,12 @@ impl Seeker {
             self.take_from_pacers()?;
             self.waiting.pop_front();
             // Not the same port of all: nobody is to be asked for it by everybody.
-            let port = self.ports.nth(self.attempts % self.ports.len()).unwrap_or(1);
+            let port = self
+                .search
+                .plan
+                .ports
+                .nth(self.attempts % self.search.plan.ports.len())
+                .unwrap_or(1);
             self.attempts = self.attempts.wrapping_add(1);
             seat.begin(neighbour);
             match connect::knock(&SocketAddr::new(neighbour.address, port)) {
@@ -186,7 +194,7 @@ impl Seeker {
                         continue;
                     }
                     shortage => {
-                        self.shared.stats.count_error(errno);
+                        self.search.shared.stats.count_error(errno);
                         self.waiting.push_front(neighbour);
                         return Err(Held::Short(shortage));
                     }
@@ -206,9 +214,9 @@ impl Seeker {
 
     fn take_from_pacers(&self) -> Result<(), Held> {
         let now = Instant::now();
-        for (taken, pacer) in self.pacers.iter().enumerate() {
+        for (taken, pacer) in self.search.pacers.iter().enumerate() {
             if let Err(later) = pacer.take(now) {
-                self.pacers[..taken].iter().for_each(|pacer| pacer.give_back());
+                self.search.pacers[..taken].iter().for_each(|pacer| pacer.give_back());
                 return Err(Held::Until(later));
             }
         }
@@ -224,7 +232,7 @@ impl Seeker {
         let lately = Instant::now().checked_sub(LONGEST_PAUSE);
         let since = self.asked.iter().map(|asked| asked.at).max().or(lately);
         let since = since.unwrap_or_else(Instant::now);
-        let seen = match self.neighbours.look(self.family, since) {
+        let seen = match self.search.neighbours.look(self.family, since) {
             Ok(seen) => seen,
             Err(error) => {
                 let shortage = Errno::from_io_error(&error).map(Shortage::of);
@@ -246,7 +254,7 @@ impl Seeker {
             match seen.entry(neighbour) {
                 Some(Entry::InUse | Entry::Idle) => self.tell_of(neighbour.address),
                 Some(Entry::Failed) => unreachable.push(neighbour.address),
-                Some(Entry::Incomplete) if at.elapsed() >= self.timeout => {
+                Some(Entry::Incomplete) if at.elapsed() >= self.search.plan.timeout => {
                     unreachable.push(neighbour.address);
                 }
                 Some(Entry::Incomplete) => self.asked.push(asked),
@@ -273,7 +281,7 @@ impl Seeker {
 
     fn tell_of(&mut self, address: IpAddr) {
         self.refused_since = None;
-        self.shared.leave_off(1);
+        self.search.shared.leave_off(1);
         // The scan may be over by now.
         let _ = self.found.send(address);
     }
@@ -283,18 +291,18 @@ impl Seeker {
             return;
         }
         self.refused_since = None;
-        self.shared.leave_off(unreachable.len());
+        self.search.shared.leave_off(unreachable.len());
         for &address in unreachable {
-            self.shared.write_off(address, &self.ports, Reason::HostUnreach);
+            self.search.shared.write_off(address, &self.search.plan.ports, Reason::HostUnreach);
         }
-        let ports = u64::from(self.ports.len()) * unreachable.len() as u64;
-        self.shared.stats.count_ports(PortState::Filtered, ports);
+        let ports = u64::from(self.search.plan.ports.len()) * unreachable.len() as u64;
+        self.search.shared.stats.count_ports(PortState::Filtered, ports);
     }
 }
 
 impl Drop for Seeker {
     fn drop(&mut self) {
-        self.shared.leave_off(self.waiting.len() + self.asked.len());
+        self.search.shared.leave_off(self.waiting.len() + self.asked.len());
     }
 }
 
