@@ -1,9 +1,12 @@
-//! `open-ports completions`: for shells, generated from what can be typed.
+//! `open-ports completions`: scripts that complete commands, options and values
+//! in shells.
+//!
+//! The scripts are files, which a test makes from what the command line takes:
+//! see `completions/tests.rs`.
 
 use argh::{ArgsInfo, FromArgs};
-use argh_complete::{Generator, bash, fish, nushell, zsh};
 
-use super::{Args, Exit, NAME, print, print_error};
+use super::{Exit, print, print_error};
 
 /// Print a completion script for a shell.
 #[derive(Debug, FromArgs, ArgsInfo)]
@@ -11,25 +14,32 @@ use super::{Args, Exit, NAME, print, print_error};
     subcommand,
     name = "completions",
     help_triggers("-h", "--help", "help"),
-    example = "{command_name} bash > /etc/bash_completion.d/open-ports"
+    example = "{command_name} bash > /etc/bash_completion.d/open-ports",
+    example = "{command_name} fish > ~/.config/fish/completions/open-ports.fish",
+    example = "{command_name} zsh > /usr/local/share/zsh/site-functions/_open-ports"
 )]
 pub(super) struct CompletionsArgs {
-    /// bash, fish, nushell or zsh
-    #[argh(positional)]
+    /// the shell
+    #[argh(positional, arg_name = "bash|fish|nushell|zsh")]
     shell: String,
 }
 
 pub(super) fn run(args: &CompletionsArgs) -> Exit {
-    let commands = Args::get_args_info();
-    let script = match &*args.shell {
-        "bash" => bash::Bash::generate(NAME, &commands),
-        "fish" => fish::Fish::generate(NAME, &commands),
-        "nushell" => nushell::Nushell::generate(NAME, &commands),
-        "zsh" => zsh::Zsh::generate(NAME, &commands),
-        other => {
-            print_error(&format!("{other:?} is not bash, fish, nushell or zsh"));
-            return Exit::Usage;
+    match SCRIPTS.iter().find(|(shell, _)| *shell == args.shell) {
+        Some((_, script)) => print(script.trim_end()),
+        None => {
+            print_error(&format!("{:?} is not bash, fish, nushell or zsh", args.shell));
+            Exit::Usage
         }
-    };
-    print(script.trim_end())
+    }
 }
+
+const SCRIPTS: [(&str, &str); 4] = [
+    ("bash", include_str!("completions/open-ports.bash")),
+    ("fish", include_str!("completions/open-ports.fish")),
+    ("nushell", include_str!("completions/open-ports.nu")),
+    ("zsh", include_str!("completions/_open-ports")),
+];
+
+#[cfg(test)]
+mod tests;

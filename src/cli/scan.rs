@@ -51,7 +51,7 @@ pub(super) struct ScanArgs {
     #[argh(option, arg_name = "hosts")]
     pub(super) exclude: Vec<String>,
     /// addresses of names to scan: any, ipv4 or ipv6 (any)
-    #[argh(option, arg_name = "family")]
+    #[argh(option, arg_name = "any|ipv4|ipv6")]
     pub(super) family: Option<String>,
     /// how long each port may take to answer (2000)
     #[argh(option, arg_name = "ms")]
@@ -67,7 +67,7 @@ pub(super) struct ScanArgs {
     pub(super) details: bool,
     /// table, plain, json, ndjson, csv, grepable or xml (table on a terminal,
     /// plain otherwise)
-    #[argh(option, arg_name = "format")]
+    #[argh(option, arg_name = "table|plain|json|ndjson|csv|grepable|xml")]
     pub(super) format: Option<String>,
     /// write to a file, whole or not at all
     #[argh(option, arg_name = "file")]

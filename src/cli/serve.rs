@@ -77,10 +77,10 @@ pub(super) struct ServeArgs {
     #[argh(option, arg_name = "address")]
     metrics_listen: Option<String>,
     /// least important level to log: error, warn, info, debug, trace (info)
-    #[argh(option, arg_name = "level")]
+    #[argh(option, arg_name = "error|warn|info|debug|trace")]
     log: Option<String>,
     /// text or json (text on a terminal, json otherwise)
-    #[argh(option, arg_name = "format")]
+    #[argh(option, arg_name = "text|json")]
     log_format: Option<String>,
 }
 

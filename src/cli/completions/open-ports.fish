@@ -1,0 +1,85 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_open_ports_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_open_ports_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_open_ports_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_open_ports_using_subcommand
+    set -l cmd (__fish_open_ports_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c open-ports -n "__fish_open_ports_needs_command" -s h -l help -d 'Print help'
+complete -c open-ports -n "__fish_open_ports_needs_command" -s V -l version -d 'Print version'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "serve" -d 'Answer GET /open-ports over HTTP. Every option is also an environment variable: --max-scans is OPEN_PORTS_MAX_SCANS.'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "scan" -d 'Scan hosts and print what is open.'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "doctor" -d 'Tell what this machine allows a scan, and what to change.'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "healthcheck" -d 'Ask the service here whether it lives: exit status 0 if so, 1 if not. Finds it by the same flag and variables as serve.'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "completions" -d 'Print a completion script for a shell.'
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l listen -d 'address and port to listen on (127.0.0.1:8080, or all interfaces at the port in PORT)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l host -d 'names that Host may have besides localhost and the addresses of loopback, with commas between (any, unless only this host can connect)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l allow -d 'what may be scanned: networks and addresses, each with a port or a range if wanted, or private, loopback, link-local, any; required unless only this host can connect' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l deny -d 'what may not be scanned, whatever is allowed' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l tokens -d 'file of bearer tokens, a line name:token each; read again when it changes (nobody needs a token)' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scans -d 'scans at once (16)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scans-per-caller -d 'scans at once of one caller, also those it joins (8)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scans-per-target -d 'scans at once of one address (1); the same scan again joins the first' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-rate -d 'probes a second of all scans together (0, no ceiling)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scan-rate -d 'probes a second of one scan (0, no ceiling)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-deadline -d 'seconds a scan may take (300)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l drain-delay -d 'seconds to go on accepting after SIGTERM, while not ready (0)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l grace -d 'seconds that running requests may take after that (30)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l metrics-listen -d 'address and port for /metrics alone, without tokens (none)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l log -d 'least important level to log: error, warn, info, debug, trace (info)' -r -f -a "error\t''
+warn\t''
+info\t''
+debug\t''
+trace\t''"
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l log-format -d 'text or json (text on a terminal, json otherwise)' -r -f -a "text\t''
+json\t''"
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -s h -l help -d 'Print help'
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s p -l ports -d 'the ports, like 22,80,8000-8100,top100, or all (top1000)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l to-port -d 'the ports from 1 to this one' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l top -d 'as many ports, the most common first, 1 to 1000' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l targets -d 'more hosts, from a file, or - for standard input' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l exclude -d 'hosts not to scan, apart by commas' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l family -d 'addresses of names to scan: any, ipv4 or ipv6 (any)' -r -f -a "any\t''
+ipv4\t''
+ipv6\t''"
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l timeout-ms -d 'how long each port may take to answer (2000)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l deadline-ms -d 'how long the whole scan may take (no limit)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l rate -d 'probes a second, at most (no limit)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l format -d 'table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise)' -r -f -a "table\t''
+plain\t''
+json\t''
+ndjson\t''
+csv\t''
+grepable\t''
+xml\t''"
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output -d 'write to a file, whole or not at all' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect -d 'the ports that ought to be open on each host, or none' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect-file -d 'file of hosts to scan and their ports, a line "host 22,443" each' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l allow -d 'what may be scanned (any); also OPEN_PORTS_ALLOW' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l deny -d 'what may not, whatever is allowed; also OPEN_PORTS_DENY' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l seed -d 'a number that makes the order of the probes repeatable' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l details -d 'tell of filtered ports too, one by one'
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s h -l help -d 'Print help'
+complete -c open-ports -n "__fish_open_ports_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -l listen -d 'address and port that the service listens on (127.0.0.1:8080, or the port in PORT)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -s h -l help -d 'Print help'
+complete -c open-ports -n "__fish_open_ports_using_subcommand completions" -s h -l help -d 'Print help'
