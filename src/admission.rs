@@ -32,12 +32,8 @@ pub struct Entry {
 pub struct Admitted {
     /// The scan; it stops when the last of those who share it lets go.
     pub scan: Arc<Scan>,
-    /// When its first probe may have started.
-    pub started: Instant,
     /// When the time of the request that was admitted is up.
     pub until: Option<Instant>,
-    /// Whether another request had started it.
-    pub joined: bool,
 }
 
 /// Why a request may not be worked on, or its scan not run, now.
@@ -164,10 +160,10 @@ impl Admission {
         let joined =
             running.iter().filter(|other| other.plan.asks_the_same_as(plan)).find_map(|other| {
                 let scan = other.active()?;
-                scan.extend(until).then_some((scan, other.started))
+                scan.extend(until).then_some(scan)
             });
         let admitted = match joined {
-            Some((scan, started)) => Admitted { scan, started, until, joined: true },
+            Some(scan) => Admitted { scan, until },
             None => {
                 self.check_scans(plan, running)?;
                 let scan = Arc::new(start().map_err(|error| {
@@ -179,7 +175,7 @@ impl Admission {
                 running.push(Running { plan, started, scan: scan_of });
                 // By the scan's own clock, which started a moment later.
                 let until = scan.until();
-                Admitted { scan, started, until, joined: false }
+                Admitted { scan, until }
             }
         };
         if let Some(request) = requests.iter_mut().find(|other| other.number == entry.number) {

@@ -39,6 +39,8 @@
 #[cfg(feature = "server")]
 pub mod admission;
 #[cfg(feature = "server")]
+pub mod ask;
+#[cfg(feature = "server")]
 pub mod caller;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -120,6 +120,24 @@ impl Policy {
     }
 }
 
+impl Decision {
+    pub(crate) fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allowed { .. })
+    }
+
+    /// The rules that decided, as an audit line names them: `allow 10.0.0.0/8`,
+    /// `not-allowed`.
+    pub(crate) fn rule(&self) -> String {
+        match self {
+            Self::Refused(refusal) => refusal.rule.to_string(),
+            Self::Allowed { rules } => {
+                let rules: Vec<String> = rules.iter().map(|rule| format!("allow {rule}")).collect();
+                rules.join(", ")
+            }
+        }
+    }
+}
+
 impl fmt::Display for RefusingRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

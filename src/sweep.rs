@@ -10,7 +10,6 @@ mod batch;
 mod draw;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,12 +18,12 @@ use tokio::sync::Notify;
 
 use self::batch::{Batch, Visit};
 use self::draw::{Ahead, Drawn, Hosts};
+use crate::ask::{Asker, Permitted, ScanOptions};
 use crate::host::Family;
-use crate::policy::{Decision, Policy, Refusal};
+use crate::policy::Refusal;
 use crate::ports::PortSet;
-use crate::resolve::{ResolveError, Resolver};
-use crate::scan::{AddressTally, Finding, Keep, Order, Progress, ScanPlan, ScanTiming, Scanner};
-use crate::services;
+use crate::resolve::ResolveError;
+use crate::scan::{AddressTally, Finding, Keep, Order, Progress, ScanTiming};
 use crate::targets::{AddressSet, HostList, HostListError, HostSet};
 
 /// What a sweep is to probe.
@@ -36,8 +35,6 @@ pub struct SweepPlan {
     pub family: Family,
     /// Addresses that are not probed, also when a name has them.
     pub exclude: AddressSet,
-    /// What may be scanned.
-    pub policy: Policy,
     /// How long a probe waits for an answer.
     pub timeout: Duration,
     /// When to stop; what has no outcome by then is not scanned.
@@ -50,12 +47,12 @@ pub struct SweepPlan {
 
 /// A running sweep. Dropping it stops the probes.
 pub struct Sweep {
-    scanner: Scanner,
+    asker: Asker,
     plan: SweepPlan,
     hosts: Option<Hosts>,
     ahead: Arc<Ahead>,
     /// Hosts for the next batch.
-    gathered: Vec<Visit>,
+    gathered: Vec<(Visit, Permitted)>,
     running: Vec<Batch>,
     /// Rung when there may be news of a batch.
     bell: Arc<Notify>,
@@ -127,17 +124,11 @@ impl Sweep {
     /// # Panics
     /// When polled outside a tokio runtime with I/O and time.
     #[must_use]
-    pub fn new(
-        scanner: Scanner,
-        resolver: Resolver,
-        plan: SweepPlan,
-        first: HostSet,
-        rest: HostList,
-    ) -> Self {
-        let ahead = Arc::new(Ahead::default());
+    pub fn new(asker: Asker, plan: SweepPlan, first: HostSet, rest: HostList) -> Self {
+        let (ahead, resolver) = (Arc::new(Ahead::default()), asker.resolver().clone());
         let hosts = draw::hosts(first, rest, resolver, (plan.family, plan.until), &ahead);
         Self {
-            scanner,
+            asker,
             plan,
             hosts: Some(hosts),
             ahead,
@@ -246,23 +237,23 @@ impl Sweep {
                 let Some(drawn) = next_of(&mut self.hosts).now_or_never() else { break };
                 self.take(drawn);
             }
-            if self.gathered.is_empty() {
-                return;
-            }
             // Fewer hosts than could be: better than to wait for a name.
-            let visits = std::mem::take(&mut self.gathered);
-            let addresses = batch::addresses(&visits);
-            let plan = ScanPlan {
-                canaries: self.canaries(&addresses),
-                timeout: self.plan.timeout,
-                deadline: self.plan.until.map(|until| until.duration_since(Instant::now())),
-                keep: self.plan.keep,
-                order: Order::Shuffled(self.plan.seed.wrapping_add(self.batches)),
-                ..ScanPlan::new(addresses, self.plan.ports.clone())
-            };
-            let scan = self.scanner.start(&plan);
-            self.running.push(Batch::new(scan, visits, plan.addresses, &self.bell));
+            let (visits, permitted) = std::mem::take(&mut self.gathered).into_iter().unzip();
+            let Some(permitted) = Permitted::all_of(permitted) else { return };
+            let scan = self.asker.start(&permitted, self.options());
+            self.running.push(Batch::new(scan, visits, permitted.addresses(), &self.bell));
             self.batches += 1;
+        }
+    }
+
+    /// How the next batch is scanned.
+    fn options(&self) -> ScanOptions {
+        ScanOptions {
+            timeout: self.plan.timeout,
+            deadline: self.plan.until.map(|until| until.duration_since(Instant::now())),
+            rate: None,
+            keep: self.plan.keep,
+            order: Order::Shuffled(self.plan.seed.wrapping_add(self.batches)),
         }
     }
 
@@ -282,7 +273,7 @@ impl Sweep {
 
     fn wants_hosts(&self) -> bool {
         let ports = u64::from(self.plan.ports.len());
-        let gathered: usize = self.gathered.iter().map(|visit| visit.addresses.len()).sum();
+        let gathered: usize = self.gathered.iter().map(|(visit, _)| visit.addresses.len()).sum();
         let addresses = (TARGETS_A_BATCH / ports).clamp(1, ADDRESSES_A_BATCH);
         self.hosts.is_some() && (gathered as u64) < addresses && !self.is_late()
     }
@@ -312,39 +303,18 @@ impl Sweep {
             Err(error) => HostOutcome::NotResolved(error),
             Ok(mut resolved) => {
                 resolved.addresses.retain(|&address| !self.plan.exclude.contains(address));
-                match self.refusal(resolved.addresses.iter().chain(&resolved.left_out)) {
-                    Some(refusal) => HostOutcome::Refused(refusal),
-                    None if resolved.addresses.is_empty() => return,
-                    None => {
-                        let (addresses, left_out) = (resolved.addresses, resolved.left_out.len());
-                        return self.gathered.push(Visit { host, addresses, left_out });
+                match self.asker.judge(resolved, &self.plan.ports) {
+                    Err(refusal) => HostOutcome::Refused(refusal),
+                    Ok(permitted) if permitted.addresses().is_empty() => return,
+                    Ok(permitted) => {
+                        let addresses = permitted.addresses().to_vec();
+                        let visit = Visit { host, addresses, left_out: permitted.left_out() };
+                        return self.gathered.push((visit, permitted));
                     }
                 }
             }
         };
         self.news.push_back(News::Ended(HostEnd { host, outcome }));
-    }
-
-    /// Why the host of these addresses may not be scanned, if it may not: one
-    /// that is refused is enough.
-    fn refusal<'a>(&self, addresses: impl IntoIterator<Item = &'a IpAddr>) -> Option<Refusal> {
-        let judge = |&address| match self.plan.policy.judge(address, &self.plan.ports) {
-            Decision::Allowed { .. } => None,
-            Decision::Refused(refusal) => Some(refusal),
-        };
-        addresses.into_iter().find_map(judge)
-    }
-
-    /// The ports that nobody uses and that may be asked of all `addresses`.
-    fn canaries(&self, addresses: &[IpAddr]) -> Option<PortSet> {
-        let may_be_asked = |&port: &u16| {
-            let allows = |port: &PortSet, &address: &IpAddr| {
-                matches!(self.plan.policy.judge(address, port), Decision::Allowed { .. })
-            };
-            PortSet::try_range(port, port)
-                .is_ok_and(|port| addresses.iter().all(|address| allows(&port, address)))
-        };
-        PortSet::from_ports(services::UNUSED.into_iter().filter(may_be_asked))
     }
 }
 

@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicBool;
 
 use super::exchange::site::Hosts;
 use crate::admission::Admission;
+use crate::ask::{Asker, SharedAsker};
 use crate::config::Config;
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::policy::Policy;
 use crate::request::Ceilings;
 use crate::resolve::Resolver;
 use crate::scan::{DescriptorPlan, Scanner};
@@ -19,14 +19,8 @@ use crate::tokens::TokenFile;
 /// What the endpoints work with.
 #[derive(Debug)]
 pub struct App {
-    /// Runs the scans.
-    pub(super) scanner: Scanner,
-    /// Looks up the addresses of a host.
-    pub(super) resolver: Resolver,
-    /// Decides which addresses may be scanned.
-    pub(super) policy: Policy,
-    /// Limits how many scans run.
-    pub(super) admission: Arc<Admission>,
+    /// Runs the scans that policy and quotas allow.
+    pub(super) asker: SharedAsker,
     /// The limits on what one request may ask for.
     pub(super) ceilings: Ceilings,
     /// The names that the listener answers to.
@@ -72,6 +66,7 @@ impl App {
         let requests = descriptors.connections - descriptors.connections / 4;
         let admission = Arc::new(Admission::new(quotas, requests));
         let mut metrics = Metrics::new(scanner.clone(), Arc::clone(&admission));
+        let asker = Asker::new(scanner, resolver, config.policy.clone());
         if let Some(log) = log {
             metrics.follow_log(log);
         }
@@ -79,10 +74,7 @@ impl App {
             metrics.follow_tokens(Arc::clone(tokens));
         }
         Self {
-            scanner,
-            resolver,
-            policy: config.policy.clone(),
-            admission,
+            asker: SharedAsker::new(asker, admission),
             ceilings: Ceilings { deadline: quotas.deadline, rate: quotas.scan_rate },
             hosts: Hosts::new(listen, config.hosts.clone()),
             tokens,

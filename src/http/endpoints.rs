@@ -7,6 +7,5 @@ pub(super) mod metrics;
 pub(super) mod open_ports;
 pub(super) mod openapi;
 mod report_text;
-mod running;
 mod scan_reply;
 mod stream;

@@ -32,22 +32,13 @@ pub(super) struct Batch {
     told: usize,
 }
 
-/// The addresses of all visits, each once, in ascending order.
-pub(super) fn addresses(visits: &[Visit]) -> Vec<IpAddr> {
-    let mut addresses: Vec<IpAddr> =
-        visits.iter().flat_map(|visit| &visit.addresses).copied().collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses
-}
-
 impl Batch {
     /// Follows `scan`, which is about `visits` and has tallies in the order of
     /// `addresses`. The bell rings when there is something to tell.
     pub(super) fn new(
         scan: Scan,
         visits: Vec<Visit>,
-        addresses: Vec<IpAddr>,
+        addresses: &[IpAddr],
         bell: &Arc<Notify>,
     ) -> Self {
         let places = visits.iter().enumerate();
@@ -70,7 +61,7 @@ impl Batch {
             scan,
             milestones: followed,
             visits,
-            addresses,
+            addresses: addresses.to_vec(),
             owners,
             told_of: HashSet::new(),
             told: 0,

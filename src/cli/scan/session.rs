@@ -12,6 +12,7 @@ use super::job::Job;
 use super::line::Line;
 use super::sink::Sink;
 use super::{Exit, exit_of};
+use crate::ask::Asker;
 use crate::cli::stop::Stop;
 use crate::cli::{failed, print_error};
 use crate::expect::Expectations;
@@ -81,18 +82,17 @@ fn start(
         Some(rate) => scanner.with_rate(rate),
         None => scanner,
     };
-    let resolver = Resolver::new(descriptors.lookups);
+    let asker = Asker::new(scanner, Resolver::new(descriptors.lookups), job.policy);
     let plan = SweepPlan {
         ports: job.ports.clone(),
         family: job.family,
         exclude: job.exclude,
-        policy: job.policy,
         timeout: job.timeout,
         until: job.deadline.map(|deadline| begun + deadline),
         keep: job.keep,
         seed: job.seed,
     };
-    let sweep = Sweep::new(scanner, resolver, plan, job.first, job.rest);
+    let sweep = Sweep::new(asker, plan, job.first, job.rest);
     let session = Session {
         printer: Printer::new(format, head, BufWriter::new(sink)),
         line: Line::new(),

@@ -1,17 +1,19 @@
-//! One line in the log, and one count, for every scan somebody asked for.
+//! One line in the log, and one count, for every request for a scan.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::ask::{self, Asked, NotStarted};
 use crate::caller::Caller;
 use crate::metrics::Metrics;
 use crate::report::Report;
 use crate::request::ScanRequest;
+use crate::resolve::ResolveError;
 use crate::scan::{Scan, Totals};
 
-/// The record of one request for a scan, written when it is dropped: whatever
-/// becomes of the request, the line is there.
+/// The record of one request for a scan. It is written when it is dropped, so
+/// that there is a line however the request ends.
 #[derive(Debug)]
 pub(super) struct Audit {
     metrics: Arc<Metrics>,
@@ -22,14 +24,14 @@ pub(super) struct Audit {
     addresses: Vec<IpAddr>,
     rule: String,
     outcome: Outcome,
-    /// The scan, and when it was there.
+    /// The scan, and when it was started or joined.
     scan: Option<(Arc<Scan>, Instant)>,
     begun: Instant,
 }
 
-/// What became of a request for a scan.
+/// How a request for a scan ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+enum Outcome {
     /// Every port has its state.
     Complete,
     /// Some ports were not scanned.
@@ -40,16 +42,16 @@ pub(super) enum Outcome {
     NotResolved,
     /// The name could not be looked up.
     NotLookedUp,
-    /// Policy refused.
+    /// Policy refused the scan.
     Refused,
     /// A quota was used up.
     NotAdmitted,
-    /// Nobody meant to scan.
+    /// Only an explanation was asked for.
     Explained,
 }
 
 impl Audit {
-    /// Begins the record. Until told otherwise, the scan was cancelled.
+    /// Begins the record. Unless another end is noted, the request was cancelled.
     pub(super) fn new(
         metrics: &Arc<Metrics>,
         id: &str,
@@ -70,16 +72,26 @@ impl Audit {
         }
     }
 
-    pub(super) fn resolved(&mut self, addresses: &[IpAddr]) {
-        self.addresses = addresses.to_vec();
-    }
-
-    pub(super) fn judged(&mut self, rule: String) {
-        self.rule = rule;
-    }
-
-    pub(super) fn started(&mut self, scan: &Arc<Scan>) {
-        self.scan = Some((Arc::clone(scan), Instant::now()));
+    /// Notes what became of the request, and counts a refusal. Of a scan that
+    /// runs, the end is still to come.
+    pub(super) fn asked(&mut self, Asked { checks, outcome }: &Asked) {
+        self.addresses.clone_from(&checks.addresses);
+        self.rule.clone_from(&checks.rule);
+        match outcome {
+            Ok(ask::Outcome::Running(running)) => {
+                self.scan = Some((Arc::clone(running.scan()), Instant::now()));
+            }
+            Ok(ask::Outcome::Explained(_)) => self.outcome = Outcome::Explained,
+            Err(NotStarted::NotAdmitted(_)) => self.outcome = Outcome::NotAdmitted,
+            Err(NotStarted::NotResolved(ResolveError::NotLookedUp { .. })) => {
+                self.outcome = Outcome::NotLookedUp;
+            }
+            Err(NotStarted::NotResolved(_)) => self.outcome = Outcome::NotResolved,
+            Err(NotStarted::Refused(_)) => {
+                self.metrics.count_refusal(&checks.rule);
+                self.outcome = Outcome::Refused;
+            }
+        }
     }
 
     /// Ends the record of a scan that ran to its end.
@@ -87,9 +99,9 @@ impl Audit {
         self.outcome = if report.complete { Outcome::Complete } else { Outcome::Incomplete };
     }
 
-    /// Ends the record of a request that came to no scan.
-    pub(super) fn ended(mut self, outcome: Outcome) {
-        self.outcome = outcome;
+    /// Ends the record of a scan that there was no memory to report on.
+    pub(super) fn not_reported(mut self) {
+        self.outcome = Outcome::NotAdmitted;
     }
 }
 

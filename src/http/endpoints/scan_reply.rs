@@ -8,11 +8,14 @@ use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::report_text;
+use crate::ask::NotStarted;
 use crate::expect::Expectation;
 use crate::http::exchange::negotiation::media_type;
+use crate::http::exchange::problems;
 use crate::http::exchange::reply::{Reply, ReplyBody, json_line, uncached, with_body};
 use crate::report::Report;
 use crate::request::Format;
+use crate::resolve::ResolveError;
 
 pub(super) fn report(report: Report, expectation: Option<&Expectation>) -> Reply {
     let mut reply = uncached(with_body(StatusCode::OK, media_type(Format::Json), Bytes::new()));
@@ -46,8 +49,23 @@ pub(super) fn explanation(explanation: &impl Serialize) -> Reply {
     uncached(with_body(StatusCode::OK, media_type(Format::Json), json_line(explanation)))
 }
 
+/// Why there is no scan.
+pub(super) fn not_started(reason: &NotStarted) -> Reply {
+    match reason {
+        NotStarted::NotAdmitted(refusal) => problems::not_admitted(refusal),
+        NotStarted::NotResolved(ResolveError::NotLookedUp { name, reason }) => {
+            problems::not_looked_up(name, reason)
+        }
+        NotStarted::NotResolved(error) => problems::not_resolved(error),
+        NotStarted::Refused(refusal) => problems::refused(refusal),
+    }
+}
+
 /// Adds how long the steps took, as the W3C's Server Timing has it.
 pub(super) fn with_timing(mut reply: Reply, steps: &[(&str, Duration)]) -> Reply {
+    if steps.is_empty() {
+        return reply;
+    }
     let metric =
         |(name, took): &(&str, Duration)| format!("{name};dur={:.3}", took.as_secs_f64() * 1e3);
     let metrics: Vec<String> = steps.iter().map(metric).collect();

@@ -16,7 +16,7 @@ use tokio::time::sleep_until;
 
 use super::audit::Audit;
 use super::report_text::Chunks;
-use super::running::Running;
+use crate::ask::Running;
 use crate::http::exchange::reply::ReplyBody;
 use crate::limits;
 use crate::report::PortReport;
@@ -35,7 +35,7 @@ pub(super) enum Framing {
 pub(super) fn body(running: Running, framing: Framing, audit: Audit) -> ReplyBody {
     let now = Instant::now();
     let follower = Follower {
-        milestones: running.admitted.scan.milestones(),
+        milestones: running.scan().milestones(),
         running,
         framing,
         audit: Some(audit),
@@ -112,7 +112,7 @@ impl Follower {
     }
 
     fn tell_findings(&mut self) -> Bytes {
-        let scan = &self.running.admitted.scan;
+        let scan = self.running.scan();
         let findings = scan.findings(self.told, limits::FINDINGS_A_CHUNK);
         self.told += findings.len();
         let mut chunk = Vec::new();
@@ -124,7 +124,7 @@ impl Follower {
     }
 
     fn tell_progress(&mut self) -> Bytes {
-        let (progress, now) = (self.running.admitted.scan.progress(), Instant::now());
+        let (progress, now) = (self.running.scan().progress(), Instant::now());
         let (then, before) = self.last_progress;
         let seconds = now.duration_since(then).as_secs_f64();
         let rate = progress.done.saturating_sub(before) as f64 / seconds;
@@ -146,7 +146,7 @@ impl Follower {
         }
         let mut last = Vec::new();
         // A scan that goes on for others may have found more meanwhile.
-        for finding in self.running.admitted.scan.findings(self.told, found - self.told) {
+        for finding in self.running.scan().findings(self.told, found - self.told) {
             let port = PortReport::new(&finding);
             self.write(&mut last, &Record::Port { address: finding.address, port });
         }
