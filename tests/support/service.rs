@@ -28,10 +28,11 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// The binary, with nothing in its environment that it would heed.
+/// The binary, without settings in its environment, and with SIGHUP not ignored:
+/// tests that run under nohup(1) inherit that, and would pass it on.
 pub(crate) fn open_ports(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_open-ports"));
-    command.args(arguments);
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_open-ports")]).args(arguments);
     without_settings(command)
 }
 
