@@ -6,7 +6,6 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
@@ -16,7 +15,10 @@ use support::ask::{Streamed, audit_lines, get_with, sample, sample_of, serve, se
 use support::client::{Connection, get};
 use support::service::{Service, open_ports, run};
 use support::targets::{Listeners, Refused, Silent, free_port};
+use support::terminal::OnTerminal;
 use support::{own_address, wait_for};
+
+const CONTROL_C: &str = "\x03";
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -214,18 +216,11 @@ fn the_log_is_json_unless_it_goes_to_a_terminal_or_is_told_otherwise() {
         "{line}"
     );
 
-    // script(1) gives a command a terminal.
-    let stop = "exec timeout 1 \"$0\" --listen 127.0.0.1:0";
-    let shell = format!("sh -c '{stop}' {}", env!("CARGO_BIN_EXE_open-ports"));
-    let mut command = Command::new("script");
-    command.args(["--quiet", "--command", &shell, "/dev/null"]);
-    match command.output() {
-        Ok(output) => {
-            let shown = String::from_utf8_lossy(&output.stdout);
-            assert!(shown.contains("serving") && !shown.contains("\"message\""), "{shown}");
-        }
-        Err(_) => println!("no script(1) here: a terminal is left out"),
-    }
+    let mut terminal = OnTerminal::start(&["--listen", "127.0.0.1:0"], &[]);
+    terminal.wait_for_screen("the service to listen", |screen| screen.contains("serving"));
+    terminal.type_in(CONTROL_C);
+    let seen = terminal.end();
+    assert!(!seen.bytes.contains("\"message\""), "{seen:?}");
 }
 
 #[test]
