@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use support::ask::{sample, sample_of, serve, serving};
 use support::client::{Connection, Reply, ports};
 use support::embedded::Embedded;
-use support::kernel::has_ipv6;
 use support::service::{Service, open_ports, run};
 use support::targets::{Listeners, free_port};
 use support::{own_address, wait_for};
@@ -261,9 +260,7 @@ fn a_name_is_refused_whole_if_one_of_its_addresses_is() {
         explained["addresses"].as_array().unwrap().iter().map(|one| &one["allowed"]).collect();
     assert_eq!(judged, [&json!(true), &json!(false)]);
     // A family that leaves the bad one out is still about the others only.
-    if has_ipv6() {
-        server.get(&format!("{query}&family=ipv6")).problem(422);
-    }
+    server.get(&format!("{query}&family=ipv6")).problem(422);
     let alone = server.get(&query.replace("mixed.test", &good.to_string())).report();
     assert_eq!(alone["open_ports"], json!(listener.ports));
     // One scan makes a connection, or two where it looks twice.
