@@ -11,11 +11,26 @@ use open_ports::limits::DEFAULT_TIMEOUT;
 use open_ports::ports::PortSet;
 use open_ports::scan::{AddressTally, Finding, Keep, PortState, Reason, ScanPlan, Scanner};
 
-use support::kernel::{Witness, has_ipv6};
+use support::kernel::Witness;
 use support::targets::{Listeners, Refused, Silent, list};
-use support::{FANOUTS, namespace, own_address, runtime};
+use support::{FANOUTS, own_address, runtime};
 
-#[test]
+support::trials::main! {
+    a_full_range_scan_finds_every_listener_and_nothing_else,
+    a_full_range_scan_over_ipv6_finds_every_listener_and_nothing_else: Ipv6,
+    few_descriptors_make_a_scan_slower_but_not_wrong,
+    each_address_has_its_own_open_ports,
+    addresses_of_both_families_have_their_own_open_ports: Ipv6,
+    refused_is_closed_and_silence_is_filtered_within_the_timeout,
+    a_host_that_is_silent_has_the_whole_timeout_to_answer,
+    silent_ports_wait_together_as_far_as_descriptors_go,
+    a_later_scan_gets_its_part_before_an_earlier_long_one_ends,
+    an_address_that_needs_a_zone_is_not_scanned_rather_than_closed: Ipv6,
+    an_address_without_a_route_is_filtered_as_unreachable: OwnNetwork,
+    an_ipv6_blackhole_is_filtered_as_unreachable: OwnNetwork | Ipv6,
+    a_copy_of_what_a_running_scan_has_found_takes_memory,
+}
+
 fn a_full_range_scan_finds_every_listener_and_nothing_else() {
     let listeners = Listeners::bind(own_address(), 300);
     let witness = Witness::of(listeners.address);
@@ -23,17 +38,13 @@ fn a_full_range_scan_finds_every_listener_and_nothing_else() {
     assert_exact(&tallies[0], &listeners, witness);
 }
 
-#[test]
 fn a_full_range_scan_over_ipv6_finds_every_listener_and_nothing_else() {
-    if has_ipv6() {
-        let listeners = Listeners::bind("::1".parse().unwrap(), 100);
-        let witness = Witness::of(listeners.address);
-        let tallies = scan(&scanner(4096), &full_range([listeners.address]));
-        assert_exact(&tallies[0], &listeners, witness);
-    }
+    let listeners = Listeners::bind("::1".parse().unwrap(), 100);
+    let witness = Witness::of(listeners.address);
+    let tallies = scan(&scanner(4096), &full_range([listeners.address]));
+    assert_exact(&tallies[0], &listeners, witness);
 }
 
-#[test]
 fn few_descriptors_make_a_scan_slower_but_not_wrong() {
     for descriptors in [2, 3, 24] {
         let listeners = Listeners::bind(own_address(), 60);
@@ -45,22 +56,25 @@ fn few_descriptors_make_a_scan_slower_but_not_wrong() {
     }
 }
 
-#[test]
-fn each_address_is_told_apart_also_across_families() {
-    let mut addresses = vec![own_address(), own_address()];
-    if has_ipv6() {
-        addresses.insert(1, "::1".parse().unwrap());
-    }
+fn each_address_has_its_own_open_ports() {
+    assert_separate(&[own_address(), own_address()]);
+}
+
+fn addresses_of_both_families_have_their_own_open_ports() {
+    assert_separate(&[own_address(), "::1".parse().unwrap(), own_address()]);
+}
+
+#[track_caller]
+fn assert_separate(addresses: &[IpAddr]) {
     let listeners: Vec<_> = addresses.iter().map(|&address| Listeners::bind(address, 60)).collect();
     let witnesses: Vec<_> = addresses.iter().map(|&address| Witness::of(address)).collect();
-    let tallies = scan(&scanner(64), &full_range(addresses.clone()));
+    let tallies = scan(&scanner(64), &full_range(addresses));
     assert_eq!(tallies.iter().map(|tally| tally.address).collect::<Vec<_>>(), addresses);
     for ((tally, listeners), witness) in tallies.iter().zip(&listeners).zip(witnesses) {
         assert_exact(tally, listeners, witness);
     }
 }
 
-#[test]
 fn refused_is_closed_and_silence_is_filtered_within_the_timeout() {
     let address = own_address();
     let listener = Listeners::bind(address, 1);
@@ -87,7 +101,6 @@ fn refused_is_closed_and_silence_is_filtered_within_the_timeout() {
     assert!(elapsed < plan.timeout, "{elapsed:?}");
 }
 
-#[test]
 fn a_host_that_is_silent_has_the_whole_timeout_to_answer() {
     let silent = Silent::bind(own_address(), 1);
     let ports = silent.list().parse().unwrap();
@@ -103,7 +116,6 @@ fn a_host_that_is_silent_has_the_whole_timeout_to_answer() {
     assert!(elapsed <= timeout.mul_f64(1.1), "{elapsed:?}");
 }
 
-#[test]
 fn silent_ports_wait_together_as_far_as_descriptors_go() {
     let silent = Silent::bind(own_address(), 60);
     let plan = ScanPlan {
@@ -122,7 +134,6 @@ fn silent_ports_wait_together_as_far_as_descriptors_go() {
     }
 }
 
-#[test]
 fn a_later_scan_gets_its_part_before_an_earlier_long_one_ends() {
     let silent = Silent::bind(own_address(), 100);
     let listeners = Listeners::bind(own_address(), 30);
@@ -150,45 +161,44 @@ fn a_later_scan_gets_its_part_before_an_earlier_long_one_ends() {
     });
 }
 
-#[test]
 fn an_address_that_needs_a_zone_is_not_scanned_rather_than_closed() {
-    if has_ipv6() {
-        let tallies = scan(&scanner(64), &full_range(["fe80::1".parse().unwrap()]));
-        let tally = &tallies[0];
-        // A machine may also have no way there whatever the zone.
-        let unreachable = tally.filtered[Reason::NetUnreach.index()];
-        assert_eq!(tally.not_scanned + unreachable, 65_535, "{tally:?}");
-        assert_eq!(tally.shortage.is_some(), tally.not_scanned > 0);
-    }
+    let tallies = scan(&scanner(64), &full_range(["fe80::1".parse().unwrap()]));
+    let tally = &tallies[0];
+    // A machine may also have no route to it in any zone.
+    let unreachable = tally.filtered[Reason::NetUnreach.index()];
+    assert_eq!(tally.not_scanned + unreachable, 65_535, "{tally:?}");
+    assert_eq!(tally.shortage.is_some(), tally.not_scanned > 0);
 }
 
-#[test]
 fn an_address_without_a_route_is_filtered_as_unreachable() {
-    let test = "an_address_without_a_route_is_filtered_as_unreachable";
-    namespace::in_own_network(test, || {
-        let listeners = Listeners::bind("127.0.0.1".parse().unwrap(), 10);
-        let ipv6 = has_ipv6().then_some("2001:db8:1::/48");
-        for blackhole in ["198.51.100.0/24"].into_iter().chain(ipv6) {
-            let added = Command::new("ip").args(["route", "add", "blackhole", blackhole]).status();
-            assert!(added.unwrap().success(), "{blackhole}");
-        }
-        // RFC 5737 and RFC 3849 keep these for examples.
-        let unreachable = ["192.0.2.1", "2001:db8::1", "198.51.100.1", "2001:db8:1::1"];
-        let unreachable = unreachable.map(|address| address.parse::<IpAddr>().unwrap());
-        let mut addresses = unreachable.to_vec();
-        addresses.insert(1, listeners.address);
-        let tallies = scan(&scanner(64), &full_range(addresses));
-        for tally in tallies.iter().filter(|tally| tally.address != listeners.address) {
-            assert_eq!(tally.filtered[Reason::NetUnreach.index()], 65_535, "{tally:?}");
-            assert_eq!((tally.open, tally.closed, tally.not_scanned), (0, 0, 0));
-        }
-        // Nobody else is in this network, so this is exact without a witness.
-        assert_eq!(open_ports(&tallies[1]), Vec::from_iter(listeners.ports.iter().copied()));
-        assert_eq!(tallies[1].closed, 65_535 - 10);
-    });
+    assert_unreachable("198.51.100.0/24");
 }
 
-#[test]
+fn an_ipv6_blackhole_is_filtered_as_unreachable() {
+    assert_unreachable("2001:db8:1::/48");
+}
+
+/// Scans addresses without a route, and those that `blackhole` drops.
+#[track_caller]
+fn assert_unreachable(blackhole: &str) {
+    let listeners = Listeners::bind("127.0.0.1".parse().unwrap(), 10);
+    let added = Command::new("ip").args(["route", "add", "blackhole", blackhole]).status();
+    assert!(added.unwrap().success(), "{blackhole}");
+    // RFC 5737 and RFC 3849 keep these for examples.
+    let unreachable = ["192.0.2.1", "2001:db8::1", "198.51.100.1", "2001:db8:1::1"];
+    let unreachable = unreachable.map(|address| address.parse::<IpAddr>().unwrap());
+    let mut addresses = unreachable.to_vec();
+    addresses.insert(1, listeners.address);
+    let tallies = scan(&scanner(64), &full_range(addresses));
+    for tally in tallies.iter().filter(|tally| tally.address != listeners.address) {
+        assert_eq!(tally.filtered[Reason::NetUnreach.index()], 65_535, "{tally:?}");
+        assert_eq!((tally.open, tally.closed, tally.not_scanned), (0, 0, 0));
+    }
+    // Nobody else is in this network, so this is exact without a witness.
+    assert_eq!(open_ports(&tallies[1]), Vec::from_iter(listeners.ports.iter().copied()));
+    assert_eq!(tallies[1].closed, 65_535 - 10);
+}
+
 fn a_copy_of_what_a_running_scan_has_found_takes_memory() {
     let listeners = Listeners::bind(own_address(), 120);
     let ports: PortSet = list(&listeners.ports).parse().unwrap();

@@ -2,13 +2,24 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-#[test]
+support::trials::main! {
+    a_service_that_lives_is_healthy_by_flag_and_by_variable,
+    a_service_on_all_interfaces_is_asked_on_loopback,
+    a_service_on_all_interfaces_of_both_families_is_asked_on_loopback: Ipv6,
+    a_port_where_nobody_listens_is_unhealthy_and_named,
+    a_service_that_says_no_is_unhealthy,
+    a_service_that_hangs_is_unhealthy_before_its_callers_lose_patience,
+    an_address_that_is_none_is_said_to_be_none,
+}
+
 fn a_service_that_lives_is_healthy_by_flag_and_by_variable() {
     let service = Service::start(&["--listen", "127.0.0.1:0"]);
     let address = service.address.to_string();
@@ -16,28 +27,29 @@ fn a_service_that_lives_is_healthy_by_flag_and_by_variable() {
     assert_healthy(&healthcheck(&[], &[("OPEN_PORTS_LISTEN", &address)]));
 }
 
-#[test]
 fn a_service_on_all_interfaces_is_asked_on_loopback() {
-    for listen in ["0.0.0.0:0", "[::]:0"] {
-        if listen.starts_with('[') && TcpListener::bind("[::1]:0").is_err() {
-            continue;
-        }
-        let service = Service::start(&["--listen", listen, "--allow", "loopback"]);
-        let unspecified = service.address;
-        assert!(unspecified.ip().is_unspecified(), "{unspecified}");
-        assert_healthy(&healthcheck(&["--listen", &unspecified.to_string()], &[]));
-        assert_healthy(&healthcheck(&[], &[("PORT", &unspecified.port().to_string())]));
-    }
+    assert_asked_on_loopback("0.0.0.0:0");
 }
 
-#[test]
+fn a_service_on_all_interfaces_of_both_families_is_asked_on_loopback() {
+    assert_asked_on_loopback("[::]:0");
+}
+
+#[track_caller]
+fn assert_asked_on_loopback(listen: &str) {
+    let service = Service::start(&["--listen", listen, "--allow", "loopback"]);
+    let unspecified = service.address;
+    assert!(unspecified.ip().is_unspecified(), "{unspecified}");
+    assert_healthy(&healthcheck(&["--listen", &unspecified.to_string()], &[]));
+    assert_healthy(&healthcheck(&[], &[("PORT", &unspecified.port().to_string())]));
+}
+
 fn a_port_where_nobody_listens_is_unhealthy_and_named() {
     let (_kept, address) = refusing();
     let answer = healthcheck(&["--listen", &address.to_string()], &[]);
     assert_unhealthy(&answer, &format!("open-ports: healthcheck {address}: "));
 }
 
-#[test]
 fn a_service_that_says_no_is_unhealthy() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -54,7 +66,6 @@ fn a_service_that_says_no_is_unhealthy() {
     assert!(request.starts_with("GET /livez HTTP/1.1\r\nHost: 127.0.0.1:"), "{request}");
 }
 
-#[test]
 fn a_service_that_hangs_is_unhealthy_before_its_callers_lose_patience() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -65,7 +76,6 @@ fn a_service_that_hangs_is_unhealthy_before_its_callers_lose_patience() {
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
-#[test]
 fn an_address_that_is_none_is_said_to_be_none() {
     let answer = healthcheck(&["--listen", "8080"], &[]);
     assert_unhealthy(&answer, "--listen: \"8080\" is not an address with a port");

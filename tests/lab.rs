@@ -25,6 +25,9 @@ mod lab {
     pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_open-ports");
 }
 
+#[path = "support/ignored.rs"]
+mod ignored;
+
 use std::process::ExitCode;
 
 use argh::FromArgs;

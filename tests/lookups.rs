@@ -17,9 +17,20 @@ use serde_json::Value;
 
 use support::ask::sample;
 use support::client::{Connection, Reply};
-use support::namespace::{in_own_network, with_resolver};
+use support::namespace::with_resolver;
 use support::service::{Service, on_any_port, open_ports, run};
 use support::wait_for;
+
+support::trials::main! {
+    slow_names_of_one_caller_are_at_nobody_else_s_cost: OwnNetwork | OwnNames,
+    a_name_that_has_to_wait_too_long_for_its_look_up_gets_503: OwnNetwork | OwnNames,
+    the_deadline_of_a_request_ends_its_look_up: OwnNetwork | OwnNames,
+    dead_names_in_a_list_do_not_make_good_ones_unknown: OwnNetwork | OwnNames,
+    names_that_a_deadline_leaves_unknown_are_not_visited: OwnNetwork | OwnNames,
+    a_service_without_a_thread_for_a_look_up_says_so_and_lives,
+    however_few_threads_there_are_a_list_of_names_comes_to_an_honest_end: Root,
+    a_list_that_no_thread_can_read_on_is_a_failure: Root,
+}
 
 /// A name server that hears every question and answers none.
 struct SilentServer {
@@ -50,7 +61,7 @@ impl SilentServer {
 /// A service that asks [`SilentServer`], and is more patient than its clients.
 fn service() -> Service {
     let resolver = "nameserver 127.0.0.53\noptions timeout:30 attempts:1\n";
-    let (command, _files) = with_resolver(HOSTS, resolver, &on_any_port()).unwrap();
+    let (command, _files) = with_resolver(HOSTS, resolver, &on_any_port());
     // It has mounted the files once it says where it listens.
     Service::spawn(command)
 }
@@ -81,101 +92,85 @@ fn scan_of(name: &str) -> String {
     format!("/open-ports?domain={name}&ports=1")
 }
 
-#[test]
 fn slow_names_of_one_caller_are_at_nobody_else_s_cost() {
-    in_own_network("slow_names_of_one_caller_are_at_nobody_else_s_cost", || {
-        let (server, service) = (SilentServer::start(), service());
-        // 16 look-ups at once, and eight of them for one caller.
-        let mut first = ask_slowly(&service, &server, "127.0.0.2", 10, 8);
-        let from = |client: &str, name: &str| {
-            let client: IpAddr = client.parse().unwrap();
-            Connection::open_from(client, service.address).get(&scan_of(name))
-        };
-        from("127.0.0.3", "localhost").report();
-        // An address needs no look-up.
-        from("127.0.0.2", "127.0.0.1").report();
-        // Two have waited for their turn long enough, and nothing is known of
-        // their names.
-        let replies: Vec<Reply> = first.iter_mut().map(Connection::reply).collect();
-        let (early, late): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 429);
-        assert_eq!((early.len(), late.len()), (2, 8), "{replies:?}");
-        for reply in early {
-            assert_eq!(reply.problem(429)["type"], "urn:open-ports:problem:quota-used-up");
-            assert_eq!(reply.header("retry-after"), Some("2"));
-        }
-        for reply in late {
-            let problem = reply.problem(422);
-            assert!(problem["detail"].as_str().unwrap().ends_with(" within 8 s"), "{problem}");
-        }
-    });
-}
-
-#[test]
-fn a_name_that_has_to_wait_too_long_for_its_look_up_gets_503() {
-    in_own_network("a_name_that_has_to_wait_too_long_for_its_look_up_gets_503", || {
-        let (server, service) = (SilentServer::start(), service());
-        let _first = ask_slowly(&service, &server, "127.0.0.2", 8, 8);
-        let _second = ask_slowly(&service, &server, "127.0.0.3", 8, 8);
-        let reply = service.get(&scan_of("localhost"));
-        let problem = reply.problem(503);
-        assert_eq!(problem["type"], "urn:open-ports:problem:not-looked-up");
-        assert!(problem["detail"].as_str().unwrap().starts_with("localhost was not looked up"));
+    let (server, service) = (SilentServer::start(), service());
+    // 16 look-ups at once, and eight of them for one caller.
+    let mut first = ask_slowly(&service, &server, "127.0.0.2", 10, 8);
+    let from = |client: &str, name: &str| {
+        let client: IpAddr = client.parse().unwrap();
+        Connection::open_from(client, service.address).get(&scan_of(name))
+    };
+    from("127.0.0.3", "localhost").report();
+    // An address needs no look-up.
+    from("127.0.0.2", "127.0.0.1").report();
+    // Two have waited for their turn long enough, and nothing is known of
+    // their names.
+    let replies: Vec<Reply> = first.iter_mut().map(Connection::reply).collect();
+    let (early, late): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 429);
+    assert_eq!((early.len(), late.len()), (2, 8), "{replies:?}");
+    for reply in early {
+        assert_eq!(reply.problem(429)["type"], "urn:open-ports:problem:quota-used-up");
         assert_eq!(reply.header("retry-after"), Some("2"));
-        assert_eq!(audited(&service, "localhost"), "not-looked-up");
-    });
+    }
+    for reply in late {
+        let problem = reply.problem(422);
+        assert!(problem["detail"].as_str().unwrap().ends_with(" within 8 s"), "{problem}");
+    }
 }
 
-#[test]
+fn a_name_that_has_to_wait_too_long_for_its_look_up_gets_503() {
+    let (server, service) = (SilentServer::start(), service());
+    let _first = ask_slowly(&service, &server, "127.0.0.2", 8, 8);
+    let _second = ask_slowly(&service, &server, "127.0.0.3", 8, 8);
+    let reply = service.get(&scan_of("localhost"));
+    let problem = reply.problem(503);
+    assert_eq!(problem["type"], "urn:open-ports:problem:not-looked-up");
+    assert!(problem["detail"].as_str().unwrap().starts_with("localhost was not looked up"));
+    assert_eq!(reply.header("retry-after"), Some("2"));
+    assert_eq!(audited(&service, "localhost"), "not-looked-up");
+}
+
 fn the_deadline_of_a_request_ends_its_look_up() {
-    in_own_network("the_deadline_of_a_request_ends_its_look_up", || {
-        let (_server, service) = (SilentServer::start(), service());
-        let query = format!("{}&deadlineMs=500", scan_of("slow.example."));
-        let problem = service.get(&query).problem(422);
-        let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.contains("did not resolve within 0."), "{detail}");
-    });
+    let (_server, service) = (SilentServer::start(), service());
+    let query = format!("{}&deadlineMs=500", scan_of("slow.example."));
+    let problem = service.get(&query).problem(422);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("did not resolve within 0."), "{detail}");
 }
 
-#[test]
 fn dead_names_in_a_list_do_not_make_good_ones_unknown() {
-    in_own_network("dead_names_in_a_list_do_not_make_good_ones_unknown", || {
-        let _server = SilentServer::start();
-        let resolver = "nameserver 127.0.0.53\noptions timeout:7 attempts:1\n";
-        let mut hosts = HOSTS.to_owned();
-        let mut scan = open_ports(&["scan", "-p1", "--format", "json", "--seed", "7"]);
-        for number in 1..=24 {
-            hosts.push_str(&format!("127.9.0.{number} good{number}.example\n"));
-            scan.args([format!("good{number}.example"), format!("dead{number}.example.")]);
-        }
-        let (command, _files) = with_resolver(&hosts, resolver, &scan).unwrap();
-        let ended = run(command);
-        assert_eq!(ended.status.code(), Some(3), "{ended:?}");
-        let document: Value = serde_json::from_str(&ended.stdout).unwrap();
-        let reports = document["hosts"].as_array().unwrap();
-        assert_eq!(reports.len(), 48, "{ended:?}");
-        for report in reports {
-            let good = report["domain"].as_str().unwrap().starts_with("good");
-            assert_eq!(report["complete"], good, "{report}");
-        }
-    });
+    let _server = SilentServer::start();
+    let resolver = "nameserver 127.0.0.53\noptions timeout:7 attempts:1\n";
+    let mut hosts = HOSTS.to_owned();
+    let mut scan = open_ports(&["scan", "-p1", "--format", "json", "--seed", "7"]);
+    for number in 1..=24 {
+        hosts.push_str(&format!("127.9.0.{number} good{number}.example\n"));
+        scan.args([format!("good{number}.example"), format!("dead{number}.example.")]);
+    }
+    let (command, _files) = with_resolver(&hosts, resolver, &scan);
+    let ended = run(command);
+    assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+    let document: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let reports = document["hosts"].as_array().unwrap();
+    assert_eq!(reports.len(), 48, "{ended:?}");
+    for report in reports {
+        let good = report["domain"].as_str().unwrap().starts_with("good");
+        assert_eq!(report["complete"], good, "{report}");
+    }
 }
 
-#[test]
 fn names_that_a_deadline_leaves_unknown_are_not_visited() {
-    in_own_network("names_that_a_deadline_leaves_unknown_are_not_visited", || {
-        let _server = SilentServer::start();
-        let resolver = "nameserver 127.0.0.53\noptions timeout:7 attempts:1\n";
-        let mut scan = open_ports(&["scan", "-p1", "--deadline-ms", "700"]);
-        scan.args((0..40).map(|number| format!("dead{number}.example.")));
-        let (command, _files) = with_resolver(HOSTS, resolver, &scan).unwrap();
-        let ended = run(command);
-        assert_eq!(ended.status.code(), Some(4), "{ended:?}");
-        let told = "open-ports: incomplete (deadline): 40 hosts not visited\n";
-        assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", told));
-    });
+    let _server = SilentServer::start();
+    let resolver = "nameserver 127.0.0.53\noptions timeout:7 attempts:1\n";
+    let mut scan = open_ports(&["scan", "-p1", "--deadline-ms", "700"]);
+    scan.args((0..40).map(|number| format!("dead{number}.example.")));
+    let (command, _files) = with_resolver(HOSTS, resolver, &scan);
+    let ended = run(command);
+    assert_eq!(ended.status.code(), Some(4), "{ended:?}");
+    let told = "open-ports: incomplete (deadline): 40 hosts not visited\n";
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", told));
 }
 
-#[test]
 fn a_service_without_a_thread_for_a_look_up_says_so_and_lives() {
     // Limits on tasks do not hold for root.
     let mut command = on_any_port();
@@ -199,9 +194,8 @@ fn a_service_without_a_thread_for_a_look_up_says_so_and_lives() {
     assert!(service.wait().success());
 }
 
-#[test]
 fn however_few_threads_there_are_a_list_of_names_comes_to_an_honest_end() {
-    assert!(getuid().is_root(), "needs users with no other process, which root can become");
+    // With users who have no other process, which root can become.
     // One for the program, one for its work, and one for look-ups.
     for (user, threads, status, told) in [
         (1, 3, 0, ""),
@@ -220,9 +214,8 @@ fn however_few_threads_there_are_a_list_of_names_comes_to_an_honest_end() {
     }
 }
 
-#[test]
 fn a_list_that_no_thread_can_read_on_is_a_failure() {
-    assert!(getuid().is_root(), "needs a user with no other process, which root can become");
+    // With a user who has no other process, which root can become.
     // More than are read at first; the program and its work have a thread each.
     let list = "yes 127.0.0.1 | head -n 20000 >list";
     let scan = "ulimit -u 2 && exec \"$0\" scan -p1 --targets list";

@@ -1,22 +1,16 @@
 //! The service in a container of 128 MiB, as it is deployed, and requests whose
 //! replies are larger than that.
-//!
-//! What needs a cgroup and a network of its own is ignored where neither can be
-//! had.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 #![allow(clippy::print_stderr, reason = "what was measured")]
 
 mod support;
 
-use std::env;
 use std::fs;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tempfile::TempDir;
@@ -27,51 +21,12 @@ use support::namespace::with_hosts;
 use support::service::{Service, on_any_port, open_ports, run};
 use support::wait_for;
 
-fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    let can = Cgroup::with_memory(MEMORY).is_some()
-        && in_own_network(&[], "true").status().is_ok_and(|it| it.success());
-    if can && env::var_os(INSIDE).is_none() {
-        let own = env::current_exe().unwrap();
-        let mut again = in_own_network(&[PROHIBIT], own.to_str().unwrap());
-        let error = again.args(env::args_os().skip(1)).env(INSIDE, "yes").exec();
-        panic!("cannot run in a network of its own: {error}");
-    }
-    let trial = |name: &str, test: fn()| {
-        let test = move || {
-            test();
-            Ok::<(), Failed>(())
-        };
-        Trial::test(name, test).with_ignored_flag(!can)
-    };
-    let trials = vec![
-        trial(
-            "a_row_for_each_of_a_million_ports_is_told",
-            a_row_for_each_of_a_million_ports_is_told,
-        ),
-        trial("a_hundred_readers_of_one_scan_all_get_it", a_hundred_readers_of_one_scan_all_get_it),
-        trial(
-            "scans_that_do_not_fit_are_refused_and_come_later",
-            scans_that_do_not_fit_are_refused_and_come_later,
-        ),
-        trial(
-            "a_scan_that_can_never_fit_is_refused_for_good",
-            a_scan_that_can_never_fit_is_refused_for_good,
-        ),
-        trial(
-            "the_command_needs_no_more_memory_for_a_million_rows",
-            the_command_needs_no_more_memory_for_a_million_rows,
-        ),
-    ];
-    libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-/// `program` where nothing can be reached but loopback, after `preparations`.
-fn in_own_network(preparations: &[&str], program: &str) -> Command {
-    let script = [&["ip link set lo up"], preparations, &["exec \"$@\""]].concat().join(" && ");
-    let mut command = Command::new("unshare");
-    command.args(["--net", "sh", "-c", &script, "sh", program]).stderr(Stdio::inherit());
-    command
+support::trials::main! {
+    a_row_for_each_of_a_million_ports_is_told: Cgroup | OwnNetwork | OwnNames,
+    a_hundred_readers_of_one_scan_all_get_it: Cgroup | OwnNetwork | OwnNames,
+    scans_that_do_not_fit_are_refused_and_come_later: Cgroup | OwnNetwork | OwnNames,
+    a_scan_that_can_never_fit_is_refused_for_good: Cgroup | OwnNetwork | OwnNames,
+    the_command_needs_no_more_memory_for_a_million_rows: Cgroup | OwnNetwork | OwnNames,
 }
 
 /// A service in a cgroup, and what has to last as long.
@@ -88,9 +43,9 @@ impl Confined {
     }
 
     fn with_memory(bytes: u64) -> Self {
-        let cgroup = Cgroup::with_memory(bytes).unwrap();
-        let hosts = hosts();
-        let (command, files) = with_hosts(&hosts, &cgroup.confine(&on_any_port())).unwrap();
+        add_prohibited_networks();
+        let cgroup = Cgroup::with_memory(bytes);
+        let (command, files) = with_hosts(&hosts(), &cgroup.confine(&on_any_port()));
         Self { service: Service::spawn(command), cgroup, _files: files }
     }
 
@@ -100,6 +55,12 @@ impl Confined {
         eprintln!("{} MB at most", self.cgroup.peak().map_or(0, |bytes| bytes >> 20));
         drop(self.service);
     }
+}
+
+/// Adds networks where every port is filtered, and each at once.
+fn add_prohibited_networks() {
+    let route = ["route", "add", "prohibit", "198.18.0.0/15"];
+    assert!(Command::new("ip").args(route).status().unwrap().success());
 }
 
 /// Two names that have the 16 addresses of a network each.
@@ -262,11 +223,12 @@ fn a_scan_that_can_never_fit_is_refused_for_good() {
 fn the_command_needs_no_more_memory_for_a_million_rows() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report");
-    let cgroup = Cgroup::with_memory(MEMORY).unwrap();
+    add_prohibited_networks();
+    let cgroup = Cgroup::with_memory(MEMORY);
     let scan = ["scan", "name1", "-p", "all", "--details", "--format", "json", "--output"];
     let mut command = open_ports(&scan);
     command.arg(&file);
-    let (command, _files) = with_hosts(&hosts(), &cgroup.confine(&command)).unwrap();
+    let (command, _files) = with_hosts(&hosts(), &cgroup.confine(&command));
     let ended = run(command);
     assert!(ended.status.success(), "{ended:?}");
     eprintln!("{} MB at most", cgroup.peak().map_or(0, |bytes| bytes >> 20));
@@ -280,9 +242,3 @@ const ROWS: usize = 20_000;
 
 /// The limit in kustomize/base.
 const MEMORY: u64 = 128 << 20;
-
-/// Whoever is asked there is filtered at once, and each port has a row.
-const PROHIBIT: &str = "ip route add prohibit 198.18.0.0/15";
-
-/// Set in the process that has its own network.
-const INSIDE: &str = "OPEN_PORTS_TEST_IN_OWN_NETWORK";

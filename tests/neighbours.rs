@@ -13,110 +13,94 @@ use std::time::{Duration, Instant};
 
 use open_ports::machine::neighbours::{Family, Neighbours, TableRoom};
 use serde_json::{Value, json};
-use support::namespace::in_own_network;
 use support::service::{open_ports, run};
 
-#[test]
+support::trials::main! {
+    nobody_answers_for_an_address_and_that_is_the_answer_about_all_its_ports: OwnNetwork,
+    dead_neighbours_are_looked_for_together_however_many_ports_they_have: OwnNetwork,
+    a_neighbour_that_the_deadline_comes_before_is_not_scanned: OwnNetwork,
+    looking_for_neighbours_keeps_to_the_rate: OwnNetwork,
+    only_addresses_that_the_kernel_would_have_to_look_for_are_neighbours: OwnNetwork,
+    the_room_of_the_neighbour_tables_can_be_seen_from_any_network: OwnNetwork,
+}
+
 fn nobody_answers_for_an_address_and_that_is_the_answer_about_all_its_ports() {
-    let test = "nobody_answers_for_an_address_and_that_is_the_answer_about_all_its_ports";
-    in_own_network(test, || {
-        attach();
-        for dead in ["10.92.0.7", "fd00:92::7"] {
-            let report = scan(&[dead, "-p", "all"]);
-            let address = &report["hosts"][0]["addresses"][0];
-            assert_eq!(address["filtered_by"], json!({ "host-unreach": 65_535 }), "{address}");
-            assert_eq!(report["complete"], true);
-        }
-    });
-}
-
-#[test]
-fn dead_neighbours_are_looked_for_together_however_many_ports_they_have() {
-    let test = "dead_neighbours_are_looked_for_together_however_many_ports_they_have";
-    in_own_network(test, || {
-        attach();
-        let started = Instant::now();
-        let report = scan(&["10.92.0.64-127", "-p", "all"]);
-        assert_eq!(report["filtered"], 64 * 65_535);
-        assert_eq!(report["complete"], true);
-        // Together they take the timeout of 2 s; three at a time, 43 s.
-        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
-    });
-}
-
-#[test]
-fn a_neighbour_that_the_deadline_comes_before_is_not_scanned() {
-    let test = "a_neighbour_that_the_deadline_comes_before_is_not_scanned";
-    in_own_network(test, || {
-        attach();
-        let report = scan(&["10.92.0.7", "-p", "1-100", "--deadline-ms", "200"]);
+    attach();
+    for dead in ["10.92.0.7", "fd00:92::7"] {
+        let report = scan(&[dead, "-p", "all"]);
         let address = &report["hosts"][0]["addresses"][0];
-        assert_eq!((&address["not_scanned"], &address["filtered"]), (&json!(100), &json!(0)));
-        assert_eq!(report["hosts"][0]["reason"], "deadline", "{report}");
-    });
+        assert_eq!(address["filtered_by"], json!({ "host-unreach": 65_535 }), "{address}");
+        assert_eq!(report["complete"], true);
+    }
 }
 
-#[test]
+fn dead_neighbours_are_looked_for_together_however_many_ports_they_have() {
+    attach();
+    let started = Instant::now();
+    let report = scan(&["10.92.0.64-127", "-p", "all"]);
+    assert_eq!(report["filtered"], 64 * 65_535);
+    assert_eq!(report["complete"], true);
+    // Together they take the timeout of 2 s; three at a time, 43 s.
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+fn a_neighbour_that_the_deadline_comes_before_is_not_scanned() {
+    attach();
+    let report = scan(&["10.92.0.7", "-p", "1-100", "--deadline-ms", "200"]);
+    let address = &report["hosts"][0]["addresses"][0];
+    assert_eq!((&address["not_scanned"], &address["filtered"]), (&json!(100), &json!(0)));
+    assert_eq!(report["hosts"][0]["reason"], "deadline", "{report}");
+}
+
 fn looking_for_neighbours_keeps_to_the_rate() {
-    let test = "looking_for_neighbours_keeps_to_the_rate";
-    in_own_network(test, || {
-        attach();
-        let started = Instant::now();
-        let report = scan(&["10.92.0.64-93", "-p", "80", "--rate", "10", "--timeout-ms", "50"]);
-        assert_eq!(report["filtered"], 30);
-        // The first of 30 goes at once.
-        assert!(started.elapsed() > Duration::from_millis(2_800), "{:?}", started.elapsed());
-    });
+    attach();
+    let started = Instant::now();
+    let report = scan(&["10.92.0.64-93", "-p", "80", "--rate", "10", "--timeout-ms", "50"]);
+    assert_eq!(report["filtered"], 30);
+    // The first of 30 goes at once.
+    assert!(started.elapsed() > Duration::from_millis(2_800), "{:?}", started.elapsed());
 }
 
-#[test]
 fn only_addresses_that_the_kernel_would_have_to_look_for_are_neighbours() {
-    let test = "only_addresses_that_the_kernel_would_have_to_look_for_are_neighbours";
-    in_own_network(test, || {
-        attach();
-        for command in [
-            "link add veth2 type veth peer name veth3",
-            "link set veth2 up arp off",
-            "link set veth3 up",
-            "address add 10.93.0.1/24 dev veth2",
-            "route add 10.94.0.0/24 via 10.92.0.9",
-            "route add fd00:94::/64 via fd00:92::9",
-            "neighbour add 10.92.0.8 lladdr 02:00:00:00:00:08 dev veth0",
-            "neighbour add fd00:92::8 lladdr 02:00:00:00:00:08 dev veth0",
-        ] {
-            ip(command);
-        }
-        let addresses = [
-            "10.92.0.7",   // attached
-            "10.92.0.1",   // this host
-            "10.92.0.8",   // known
-            "10.92.0.255", // all hosts
-            "10.93.0.7",   // behind an interface without link-layer addresses
-            "10.94.0.7",   // behind a gateway
-            "10.95.0.7",   // nowhere
-            "127.0.0.1",
-            "fd00:92::7", // attached
-            "fd00:92::1", // this host
-            "fd00:92::8", // known
-            "fd00:94::7", // behind a gateway
-            "::1",
-        ];
-        let addresses = addresses.map(|address| address.parse::<IpAddr>().unwrap());
-        let neighbours = Neighbours::default().unresolved(&addresses);
-        let found: Vec<_> = neighbours.iter().map(|one| one.address.to_string()).collect();
-        assert_eq!(found, ["10.92.0.7", "fd00:92::7"]);
-    });
+    attach();
+    for command in [
+        "link add veth2 type veth peer name veth3",
+        "link set veth2 up arp off",
+        "link set veth3 up",
+        "address add 10.93.0.1/24 dev veth2",
+        "route add 10.94.0.0/24 via 10.92.0.9",
+        "route add fd00:94::/64 via fd00:92::9",
+        "neighbour add 10.92.0.8 lladdr 02:00:00:00:00:08 dev veth0",
+        "neighbour add fd00:92::8 lladdr 02:00:00:00:00:08 dev veth0",
+    ] {
+        ip(command);
+    }
+    let addresses = [
+        "10.92.0.7",   // attached
+        "10.92.0.1",   // this host
+        "10.92.0.8",   // known
+        "10.92.0.255", // all hosts
+        "10.93.0.7",   // behind an interface without link-layer addresses
+        "10.94.0.7",   // behind a gateway
+        "10.95.0.7",   // nowhere
+        "127.0.0.1",
+        "fd00:92::7", // attached
+        "fd00:92::1", // this host
+        "fd00:92::8", // known
+        "fd00:94::7", // behind a gateway
+        "::1",
+    ];
+    let addresses = addresses.map(|address| address.parse::<IpAddr>().unwrap());
+    let neighbours = Neighbours::default().unresolved(&addresses);
+    let found: Vec<_> = neighbours.iter().map(|one| one.address.to_string()).collect();
+    assert_eq!(found, ["10.92.0.7", "fd00:92::7"]);
 }
 
-#[test]
 fn the_room_of_the_neighbour_tables_can_be_seen_from_any_network() {
-    let test = "the_room_of_the_neighbour_tables_can_be_seen_from_any_network";
-    in_own_network(test, || {
-        for family in [Family::V4, Family::V6] {
-            let room = TableRoom::observe(family).unwrap();
-            assert!(room.max > 0 && room.at_a_time() > 0, "{room:?}");
-        }
-    });
+    for family in [Family::V4, Family::V6] {
+        let room = TableRoom::observe(family).unwrap();
+        assert!(room.max > 0 && room.at_a_time() > 0, "{room:?}");
+    }
 }
 
 /// Attaches this host to networks with nobody else: the other end of the wire is an

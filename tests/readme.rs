@@ -1,7 +1,6 @@
 //! The scans that README shows, run as they stand there.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
-#![allow(clippy::print_stderr, reason = "what is left out")]
 
 mod support;
 
@@ -16,6 +15,11 @@ use support::namespace;
 use support::service::{Ended, run};
 use support::targets::Listeners;
 
+support::trials::main! {
+    the_scans_of_readme_do_what_it_shows: OwnNetwork | OwnNames,
+    the_checks_of_readme_fail_where_nothing_is_open: OwnNetwork | OwnNames,
+}
+
 /// A command of README, and the output that it shows.
 #[derive(Debug, PartialEq)]
 struct Example {
@@ -23,49 +27,43 @@ struct Example {
     shown: String,
 }
 
-#[test]
 fn the_scans_of_readme_do_what_it_shows() {
-    namespace::in_own_network("the_scans_of_readme_do_what_it_shows", || {
-        set_up_network();
-        let _listeners = OPEN.map(|(address, port)| {
-            let address = IpAddr::V4(Ipv4Addr::from(address));
-            Listeners::bind_at(address, port).unwrap()
-        });
-        let examples = examples("$ open-ports scan ");
-        assert!(examples.len() >= 4, "{examples:?}");
-        for example in examples {
-            let folder = tempfile::tempdir().unwrap();
-            let Some(ended) = run_in(folder.path(), &example.command) else { return };
-            assert_eq!(ended.status.code(), Some(0), "{example:?}: {ended:?}");
-            assert_eq!(ended.stderr, "", "{example:?}");
-            // README shows all of the output or none.
-            if !example.shown.is_empty() {
-                assert_eq!(ended.stdout, example.shown, "{example:?}");
-            }
-            if let Some(name) = output_of(&example.command) {
-                let text = fs::read_to_string(folder.path().join(name)).unwrap();
-                assert_eq!(open_in(&text), [("10.0.0.7", 22), ("db.internal", 5432)].map(named));
-                assert_eq!(ended.stdout, "");
-            }
-        }
+    set_up_network();
+    let _listeners = OPEN.map(|(address, port)| {
+        let address = IpAddr::V4(Ipv4Addr::from(address));
+        Listeners::bind_at(address, port).unwrap()
     });
+    let examples = examples("$ open-ports scan ");
+    assert!(examples.len() >= 4, "{examples:?}");
+    for example in examples {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = run_in(folder.path(), &example.command);
+        assert_eq!(ended.status.code(), Some(0), "{example:?}: {ended:?}");
+        assert_eq!(ended.stderr, "", "{example:?}");
+        // README shows all of the output or none.
+        if !example.shown.is_empty() {
+            assert_eq!(ended.stdout, example.shown, "{example:?}");
+        }
+        if let Some(name) = output_of(&example.command) {
+            let text = fs::read_to_string(folder.path().join(name)).unwrap();
+            assert_eq!(open_in(&text), [("10.0.0.7", 22), ("db.internal", 5432)].map(named));
+            assert_eq!(ended.stdout, "");
+        }
+    }
 }
 
-#[test]
 fn the_checks_of_readme_fail_where_nothing_is_open() {
-    namespace::in_own_network("the_checks_of_readme_fail_where_nothing_is_open", || {
-        set_up_network();
-        let checks = examples("$ open-ports scan ");
-        let checks = checks.iter().filter(|example| example.command.contains("--expect "));
-        assert!(checks.clone().count() >= 2);
-        for check in checks {
-            let folder = tempfile::tempdir().unwrap();
-            let expected = check.command.rsplit(' ').next().unwrap();
-            let Some(ended) = run_in(folder.path(), &check.command) else { return };
-            assert_eq!(ended.status.code(), Some(5), "{check:?}: {ended:?}");
-            assert!(ended.stderr.ends_with(&format!(": missing {expected}\n")), "{ended:?}");
-        }
-    });
+    set_up_network();
+    let checks = examples("$ open-ports scan ");
+    let checks = checks.iter().filter(|example| example.command.contains("--expect "));
+    assert!(checks.clone().count() >= 2);
+    for check in checks {
+        let folder = tempfile::tempdir().unwrap();
+        let expected = check.command.rsplit(' ').next().unwrap();
+        let ended = run_in(folder.path(), &check.command);
+        assert_eq!(ended.status.code(), Some(5), "{check:?}: {ended:?}");
+        assert!(ended.stderr.ends_with(&format!(": missing {expected}\n")), "{ended:?}");
+    }
 }
 
 /// What is open in the network that README speaks of.
@@ -110,20 +108,16 @@ fn examples(prompt: &str) -> Vec<Example> {
     found
 }
 
-/// Runs a line of a shell in `folder`, where names mean what they do in README;
-/// `None` where that cannot be had.
-fn run_in(folder: &Path, line: &str) -> Option<Ended> {
+/// Runs a line of a shell in `folder`, where names mean what they do in README.
+fn run_in(folder: &Path, line: &str) -> Ended {
     let binary = Path::new(env!("CARGO_BIN_EXE_open-ports"));
     let path = env::var("PATH").unwrap_or_default();
     let mut shell = Command::new("sh");
     shell.args(["-c", line]);
-    let Some((mut command, _files)) = namespace::with_hosts(HOSTS, &shell) else {
-        eprintln!("no mount namespaces here: README's names are left out");
-        return None;
-    };
+    let (mut command, _files) = namespace::with_hosts(HOSTS, &shell);
     command.current_dir(folder);
     command.env("PATH", format!("{}:{path}", binary.parent().unwrap().display()));
-    Some(run(command))
+    run(command)
 }
 
 /// The file that a command writes to.

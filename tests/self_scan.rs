@@ -16,49 +16,46 @@ use tokio::task::JoinSet;
 
 use support::kernel::Witness;
 use support::targets::Listeners;
-use support::{FANOUTS, namespace, runtime};
+use support::{FANOUTS, runtime};
+
+support::trials::main! {
+    full_range_scans_at_the_same_time_show_no_phantoms: OwnNetworkIfAny,
+    probes_from_few_ports_to_the_same_few_show_no_phantoms: OwnNetwork,
+}
 
 // Without a look at both ends of a connection, nearly every one of these scans
 // shows a phantom or two.
-#[test]
 fn full_range_scans_at_the_same_time_show_no_phantoms() {
     // Others come and go on 127.0.0.1, and a witness may miss one.
-    let test = "full_range_scans_at_the_same_time_show_no_phantoms";
-    namespace::rather_in_own_network(test, || {
-        let listeners = Listeners::bind(Ipv4Addr::LOCALHOST.into(), 300);
-        // Also with so few sockets that the fan-outs wait for each other.
-        for descriptors in [4096, 24, 4096, 24] {
-            let scanner = Scanner::new(descriptors, FANOUTS);
-            let witness = Witness::of(listeners.address);
-            let mut open = BTreeSet::new();
-            for found in scans_at_once(&runtime(), 3, &scanner, &self_scan()) {
-                assert!(listeners.ports.is_subset(&found), "missed some: {found:?}");
-                open.extend(found);
-            }
-            listeners.assert_found(&Vec::from_iter(open), &witness.seen());
+    let listeners = Listeners::bind(Ipv4Addr::LOCALHOST.into(), 300);
+    // Also with so few sockets that the fan-outs wait for each other.
+    for descriptors in [4096, 24, 4096, 24] {
+        let scanner = Scanner::new(descriptors, FANOUTS);
+        let witness = Witness::of(listeners.address);
+        let mut open = BTreeSet::new();
+        for found in scans_at_once(&runtime(), 3, &scanner, &self_scan()) {
+            assert!(listeners.ports.is_subset(&found), "missed some: {found:?}");
+            open.extend(found);
         }
-    });
+        listeners.assert_found(&Vec::from_iter(open), &witness.seen());
+    }
 }
 
 // Where connections have few ports to come from, and those are the ones that
 // are probed, meeting is no exception. The chance that two probes cross twice
 // in a row is what bounds how few they may be: of 9 ports it was seen once in
 // some 5,000 rounds, and it falls with the fourth power of their number.
-#[test]
 fn probes_from_few_ports_to_the_same_few_show_no_phantoms() {
-    let test = "probes_from_few_ports_to_the_same_few_show_no_phantoms";
-    namespace::in_own_network(test, || {
-        let (first, last, listening) = (40_000, 40_063, 40_007);
-        fs::write("/proc/sys/net/ipv4/ip_local_port_range", format!("{first} {last}")).unwrap();
-        let _listener = Listeners::bind_at(Ipv4Addr::LOCALHOST.into(), listening).unwrap();
-        let plan = ScanPlan { ports: PortSet::try_range(first, last).unwrap(), ..self_scan() };
-        let (runtime, scanner) = (runtime(), Scanner::new(4096, NonZeroUsize::MIN));
-        for round in 0..500 {
-            for open in scans_at_once(&runtime, 4, &scanner, &plan) {
-                assert_eq!(open, BTreeSet::from([listening]), "round {round}");
-            }
+    let (first, last, listening) = (40_000, 40_063, 40_007);
+    fs::write("/proc/sys/net/ipv4/ip_local_port_range", format!("{first} {last}")).unwrap();
+    let _listener = Listeners::bind_at(Ipv4Addr::LOCALHOST.into(), listening).unwrap();
+    let plan = ScanPlan { ports: PortSet::try_range(first, last).unwrap(), ..self_scan() };
+    let (runtime, scanner) = (runtime(), Scanner::new(4096, NonZeroUsize::MIN));
+    for round in 0..500 {
+        for open in scans_at_once(&runtime, 4, &scanner, &plan) {
+            assert_eq!(open, BTreeSet::from([listening]), "round {round}");
         }
-    });
+    }
 }
 
 /// The open ports that each of `count` scans finds.

@@ -9,10 +9,16 @@ use std::process::Command;
 
 use support::ask::{Streamed, sample, serve};
 use support::client::{Connection, Reply};
-use support::namespace::in_own_network;
 use support::service::{Service, open_ports, with_limit};
 use support::targets::Silent;
 use support::{own_address, wait_for};
+
+support::trials::main! {
+    a_scan_that_is_joined_counts_as_one_of_the_caller_s,
+    neighbours_of_an_ipv6_network_have_one_share: OwnNetwork | Ipv6,
+    replies_that_nobody_reads_keep_no_place_once_their_scan_is_over: OwnNetwork,
+    one_caller_has_half_of_the_requests_and_no_more,
+}
 
 /// Runs `ip` and expects it to work.
 #[track_caller]
@@ -38,7 +44,6 @@ fn hold(client: IpAddr, service: &Service, target: &str) -> Streamed {
     stream
 }
 
-#[test]
 fn a_scan_that_is_joined_counts_as_one_of_the_caller_s() {
     let service = serve(&["--max-scans-per-caller", "2"]);
     let silent = Silent::bind(own_address(), 1);
@@ -62,58 +67,49 @@ fn a_scan_that_is_joined_counts_as_one_of_the_caller_s() {
     drop(joined);
 }
 
-#[test]
 fn neighbours_of_an_ipv6_network_have_one_share() {
-    in_own_network("neighbours_of_an_ipv6_network_have_one_share", || {
-        for address in ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"] {
-            ip(&format!("addr add {address}/128 dev lo nodad"));
-        }
-        let one = ["--allow", "loopback", "--max-scans-per-caller", "1"];
-        let mut command = open_ports(&["--listen", "[::]:0"]);
-        command.args(one);
-        let service = Service::spawn(command);
-        let at: SocketAddr =
-            (IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), service.address.port()).into();
-        let silent = Silent::bind(own_address(), 1);
-        let (address, port) = (silent.address, silent.list());
-        let long = format!("/open-ports?domain={address}&ports={port}&timeoutMs=30000&format=sse");
-        let [first, neighbour, other] = ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"]
-            .map(|address| address.parse().unwrap());
-        let held = Streamed::open_narrow_from(first, at, &long);
-        assert_eq!(held.reply().status, 200, "{}", held.head);
-        let brief = "/open-ports?domain=127.0.0.1&ports=1";
-        assert_over_quota(&get_from(neighbour, at, brief));
-        get_from(other, at, brief).report();
-        drop(held);
-    });
+    for address in ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"] {
+        ip(&format!("addr add {address}/128 dev lo nodad"));
+    }
+    let one = ["--allow", "loopback", "--max-scans-per-caller", "1"];
+    let mut command = open_ports(&["--listen", "[::]:0"]);
+    command.args(one);
+    let service = Service::spawn(command);
+    let at: SocketAddr = (IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), service.address.port()).into();
+    let silent = Silent::bind(own_address(), 1);
+    let (address, port) = (silent.address, silent.list());
+    let long = format!("/open-ports?domain={address}&ports={port}&timeoutMs=30000&format=sse");
+    let [first, neighbour, other] = ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"]
+        .map(|address| address.parse().unwrap());
+    let held = Streamed::open_narrow_from(first, at, &long);
+    assert_eq!(held.reply().status, 200, "{}", held.head);
+    let brief = "/open-ports?domain=127.0.0.1&ports=1";
+    assert_over_quota(&get_from(neighbour, at, brief));
+    get_from(other, at, brief).report();
+    drop(held);
 }
 
-#[test]
 fn replies_that_nobody_reads_keep_no_place_once_their_scan_is_over() {
-    let test = "replies_that_nobody_reads_keep_no_place_once_their_scan_is_over";
-    in_own_network(test, || {
-        // Every port of it is filtered, at once, and each is a record: more than
-        // the kernel holds for a client.
-        ip("route add prohibit 192.0.2.1");
-        // 12 connections, and 9 requests at once.
-        let service = Service::spawn(with_limit("ulimit -n 64"));
-        let callers = ["127.0.0.2", "127.0.0.3", "127.0.0.4"].map(|text| text.parse().unwrap());
-        let query = "/open-ports?domain=192.0.2.1&ports=all&details=true&format=ndjson";
-        let unread: Vec<Streamed> =
-            (0..9).map(|count| hold(callers[count % 3], &service, query)).collect();
-        wait_for("the scans to end", || {
-            (sample(&service, "open_ports_scans_running") == 0.0).then_some(())
-        });
-        let ended = sample(&service, "open_ports_scans_total{outcome=\"complete\"}");
-        assert_eq!(ended, 0.0, "the replies were not read");
-        let other = "127.0.0.5".parse().unwrap();
-        let brief = "/open-ports?domain=127.0.0.1&ports=1";
-        get_from(other, service.address, brief).report();
-        drop(unread);
+    // Every port of it is filtered, at once, and each is a record: more than
+    // the kernel holds for a client.
+    ip("route add prohibit 192.0.2.1");
+    // 12 connections, and 9 requests at once.
+    let service = Service::spawn(with_limit("ulimit -n 64"));
+    let callers = ["127.0.0.2", "127.0.0.3", "127.0.0.4"].map(|text| text.parse().unwrap());
+    let query = "/open-ports?domain=192.0.2.1&ports=all&details=true&format=ndjson";
+    let unread: Vec<Streamed> =
+        (0..9).map(|count| hold(callers[count % 3], &service, query)).collect();
+    wait_for("the scans to end", || {
+        (sample(&service, "open_ports_scans_running") == 0.0).then_some(())
     });
+    let ended = sample(&service, "open_ports_scans_total{outcome=\"complete\"}");
+    assert_eq!(ended, 0.0, "the replies were not read");
+    let other = "127.0.0.5".parse().unwrap();
+    let brief = "/open-ports?domain=127.0.0.1&ports=1";
+    get_from(other, service.address, brief).report();
+    drop(unread);
 }
 
-#[test]
 fn one_caller_has_half_of_the_requests_and_no_more() {
     let service = Service::spawn(with_limit("ulimit -n 64"));
     // Of nine requests at once, five.

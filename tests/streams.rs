@@ -17,6 +17,19 @@ use support::service::{Service, open_ports, run};
 use support::targets::{Listeners, Refused, Silent};
 use support::{own_address, wait_for};
 
+support::trials::main! {
+    ndjson_tells_each_finding_once_and_ends_with_the_whole_report,
+    server_sent_events_are_the_same_records,
+    plain_text_is_one_open_port_a_line,
+    a_format_is_negotiated_and_a_named_one_comes_first,
+    a_port_is_told_when_it_is_found_and_progress_once_a_second,
+    an_open_port_is_told_while_the_scan_goes_on,
+    a_client_that_leaves_takes_its_scan_with_it_within_a_second,
+    a_stream_that_was_cut_has_no_end_record_and_no_last_chunk,
+    a_reader_that_stops_costs_no_memory_and_gets_everything_in_the_end: OwnNetwork,
+    each_port_of_an_address_without_a_route_has_its_row: OwnNetwork,
+}
+
 /// Two open ports, a refused and a silent one of one address, and others that
 /// are closed and above them.
 struct Mixed {
@@ -74,7 +87,6 @@ fn of_type<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
     records.iter().filter(|record| record["type"] == kind).collect()
 }
 
-#[test]
 fn ndjson_tells_each_finding_once_and_ends_with_the_whole_report() {
     let service = serve(&[]);
     for details in [true, false] {
@@ -115,7 +127,6 @@ fn shape(report: &Value) -> Value {
     }
 }
 
-#[test]
 fn server_sent_events_are_the_same_records() {
     let service = serve(&[]);
     let mixed = Mixed::bind("&timeoutMs=300&details=true");
@@ -148,7 +159,6 @@ fn server_sent_events_are_the_same_records() {
     assert_eq!((&end["type"], &end["report"]["complete"]), (&json!("end"), &json!(true)));
 }
 
-#[test]
 fn plain_text_is_one_open_port_a_line() {
     let service = serve(&[]);
     let mixed = Mixed::bind("&timeoutMs=100");
@@ -161,7 +171,6 @@ fn plain_text_is_one_open_port_a_line() {
     assert_eq!(reply.body.lines().count(), words.len());
 }
 
-#[test]
 fn a_format_is_negotiated_and_a_named_one_comes_first() {
     let service = serve(&[]);
     let query = format!("/open-ports?domain={}&ports=1", own_address());
@@ -197,7 +206,6 @@ fn a_format_is_negotiated_and_a_named_one_comes_first() {
     wait_for("seven audit lines", || (audit_lines(&service).len() == 7).then_some(()));
 }
 
-#[test]
 fn a_port_is_told_when_it_is_found_and_progress_once_a_second() {
     let service = serve(&[]);
     let listener = Listeners::bind(own_address(), 1);
@@ -234,7 +242,6 @@ fn a_port_is_told_when_it_is_found_and_progress_once_a_second() {
     assert_eq!(report["complete"], true);
 }
 
-#[test]
 fn an_open_port_is_told_while_the_scan_goes_on() {
     let service = serve(&[]);
     let mixed = Mixed::bind("");
@@ -244,7 +251,6 @@ fn an_open_port_is_told_while_the_scan_goes_on() {
     assert_eq!(sample(&service, "open_ports_scans_running"), 1.0);
 }
 
-#[test]
 fn a_client_that_leaves_takes_its_scan_with_it_within_a_second() {
     const SILENT: usize = 200;
     let service = serve(&[]);
@@ -291,7 +297,6 @@ enum Leave {
     AskAndClose,
 }
 
-#[test]
 fn a_stream_that_was_cut_has_no_end_record_and_no_last_chunk() {
     let mut service = serve(&["--grace", "1"]);
     let mixed = Mixed::bind("&format=ndjson");
@@ -309,92 +314,77 @@ fn a_stream_that_was_cut_has_no_end_record_and_no_last_chunk() {
     service.wait_for_log("cutting some off");
 }
 
-#[test]
 fn a_reader_that_stops_costs_no_memory_and_gets_everything_in_the_end() {
     const STALL: Duration = Duration::from_secs(10);
-    let test = "a_reader_that_stops_costs_no_memory_and_gets_everything_in_the_end";
-    support::namespace::in_own_network(test, || {
-        // Every port of it is filtered, at once: each is a record.
-        let route = ["route", "add", "prohibit", "192.0.2.1"];
-        assert!(std::process::Command::new("ip").args(route).status().unwrap().success());
-        let service = serve(&[]);
-        let query = "/open-ports?domain=192.0.2.1&ports=all&details=true&format=ndjson";
-        let rss = |service: &Service| service.status("VmRSS");
-        let idle = rss(&service);
-        let mut stream = Streamed::open_narrow(service.address, query);
-        let mut records = vec![stream.record().unwrap()];
-        wait_for("the scan to end", || {
-            (sample(&service, "open_ports_scans_running") == 0.0).then_some(())
-        });
-        let (start, mut seen) = (Instant::now(), Vec::new());
-        while start.elapsed() < STALL {
-            seen.push(rss(&service));
-            thread::sleep(Duration::from_millis(100));
-        }
-        let (least, most) = (seen.iter().min().unwrap(), seen.iter().max().unwrap());
-        println!("idle {idle} kB, while nobody read {least} to {most} kB");
-        assert!(most - least < 512, "from {least} to {most} kB while nobody read");
-        // 65,535 findings of 8 bytes, once in the order found and once sorted.
-        assert!(*most < idle + 8 * 1024, "{idle} kB before, {most} kB while nobody read");
-        assert_eq!(
-            sample(&service, "open_ports_scans_total{outcome=\"complete\"}"),
-            0.0,
-            "told early"
-        );
-
-        records.extend(stream.records());
-        println!("at the end {} kB", rss(&service));
-        let told: BTreeSet<u64> = of_type(&records, "port")
-            .iter()
-            .map(|record| record["port"].as_u64().unwrap())
-            .collect();
-        assert_eq!((told.len(), of_type(&records, "port").len()), (65_535, 65_535));
-        let report = &records.last().unwrap()["report"];
-        assert_eq!(report["addresses"][0]["ports"].as_array().unwrap().len(), 65_535);
-        assert_eq!(report["addresses"][0]["filtered_by"], json!({ "admin-prohibited": 65_535 }));
+    // Every port of it is filtered, at once: each is a record.
+    let route = ["route", "add", "prohibit", "192.0.2.1"];
+    assert!(std::process::Command::new("ip").args(route).status().unwrap().success());
+    let service = serve(&[]);
+    let query = "/open-ports?domain=192.0.2.1&ports=all&details=true&format=ndjson";
+    let rss = |service: &Service| service.status("VmRSS");
+    let idle = rss(&service);
+    let mut stream = Streamed::open_narrow(service.address, query);
+    let mut records = vec![stream.record().unwrap()];
+    wait_for("the scan to end", || {
+        (sample(&service, "open_ports_scans_running") == 0.0).then_some(())
     });
+    let (start, mut seen) = (Instant::now(), Vec::new());
+    while start.elapsed() < STALL {
+        seen.push(rss(&service));
+        thread::sleep(Duration::from_millis(100));
+    }
+    let (least, most) = (seen.iter().min().unwrap(), seen.iter().max().unwrap());
+    println!("idle {idle} kB, while nobody read {least} to {most} kB");
+    assert!(most - least < 512, "from {least} to {most} kB while nobody read");
+    // 65,535 findings of 8 bytes, once in the order found and once sorted.
+    assert!(*most < idle + 8 * 1024, "{idle} kB before, {most} kB while nobody read");
+    assert_eq!(sample(&service, "open_ports_scans_total{outcome=\"complete\"}"), 0.0, "told early");
+
+    records.extend(stream.records());
+    println!("at the end {} kB", rss(&service));
+    let told: BTreeSet<u64> =
+        of_type(&records, "port").iter().map(|record| record["port"].as_u64().unwrap()).collect();
+    assert_eq!((told.len(), of_type(&records, "port").len()), (65_535, 65_535));
+    let report = &records.last().unwrap()["report"];
+    assert_eq!(report["addresses"][0]["ports"].as_array().unwrap().len(), 65_535);
+    assert_eq!(report["addresses"][0]["filtered_by"], json!({ "admin-prohibited": 65_535 }));
 }
 
-#[test]
 fn each_port_of_an_address_without_a_route_has_its_row() {
     const PORTS: usize = 3_000;
-    let test = "each_port_of_an_address_without_a_route_has_its_row";
-    support::namespace::in_own_network(test, || {
-        let service = serve(&[]);
-        let query = format!("/open-ports?domain=192.0.2.1&ports=1-{PORTS}&details=true");
-        let row =
-            |port: usize| json!({ "port": port, "state": "filtered", "reason": "net-unreach" });
-        let without_service = |row: &Value| {
-            let mut row = row.clone();
-            for member in ["service", "service_method", "type", "address"] {
-                row.as_object_mut().unwrap().remove(member);
-            }
-            row
-        };
-        let wanted: Vec<Value> = (1..=PORTS).map(row).collect();
-        let assert_rows = |rows: &[&Value]| {
-            let told: Vec<Value> = rows.iter().map(|row| without_service(row)).collect();
-            assert!(told == wanted, "{} rows, the first {:?}", told.len(), told.first());
-        };
-        let report = service.get(&query).report();
-        let address = &report["addresses"][0];
-        assert_eq!(address["filtered"], PORTS);
-        assert_rows(&Vec::from_iter(address["ports"].as_array().unwrap()));
-
-        let stream = Streamed::open(service.address, &format!("{query}&format=ndjson"), &[]);
-        let records = stream.records();
-        assert_rows(&of_type(&records, "port"));
-        let end = &records.last().unwrap()["report"]["addresses"][0];
-        assert_rows(&Vec::from_iter(end["ports"].as_array().unwrap()));
-
-        // As many as fit into a pipe.
-        let formats = [("csv", ",net-unreach"), ("ndjson", "net-unreach"), ("xml", "<port ")];
-        for (format, of_a_row) in formats {
-            let scan = ["scan", "192.0.2.1", "-p", "1-200", "--details", "--format", format];
-            let ended = run(open_ports(&scan));
-            assert!(ended.status.success(), "{ended:?}");
-            let rows = ended.stdout.lines().filter(|line| line.contains(of_a_row)).count();
-            assert_eq!(rows, 200, "{format}: {}", ended.stdout);
+    let service = serve(&[]);
+    let query = format!("/open-ports?domain=192.0.2.1&ports=1-{PORTS}&details=true");
+    let row = |port: usize| json!({ "port": port, "state": "filtered", "reason": "net-unreach" });
+    let without_service = |row: &Value| {
+        let mut row = row.clone();
+        for member in ["service", "service_method", "type", "address"] {
+            row.as_object_mut().unwrap().remove(member);
         }
-    });
+        row
+    };
+    let wanted: Vec<Value> = (1..=PORTS).map(row).collect();
+    let assert_rows = |rows: &[&Value]| {
+        let told: Vec<Value> = rows.iter().map(|row| without_service(row)).collect();
+        assert!(told == wanted, "{} rows, the first {:?}", told.len(), told.first());
+    };
+    let report = service.get(&query).report();
+    let address = &report["addresses"][0];
+    assert_eq!(address["filtered"], PORTS);
+    assert_rows(&Vec::from_iter(address["ports"].as_array().unwrap()));
+
+    let stream = Streamed::open(service.address, &format!("{query}&format=ndjson"), &[]);
+    let records = stream.records();
+    assert_rows(&of_type(&records, "port"));
+    let end = &records.last().unwrap()["report"]["addresses"][0];
+    assert_rows(&Vec::from_iter(end["ports"].as_array().unwrap()));
+
+    // As many as fit into a pipe.
+    let formats = [("csv", ",net-unreach"), ("ndjson", "net-unreach"), ("xml", "<port ")];
+    for (format, of_a_row) in formats {
+        let scan = ["scan", "192.0.2.1", "-p", "1-200", "--details", "--format", format];
+        let ended = run(open_ports(&scan));
+        assert!(ended.status.success(), "{ended:?}");
+        let rows = ended.stdout.lines().filter(|line| line.contains(of_a_row)).count();
+        assert_eq!(rows, 200, "{format}: {}", ended.stdout);
+    }
 }

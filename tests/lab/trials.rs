@@ -12,14 +12,12 @@ use super::rows::{BEYOND, PLAIN, TABLE};
 use super::run::run_once;
 use super::scenario::Scenario;
 use super::{PROGRAM, attached, flood};
+use crate::ignored::cannot_run;
 
 /// All of them. They take some three minutes, a quarter of that the attached
 /// network. Whether scans are fast enough, `scripts/lab-bench` tells.
 pub(crate) fn all() -> Vec<Trial> {
-    let lacks = lacks().map(|lack| format!("the network lab {lack}"));
-    if let Some(lack) = &lacks {
-        eprintln!("SKIPPED: every test of the network lab, because {lack}");
-    }
+    let lacks = lacks();
     let scenarios = TABLE.iter().chain(BEYOND);
     let scenarios =
         scenarios.map(|scenario| trial(&lacks, scenario.name, move || is_exact(scenario)));
@@ -36,7 +34,7 @@ pub(crate) fn all() -> Vec<Trial> {
 /// What keeps the lab from running here, if anything does.
 fn lacks() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
-        return Some("needs root".to_owned());
+        return Some("needs to run as root".to_owned());
     }
     let missing = |tool: &&str| Command::new("sh").args(["-c", "command -v \"$0\"", tool]).output();
     let tools = ["ip", "nft", "ethtool", "setpriv", "prlimit"];
@@ -51,7 +49,7 @@ fn trial(
 ) -> Trial {
     let lacks = lacks.clone();
     Trial::ignorable_test(name, move || match lacks {
-        Some(reason) => Ok(Completion::ignored_with(reason)),
+        Some(why) => cannot_run(&why),
         None => test().map(|()| Completion::Completed).map_err(Failed::from),
     })
 }

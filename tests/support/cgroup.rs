@@ -7,13 +7,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::wait_for;
 
-/// Removed when it is dropped; whoever was put into it must have ended.
+/// Removed when it is dropped; the processes in it must have ended by then.
 pub(crate) struct Cgroup(PathBuf);
 
 impl Cgroup {
-    /// A cgroup with so many bytes of memory, and no swap; `None` where this user
-    /// may not make one.
-    pub(crate) fn with_memory(bytes: u64) -> Option<Self> {
+    /// A cgroup with so many bytes of memory, and no swap.
+    pub(crate) fn with_memory(bytes: u64) -> Self {
+        Self::try_with_memory(bytes).expect("a cgroup")
+    }
+
+    /// The same; `None` where this user may not make one.
+    pub(crate) fn try_with_memory(bytes: u64) -> Option<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("open-ports-test-{}-{number}", process::id());

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,11 +100,7 @@ pub(crate) fn ephemeral_ports() -> RangeInclusive<u16> {
 
 /// Whether this machine has IPv6 on loopback; not every container has.
 pub(crate) fn has_ipv6() -> bool {
-    let has = std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
-    if !has {
-        eprintln!("no IPv6 here: what needs it is left out");
-    }
-    has
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 fn ports_that_may_answer(address: IpAddr) -> BTreeSet<u16> {

@@ -1,19 +1,20 @@
 //! What the tests share: the real binary as a process, a raw HTTP client,
 //! targets to scan on loopback, and what the kernel says of listening sockets.
 
-#![allow(dead_code, reason = "each test binary uses a part of this")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
-#![allow(clippy::print_stderr, reason = "what is left out, and what was measured")]
 
 pub(crate) mod ask;
 pub(crate) mod cgroup;
 pub(crate) mod client;
 pub(crate) mod embedded;
+pub(crate) mod ignored;
 pub(crate) mod kernel;
 pub(crate) mod namespace;
 pub(crate) mod service;
 pub(crate) mod targets;
 pub(crate) mod terminal;
+pub(crate) mod trials;
 
 use std::io::{PipeReader, PipeWriter, Write, pipe};
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,8 +1,8 @@
 //! Namespaces of the kernel, for what loopback cannot show: a machine without
 //! routes, and names that resolve as a test wants them to.
 //!
-//! Not every user may make them, and not in every container. What needs them
-//! then says so and is left out.
+//! Not every user may make them, and not in every container: tests that need them
+//! say so to `trials.rs`, which asks here whether they can be had.
 
 use std::env;
 use std::fs;
@@ -12,68 +12,49 @@ use tempfile::TempDir;
 
 use super::service::{Service, on_any_port};
 
-/// Runs `body` with nothing but loopback to reach, by running the test called
-/// `test` again in a process of its own.
-pub(crate) fn in_own_network(test: &str, body: impl FnOnce()) {
-    match network_of(test) {
-        Network::Own => body(),
-        Network::Other => {}
-        Network::Shared => eprintln!("no network namespaces here: {test} is left out"),
-    }
-}
-
-/// Like [`in_own_network`], but runs `body` also where that cannot be had.
-pub(crate) fn rather_in_own_network(test: &str, body: impl FnOnce()) {
-    match network_of(test) {
-        Network::Own | Network::Shared => body(),
-        Network::Other => {}
-    }
-}
-
-/// Whose network a test runs in.
-enum Network {
-    /// Nobody else's.
-    Own,
-    /// Its body did run, in another process.
-    Other,
-    /// The machine's.
-    Shared,
-}
-
-fn network_of(test: &str) -> Network {
-    if env::var_os(INSIDE).is_some() {
-        return Network::Own;
-    }
-    let Some(mut command) = unshared("--net", "ip link set lo up") else { return Network::Shared };
-    command.arg(env::current_exe().unwrap()).args(["--exact", test]).env(INSIDE, "yes");
-    let output = command.output().unwrap();
+/// Runs the test called `name` again, in a process that reaches nothing but
+/// loopback. Its standard error is the same as ours, so a panic's text is shown.
+pub(crate) fn run_in_own_network(name: &str) -> Result<(), String> {
+    let mut command = own_network().ok_or("no network namespace")?;
+    command.arg(env::current_exe().unwrap()).args(["--exact", name]).env(INSIDE, "yes");
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    // Without this a misspelt name would pass.
-    assert!(text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    Network::Other
+    // A name that no test has would end well.
+    if text.contains("1 passed") { Ok(()) } else { Err(text.into_owned()) }
 }
 
-/// A service to which names mean what `hosts`, in the format of /etc/hosts,
-/// says, and for which no name server answers; `None` where this user may not
-/// mount files.
-pub(crate) fn service_with_hosts(hosts: &str) -> Option<Service> {
+/// Whether this process was started by [`run_in_own_network`].
+pub(crate) fn is_in_own_network() -> bool {
+    env::var_os(INSIDE).is_some()
+}
+
+/// Whether this user may have a network namespace.
+pub(crate) fn can_have_network() -> bool {
+    own_network().is_some()
+}
+
+/// Whether this user may mount files over those that names are read from.
+pub(crate) fn can_have_names() -> bool {
+    unshared("--mount", "mount --bind /etc/hosts /etc/hosts").is_some()
+}
+
+/// A service for which names resolve as in `hosts`, in the format of /etc/hosts,
+/// and no name server answers.
+pub(crate) fn service_with_hosts(hosts: &str) -> Service {
+    let (command, _files) = with_hosts(hosts, &on_any_port());
     // It has mounted the files once it says where it listens.
-    with_hosts(hosts, &on_any_port()).map(|(command, _files)| Service::spawn(command))
+    Service::spawn(command)
 }
 
 /// The same for any command, and the folder of the files, which has to last
 /// until the command has mounted them.
-pub(crate) fn with_hosts(hosts: &str, command: &Command) -> Option<(Command, TempDir)> {
+pub(crate) fn with_hosts(hosts: &str, command: &Command) -> (Command, TempDir) {
     // An address that is local, and where nobody listens.
     with_resolver(hosts, "nameserver 127.255.255.254\n", command)
 }
 
 /// The same, with `resolver` for /etc/resolv.conf.
-pub(crate) fn with_resolver(
-    hosts: &str,
-    resolver: &str,
-    command: &Command,
-) -> Option<(Command, TempDir)> {
+pub(crate) fn with_resolver(hosts: &str, resolver: &str, command: &Command) -> (Command, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let mount = |name: &str, text: &str| {
         let file = folder.path().join(name);
@@ -81,7 +62,7 @@ pub(crate) fn with_resolver(
         format!("mount --bind '{}' /etc/{name}", file.display())
     };
     let mounts = [mount("hosts", hosts), mount("resolv.conf", resolver)].join(" && ");
-    let mut confined = unshared("--mount", &mounts)?;
+    let mut confined = unshared("--mount", &mounts).expect("a mount namespace");
     confined.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
@@ -89,7 +70,12 @@ pub(crate) fn with_resolver(
             None => confined.env_remove(name),
         };
     }
-    Some((confined, folder))
+    (confined, folder)
+}
+
+/// A command in a network namespace, which runs what is added to its arguments.
+fn own_network() -> Option<Command> {
+    unshared("--net", "ip link set lo up")
 }
 
 /// A command that prepares namespaces of its own, and runs what is added to
@@ -111,5 +97,5 @@ fn unshared(namespaces: &str, preparation: &str) -> Option<Command> {
     None
 }
 
-/// Set in the process that `in_own_network` starts.
+/// Set in the process that [`run_in_own_network`] starts.
 const INSIDE: &str = "TEST_IN_OWN_NETWORK";
