@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
 use thiserror::Error;
 
 use crate::ports::{PortListError, PortSet};
@@ -18,19 +17,19 @@ use crate::targets::{HostSpec, HostSpecError};
 pub struct Expectation(Option<PortSet>);
 
 /// What was found, beside what was expected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Comparison {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Comparison {
     /// Whether every port was scanned, and what is open is what was expected.
-    pub as_expected: bool,
+    pub(crate) as_expected: bool,
     /// The ports that are open and ought not to be, in ascending order.
-    pub unexpected: Vec<u16>,
+    pub(crate) unexpected: Vec<u16>,
     /// The ports that ought to be open and were not found so, in ascending order.
-    pub missing: Vec<u16>,
+    pub(crate) missing: Vec<u16>,
 }
 
 /// What is expected of each host of a sweep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expectations {
+pub(crate) struct Expectations {
     every: Option<Expectation>,
     hosts: BTreeMap<String, Expectation>,
 }
@@ -38,16 +37,16 @@ pub struct Expectations {
 /// A line that expects nothing sensible.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("line {line}: {fault}")]
-pub struct ExpectationLineError {
+pub(crate) struct ExpectationLineError {
     /// Its number, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// What is wrong with it.
-    pub fault: ExpectationFault,
+    pub(crate) fault: ExpectationFault,
 }
 
 /// What is wrong with a line of expectations.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ExpectationFault {
+pub(crate) enum ExpectationFault {
     /// It is not two words.
     #[error("write a host and its ports, like \"10.0.0.5 22,443\" or \"10.0.0.6 none\"")]
     Form,
@@ -76,18 +75,18 @@ pub enum ExpectationFault {
 impl Expectations {
     /// The same expectation of every host, if there is one.
     #[must_use]
-    pub fn new(every: Option<Expectation>) -> Self {
+    pub(crate) fn new(every: Option<Expectation>) -> Self {
         Self { every, hosts: BTreeMap::new() }
     }
 
     /// What is expected of `host`.
     #[must_use]
-    pub fn of(&self, host: &str) -> Option<&Expectation> {
+    pub(crate) fn of(&self, host: &str) -> Option<&Expectation> {
         self.hosts.get(host).or(self.every.as_ref())
     }
 
     /// The hosts that have an expectation of their own.
-    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
         self.hosts.keys().map(String::as_str)
     }
 
@@ -96,7 +95,7 @@ impl Expectations {
     ///
     /// # Errors
     /// The first line that makes no sense.
-    pub fn read(
+    pub(crate) fn read(
         &mut self,
         lines: &str,
         scanned: Option<&PortSet>,
@@ -140,21 +139,21 @@ impl Expectations {
 impl Expectation {
     /// The ports that ought to be open, if there are any.
     #[must_use]
-    pub fn ports(&self) -> Option<&PortSet> {
+    pub(crate) fn ports(&self) -> Option<&PortSet> {
         self.0.as_ref()
     }
 
     /// What is expected of ports that are not in `scanned`, and so would never
     /// be found.
     #[must_use]
-    pub fn beyond(&self, scanned: &PortSet) -> Option<PortSet> {
+    pub(crate) fn beyond(&self, scanned: &PortSet) -> Option<PortSet> {
         self.0.as_ref()?.difference(scanned)
     }
 
     /// Compares with the ports found `open`, which are in ascending order. A
     /// scan that is not `complete` may have missed something unexpected.
     #[must_use]
-    pub fn compare(&self, open: &[u16], complete: bool) -> Comparison {
+    pub(crate) fn compare(&self, open: &[u16], complete: bool) -> Comparison {
         let expects = |port: u16| self.0.as_ref().is_some_and(|ports| ports.contains(port));
         let unexpected: Vec<u16> = open.iter().copied().filter(|&port| !expects(port)).collect();
         let expected = self.0.iter().flat_map(PortSet::iter);
@@ -167,7 +166,7 @@ impl Expectation {
 impl Comparison {
     /// Whether something differs; of what was not scanned, nothing is known.
     #[must_use]
-    pub fn differs(&self) -> bool {
+    pub(crate) fn differs(&self) -> bool {
         !(self.unexpected.is_empty() && self.missing.is_empty())
     }
 }

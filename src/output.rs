@@ -20,12 +20,12 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::ports::PortSet;
-use crate::report::{PortReport, Report, Service, milliseconds};
+use crate::report::{IncompleteReason, PortReport, Report, Service, milliseconds};
 use crate::sweep::Found;
 
 /// A form of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// Columns for people.
     Table,
     /// A line `host:port` for each open port.
@@ -44,55 +44,55 @@ pub enum Format {
 
 /// What is known when a sweep starts.
 #[derive(Clone, Debug)]
-pub struct Head {
+pub(crate) struct Head {
     /// The command line.
-    pub command: String,
+    pub(crate) command: String,
     /// The ports of each host.
-    pub ports: PortSet,
+    pub(crate) ports: PortSet,
     /// When it starts.
-    pub started: SystemTime,
+    pub(crate) started: SystemTime,
     /// How many columns the longest host typed takes.
-    pub host_width: usize,
+    pub(crate) host_width: usize,
     /// Whether to use colours.
-    pub colour: bool,
+    pub(crate) colour: bool,
 }
 
 /// What is known when a sweep is over. Of what `hosts` have, each target is in
 /// one of the four counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Whether every port of every host was scanned.
-    pub complete: bool,
+    pub(crate) complete: bool,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub(crate) reason: Option<IncompleteReason>,
     /// Hosts that there is a report on.
     #[serde(rename = "host_count")]
-    pub hosts: u64,
+    pub(crate) hosts: u64,
     /// Addresses of these hosts.
     #[serde(rename = "address_count")]
-    pub addresses: u64,
+    pub(crate) addresses: u64,
     /// Addresses that answered.
     #[serde(skip)]
-    pub up: u64,
+    pub(crate) up: u64,
     /// Targets that are open.
-    pub open: u64,
+    pub(crate) open: u64,
     /// Targets that are closed.
-    pub closed: u64,
+    pub(crate) closed: u64,
     /// Targets that are filtered.
-    pub filtered: u64,
+    pub(crate) filtered: u64,
     /// Targets of these hosts that were not scanned.
-    pub not_scanned: u64,
+    pub(crate) not_scanned: u64,
     /// Hosts that were not visited at all.
-    pub unvisited_hosts: u64,
+    pub(crate) unvisited_hosts: u64,
     /// How long it took.
     #[serde(rename = "elapsed_ms", serialize_with = "as_milliseconds")]
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
 }
 
 /// Writes one sweep in one format.
 #[derive(Debug)]
-pub struct Printer<W> {
+pub(crate) struct Printer<W> {
     format: Format,
     head: Head,
     out: W,
@@ -102,7 +102,7 @@ pub struct Printer<W> {
 
 impl Format {
     /// The formats by name.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub(crate) const ALL: [(&'static str, Self); 7] = [
         ("table", Self::Table),
         ("plain", Self::Plain),
         ("json", Self::Json),
@@ -114,16 +114,16 @@ impl Format {
 
     /// The format of that name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, format)| format)
     }
 }
 
 impl Summary {
     /// Counts a host's report in.
-    pub fn count(&mut self, report: &Report) {
+    pub(crate) fn count(&mut self, report: &Report) {
         self.hosts += 1;
-        for address in &report.addresses {
+        for address in &report.facts.addresses {
             self.addresses += 1;
             self.up += u64::from(address.answered());
             self.open += address.open_ports.len() as u64;
@@ -136,7 +136,7 @@ impl Summary {
 
 impl<W: Write> Printer<W> {
     /// A printer to `out`.
-    pub fn new(format: Format, head: Head, out: W) -> Self {
+    pub(crate) fn new(format: Format, head: Head, out: W) -> Self {
         Self { format, head, out, written: 0 }
     }
 
@@ -144,7 +144,7 @@ impl<W: Write> Printer<W> {
     ///
     /// # Errors
     /// When it cannot be written, here and below.
-    pub fn begin(&mut self) -> io::Result<()> {
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
         let (head, out) = (&self.head, &mut self.out);
         match self.format {
             Format::Json => json::begin(out),
@@ -159,7 +159,7 @@ impl<W: Write> Printer<W> {
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn found(&mut self, found: &Found) -> io::Result<()> {
+    pub(crate) fn found(&mut self, found: &Found) -> io::Result<()> {
         let (head, out) = (&self.head, &mut self.out);
         let is_first = self.written == 0;
         match self.format {
@@ -178,7 +178,7 @@ impl<W: Write> Printer<W> {
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn host(&mut self, report: &Report) -> io::Result<()> {
+    pub(crate) fn host(&mut self, report: &Report) -> io::Result<()> {
         let out = &mut self.out;
         match self.format {
             Format::Json => {
@@ -195,7 +195,7 @@ impl<W: Write> Printer<W> {
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn end(&mut self, summary: &Summary) -> io::Result<()> {
+    pub(crate) fn end(&mut self, summary: &Summary) -> io::Result<()> {
         let out = &mut self.out;
         match self.format {
             Format::Table => table::end(out, summary),
@@ -211,12 +211,12 @@ impl<W: Write> Printer<W> {
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 
     /// The place that was written to.
-    pub fn into_inner(self) -> W {
+    pub(crate) fn into_inner(self) -> W {
         self.out
     }
 }
@@ -251,8 +251,8 @@ impl<'a> Row<'a> {
             timestamp: humantime::format_rfc3339_micros(at).to_string(),
             port: port.port,
             protocol: "tcp",
-            state: port.state,
-            reason: port.reason,
+            state: port.state.name(),
+            reason: port.reason.name(),
             service: port.service,
             rtt_ms: port.rtt_ms,
         }

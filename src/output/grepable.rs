@@ -8,7 +8,8 @@ use std::io::{self, Write};
 
 use super::{Head, Summary};
 use crate::printable::Printable;
-use crate::report::{AddressReport, PortReport, Report};
+use crate::report::{AddressFacts, IncompleteReason, PortReport, Report};
+use crate::scan::PortState;
 
 pub(super) fn begin(out: &mut impl Write, head: &Head) -> io::Result<()> {
     let started = humantime::format_rfc3339_seconds(head.started);
@@ -21,22 +22,25 @@ pub(super) fn begin(out: &mut impl Write, head: &Head) -> io::Result<()> {
 }
 
 pub(super) fn host(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    if report.addresses.is_empty() {
-        return writeln!(out, "# {}: {}", report.domain, report.reason.unwrap_or_default());
+    let Report { facts, .. } = report;
+    if facts.addresses.is_empty() {
+        let reason = facts.reason.map_or("", IncompleteReason::name);
+        return writeln!(out, "# {}: {reason}", facts.domain);
     }
-    report.addresses.iter().try_for_each(|address| self::address(out, report, address))
+    facts.addresses.iter().try_for_each(|address| self::address(out, &facts.domain, address))
 }
 
-fn address(out: &mut impl Write, report: &Report, address: &AddressReport) -> io::Result<()> {
+fn address(out: &mut impl Write, domain: &str, address: &AddressFacts) -> io::Result<()> {
     let ip = address.address.to_string();
-    let name = if report.domain == ip { "" } else { &report.domain };
+    let name = if domain == ip { "" } else { domain };
     let status = if address.answered() { "Up" } else { "Unknown" };
     writeln!(out, "Host: {ip} ({name})\tStatus: {status}")?;
     // What has a row is not counted as ignored.
-    let with_row = |state| address.rows().filter(|row| row.state == state).count() as u64;
+    let is_filtered = |row: &PortReport| row.state == PortState::Filtered;
+    let filtered_rows = address.rows().filter(is_filtered).count() as u64;
     let ignored: Vec<String> = [
         ("closed", u64::from(address.closed)),
-        ("filtered", u64::from(address.filtered) - with_row("filtered")),
+        ("filtered", u64::from(address.filtered) - filtered_rows),
         ("not-scanned", u64::from(address.not_scanned)),
     ]
     .iter()
@@ -46,8 +50,8 @@ fn address(out: &mut impl Write, report: &Report, address: &AddressReport) -> io
     write!(out, "Host: {ip} ({name})\tPorts: ")?;
     for (number, row) in address.rows().enumerate() {
         let PortReport { port, state, service, .. } = row;
-        let (separator, service) =
-            (if number == 0 { "" } else { ", " }, service.map_or("", |service| service.name));
+        let separator = if number == 0 { "" } else { ", " };
+        let (state, service) = (state.name(), service.map_or("", |service| service.name));
         write!(out, "{separator}{port}/{state}/tcp//{service}///")?;
     }
     if !ignored.is_empty() {

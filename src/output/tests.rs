@@ -59,7 +59,7 @@ fn printed(format: Format, print: impl FnOnce(&mut Printer<Vec<u8>>)) -> String 
 }
 
 fn summary() -> Summary {
-    let mut summary = Summary { reason: Some("deadline"), ..Summary::default() };
+    let mut summary = Summary { reason: Some(IncompleteReason::Deadline), ..Summary::default() };
     summary.count(&report(false));
     summary.elapsed = Duration::from_millis(2050);
     summary
@@ -146,7 +146,7 @@ fn grepable_lines_count_each_port_once() {
             expectation: None,
             left_out: 0,
         };
-        printer.host(&Report::not_scanned(&subject, "not-resolved")).unwrap();
+        printer.host(&Report::not_scanned(&subject, IncompleteReason::NotResolved)).unwrap();
         printer.end(&summary()).unwrap();
     });
     let version = env!("CARGO_PKG_VERSION");

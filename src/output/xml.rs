@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Head, Summary};
-use crate::report::{AddressReport, PortReport, Report};
+use crate::report::{AddressFacts, PortReport, Report};
+use crate::scan::Reason;
 
 pub(super) fn begin(out: &mut impl Write, head: &Head) -> io::Result<()> {
     let Head { command, ports, started, .. } = head;
@@ -32,17 +33,18 @@ pub(super) fn begin(out: &mut impl Write, head: &Head) -> io::Result<()> {
 }
 
 pub(super) fn host(out: &mut impl Write, report: &Report, now: SystemTime) -> io::Result<()> {
-    if report.addresses.is_empty() {
-        let host = escaped(&report.domain);
+    let Report { facts, .. } = report;
+    if facts.addresses.is_empty() {
+        let host = escaped(&facts.domain);
         return writeln!(out, "<target specification=\"{host}\" status=\"skipped\"/>");
     }
-    report.addresses.iter().try_for_each(|address| self::address(out, report, address, now))
+    facts.addresses.iter().try_for_each(|address| self::address(out, &facts.domain, address, now))
 }
 
 fn address(
     out: &mut impl Write,
-    report: &Report,
-    address: &AddressReport,
+    domain: &str,
+    address: &AddressFacts,
     now: SystemTime,
 ) -> io::Result<()> {
     let ip = address.address;
@@ -56,13 +58,14 @@ fn address(
     let family = if ip.is_ipv4() { "ipv4" } else { "ipv6" };
     writeln!(out, "<address addr=\"{ip}\" addrtype=\"{family}\"/>")?;
     writeln!(out, "<hostnames>")?;
-    if report.domain != ip.to_string() {
-        writeln!(out, "<hostname name=\"{}\" type=\"user\"/>", escaped(&report.domain))?;
+    if domain != ip.to_string() {
+        writeln!(out, "<hostname name=\"{}\" type=\"user\"/>", escaped(domain))?;
     }
     writeln!(out, "</hostnames>\n<ports>")?;
     extra_ports(out, address)?;
     for row in address.rows() {
         let PortReport { port, state, reason, service, .. } = row;
+        let (state, reason) = (state.name(), reason.name());
         write!(out, "<port protocol=\"tcp\" portid=\"{port}\">")?;
         write!(out, "<state state=\"{state}\" reason=\"{reason}\" reason_ttl=\"0\"/>")?;
         if let Some(service) = service {
@@ -76,20 +79,21 @@ fn address(
 }
 
 /// Counts of the ports that have no element of their own.
-fn extra_ports(out: &mut impl Write, address: &AddressReport) -> io::Result<()> {
+fn extra_ports(out: &mut impl Write, address: &AddressFacts) -> io::Result<()> {
     if address.closed > 0 {
         let count = address.closed;
         writeln!(out, "<extraports state=\"closed\" count=\"{count}\">")?;
         writeln!(out, "<extrareasons reason=\"conn-refused\" count=\"{count}\"/>\n</extraports>")?;
     }
-    let told = |reason| address.rows().filter(|row| row.reason == reason).count() as u64;
+    let rows = |reason| address.rows().filter(|row| row.reason == reason).count() as u64;
     let left = address.filtered_by.iter().map(|(&reason, &all)| (reason, u64::from(all)));
-    let left = left.map(|(reason, all)| (reason, all - told(reason)));
-    let left: Vec<(&str, u64)> = left.filter(|&(_, count)| count > 0).collect();
+    let left = left.map(|(reason, all)| (reason, all - rows(reason)));
+    let left: Vec<(Reason, u64)> = left.filter(|&(_, count)| count > 0).collect();
     if !left.is_empty() {
         let count: u64 = left.iter().map(|(_, count)| count).sum();
         writeln!(out, "<extraports state=\"filtered\" count=\"{count}\">")?;
         for (reason, count) in left {
+            let reason = reason.name();
             writeln!(out, "<extrareasons reason=\"{reason}\" count=\"{count}\"/>")?;
         }
         writeln!(out, "</extraports>")?;
@@ -106,7 +110,7 @@ pub(super) fn end(out: &mut impl Write, summary: &Summary, now: SystemTime) -> i
     let elapsed = summary.elapsed.as_secs_f64();
     let exit = match summary.reason {
         None => "exit=\"success\"".to_owned(),
-        Some(reason) => format!("exit=\"error\" errormsg=\"{}\"", escaped(reason)),
+        Some(reason) => format!("exit=\"error\" errormsg=\"{}\"", reason.name()),
     };
     writeln!(
         out,

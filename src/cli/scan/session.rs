@@ -18,7 +18,7 @@ use crate::cli::{failed, print_error};
 use crate::expect::Expectations;
 use crate::output::{Format, Head, Printer, Summary};
 use crate::ports::PortSet;
-use crate::report::{Report, Subject};
+use crate::report::{IncompleteReason, Report, Subject};
 use crate::resolve::{ResolveError, Resolver};
 use crate::scan::{DescriptorPlan, Scanner};
 use crate::sweep::{HostEnd, HostOutcome, News, Sweep, SweepPlan};
@@ -173,22 +173,27 @@ impl Session {
             HostOutcome::Scanned { tallies, timing, left_out, elapsed, stopped } => {
                 subject.left_out = left_out;
                 let mut report = Report::new(&subject, &tallies, &timing, elapsed);
-                if stopped && !report.complete {
-                    report.reason = Some(INTERRUPTED);
+                if stopped && !report.facts.is_complete() {
+                    report.facts.reason = Some(IncompleteReason::Interrupted);
                 }
                 (report, None)
             }
             // It ends as incomplete: nothing is known of the name.
-            HostOutcome::NotResolved(error @ ResolveError::NotLookedUp { .. }) => {
-                (Report::not_scanned(&subject, "not-looked-up"), Some(error.to_string()))
-            }
+            HostOutcome::NotResolved(error @ ResolveError::NotLookedUp { .. }) => (
+                Report::not_scanned(&subject, IncompleteReason::NotLookedUp),
+                Some(error.to_string()),
+            ),
             HostOutcome::NotResolved(error) => {
                 self.exit = self.exit.min(Exit::NotResolved);
-                (Report::not_scanned(&subject, "not-resolved"), Some(error.to_string()))
+                (
+                    Report::not_scanned(&subject, IncompleteReason::NotResolved),
+                    Some(error.to_string()),
+                )
             }
-            HostOutcome::Refused(refusal) => {
-                (Report::not_scanned(&subject, "refused-by-policy"), Some(refusal.to_string()))
-            }
+            HostOutcome::Refused(refusal) => (
+                Report::not_scanned(&subject, IncompleteReason::RefusedByPolicy),
+                Some(refusal.to_string()),
+            ),
         };
         if let Some(complaint) = complaint {
             self.complaints += 1;
@@ -196,9 +201,9 @@ impl Session {
                 print_error(&complaint);
             }
         }
-        if !report.complete {
+        if !report.facts.is_complete() {
             self.exit = self.exit.min(Exit::Incomplete);
-            self.summary.reason = self.summary.reason.or(report.reason);
+            self.summary.reason = self.summary.reason.or(report.facts.reason);
         }
         if let Some(comparison) = &report.comparison
             && comparison.differs()
@@ -206,7 +211,7 @@ impl Session {
             self.exit = self.exit.min(Exit::Unexpected);
             print_error(&format!("{host}: {comparison}"));
         }
-        for address in report.addresses.iter().filter(|address| address.accepts_everything) {
+        for address in report.facts.addresses.iter().filter(|address| address.accepts_everything) {
             let address = address.address;
             print_error(&format!("{address} accepts connections on ports that nobody uses"));
         }
@@ -226,7 +231,10 @@ impl Session {
         }
         self.summary.unvisited_hosts = sweep.unvisited();
         if !sweep.is_whole() {
-            let reason = if signal.is_some() { INTERRUPTED } else { "deadline" };
+            let reason = match signal {
+                Some(_) => IncompleteReason::Interrupted,
+                None => IncompleteReason::Deadline,
+            };
             self.summary.reason = self.summary.reason.or(Some(reason));
         }
         self.summary.complete = self.summary.reason.is_none();
@@ -271,9 +279,6 @@ fn ticks() -> Interval {
     ticks.reset();
     ticks
 }
-
-/// What a scan that a signal stopped gives as its reason.
-const INTERRUPTED: &str = "interrupted";
 
 /// News told between two looks at signals and the clock.
 const NEWS_AT_ONCE: usize = 1024;

@@ -96,7 +96,8 @@ impl Audit {
 
     /// Ends the record of a scan that ran to its end.
     pub(super) fn reported(mut self, report: &Report) {
-        self.outcome = if report.complete { Outcome::Complete } else { Outcome::Incomplete };
+        self.outcome =
+            if report.facts.is_complete() { Outcome::Complete } else { Outcome::Incomplete };
     }
 
     /// Ends the record of a scan that there was no memory to report on.

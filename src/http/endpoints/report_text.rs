@@ -40,8 +40,9 @@ pub(super) fn json(report: Report, expectation: Option<&Expectation>) -> ReplyBo
 
 /// The body that is a line for each open port.
 pub(super) fn lines(report: &Report) -> ReplyBody {
-    if is_short(report.open_ports.len() * LONGEST_PORT) {
-        let lines: String = report.open_ports.iter().map(|port| format!("{port}\n")).collect();
+    if is_short(report.facts.open_ports.len() * LONGEST_PORT) {
+        let lines: String =
+            report.facts.open_ports.iter().map(|port| format!("{port}\n")).collect();
         return body(Chunks([Part::Text(lines.into())].into()));
     }
     let ports = open_on_any(&open_ports(report));
@@ -75,7 +76,7 @@ impl Chunks {
         }
         let open = open_ports(&report);
         let mut lists = vec![("open_ports", Part::list(open_on_any(&open).map(Item::Port)))];
-        report.open_ports.clear();
+        report.facts.open_ports.clear();
         if let Some(comparison) = &mut report.comparison {
             comparison.unexpected.clear();
             comparison.missing.clear();
@@ -85,7 +86,7 @@ impl Chunks {
             lists.push(("unexpected", Part::list(unexpected.map(Item::Port))));
             lists.push(("missing", Part::list(missing.map(Item::Port))));
         }
-        for address in &mut report.addresses {
+        for address in &mut report.facts.addresses {
             let open = address.open_ports.take().into_owned_open_ports();
             lists.push(("open_ports", Part::list(open.map(Item::Port))));
             if let Some(rows) = &mut address.ports {
@@ -175,11 +176,11 @@ impl Item {
 fn longest_lists(report: &Report) -> usize {
     let compared = report.comparison.as_ref();
     let compared = compared.map_or(0, |lists| lists.unexpected.len() + lists.missing.len());
-    let in_addresses = report.addresses.iter().map(|address| {
+    let in_addresses = report.facts.addresses.iter().map(|address| {
         let findings = address.open_ports.findings().len();
         findings * if address.ports.is_some() { LONGEST_ROW } else { LONGEST_PORT }
     });
-    (report.open_ports.len() + compared) * LONGEST_PORT + in_addresses.sum::<usize>()
+    (report.facts.open_ports.len() + compared) * LONGEST_PORT + in_addresses.sum::<usize>()
 }
 
 /// Whether a text with lists of so many bytes fits into one chunk.
@@ -188,7 +189,7 @@ fn is_short(lists: usize) -> bool {
 }
 
 fn open_ports(report: &Report) -> Vec<Findings> {
-    report.addresses.iter().map(|address| address.open_ports.findings().clone()).collect()
+    report.facts.addresses.iter().map(|address| address.open_ports.findings().clone()).collect()
 }
 
 fn open_on_any(addresses: &[Findings]) -> impl Iterator<Item = u16> + Send + use<> {
@@ -329,8 +330,8 @@ mod tests {
         for reason in Reason::ALL {
             let row = Item::Row(PortReport {
                 port: u16::MAX,
-                state: "filtered",
-                reason: reason.name(),
+                state: PortState::Filtered,
+                reason,
                 service: Some(report::Service { name: "123456789012345", method: "table" }),
                 rtt_ms: Some(123_456.789),
             });

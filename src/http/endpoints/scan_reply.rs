@@ -77,10 +77,11 @@ pub(super) fn with_timing(mut reply: Reply, steps: &[(&str, Duration)]) -> Reply
 /// Says outside the body, for formats that have no place for it, whether
 /// everything was scanned.
 fn with_completeness(reply: &mut Reply, report: &Report) {
-    let complete = HeaderValue::from_static(if report.complete { "true" } else { "false" });
+    let complete =
+        HeaderValue::from_static(if report.facts.is_complete() { "true" } else { "false" });
     reply.headers_mut().insert(OPEN_PORTS_COMPLETE, complete);
-    if let Some(reason) = report.reason {
-        reply.headers_mut().insert(OPEN_PORTS_REASON, HeaderValue::from_static(reason));
+    if let Some(reason) = report.facts.reason {
+        reply.headers_mut().insert(OPEN_PORTS_REASON, HeaderValue::from_static(reason.name()));
     }
 }
 
