@@ -52,7 +52,7 @@ fn a_report_is_one_line_of_json_with_its_fields_in_order() {
              \"addresses\":[{{\"address\":\"{address}\",\"open_ports\":[{open}],\
              \"closed\":1,\"filtered\":0,\"not_scanned\":0,\
              \"timing\":{{\"rtt_ms\":_,\"timeout_ms\":_}}}}],\
-             \"timing\":{{\"attempts\":1,\"loss\":0.0,\"window\":0}}}}\n"
+             \"timing\":{{\"attempts\":1,\"loss\":0.0,\"window\":0,\"max_in_flight\":0}}}}\n"
         )
     );
 }
@@ -77,7 +77,7 @@ fn details_are_a_row_for_every_port_that_is_not_closed() {
         let counts = "\"closed\":1,\"filtered\":1,\"not_scanned\":0,\
                       \"filtered_by\":{\"no-response\":1},\
                       \"timing\":{\"rtt_ms\":_,\"timeout_ms\":_}";
-        let timing = "\"timing\":{\"attempts\":2,\"loss\":0.0,\"window\":1}";
+        let timing = "\"timing\":{\"attempts\":2,\"loss\":0.0,\"window\":1,\"max_in_flight\":1}";
         assert!(body.ends_with(&format!("{counts}{rows}}}],{timing}}}\n")), "{body}");
     }
 }

@@ -63,8 +63,8 @@ pub(super) struct Address<Ports, Rows> {
 struct Timing {
     attempts: usize,
     loss: f64,
+    /// The old name of `max_in_flight`, deprecated: it was never the window.
     window: Option<usize>,
-    #[serde(skip_serializing)]
     max_in_flight: Option<usize>,
 }
 

@@ -104,7 +104,7 @@ fn names_and_order_of_the_fields_stay_as_they_are() {
          \"service\":\"http-alt\",\"service_method\":\"table\"}]},\
          {\"address\":\"fd00::7\",\"open_ports\":[],\"closed\":0,\"filtered\":0,\
          \"not_scanned\":65535,\"ports\":[]}],\
-         \"timing\":{\"attempts\":2,\"loss\":0.0123,\"window\":0}}"
+         \"timing\":{\"attempts\":2,\"loss\":0.0123,\"window\":0,\"max_in_flight\":0}}"
     );
 }
 
