@@ -1,45 +1,23 @@
-//! A scan as somebody typed it, and a scan that makes sense.
+//! A scan as typed, and a scan that makes sense.
 //!
-//! [`ScanParams`] holds text. [`ScanRequest`] can only hold what can be
-//! scanned; the step between them finds everything that is wrong at once.
+//! [`ScanParams`] holds text. [`ScanRequest`] can hold only what can be scanned;
+//! the step from one to the other finds everything that is wrong.
+
+pub(crate) mod parameters;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use self::parameters::PARAMETERS;
 use crate::expect::Expectation;
 use crate::fields::{self, FieldErrors};
 use crate::host::{Family, Host, HostError};
 use crate::limits;
 use crate::ports::{PortSet, parse_port};
 
-/// A scan as typed: one optional text for each parameter of `/open-ports`.
+/// A scan as typed: the text of each parameter that was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ScanParams {
-    /// `domain`: host name, IPv4 or IPv6 address.
-    pub domain: Option<String>,
-    /// `fromPort`: the first port.
-    pub from_port: Option<String>,
-    /// `toPort`: the last port.
-    pub to_port: Option<String>,
-    /// `ports`: a port list, in place of the range.
-    pub ports: Option<String>,
-    /// `timeoutMs`: how long a probe waits for an answer.
-    pub timeout_ms: Option<String>,
-    /// `family`: which addresses of the host to scan.
-    pub family: Option<String>,
-    /// `details`: whether to tell of every port that is not closed.
-    pub details: Option<String>,
-    /// `deadlineMs`: how long the scan may take.
-    pub deadline_ms: Option<String>,
-    /// `rate`: probes a second, at most.
-    pub rate: Option<String>,
-    /// `format`: in which form to reply.
-    pub format: Option<String>,
-    /// `explain`: whether to tell what would be scanned, and not scan.
-    pub explain: Option<String>,
-    /// `expect`: which ports ought to be open.
-    pub expect: Option<String>,
-}
+pub struct ScanParams([Option<String>; PARAMETERS.len()]);
 
 /// A scan that makes sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,56 +68,58 @@ pub enum Format {
     Text,
 }
 
+impl ScanParams {
+    /// Where the text of the parameter `name` goes, if there is such a parameter.
+    pub(crate) fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
+        let (index, _) = parameters::find(name)?;
+        Some(&mut self.0[index])
+    }
+
+    /// The text of a parameter, if it was given.
+    ///
+    /// # Panics
+    /// When the table has no such parameter.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let (index, _) = parameters::find(name).expect("what is read is in the table");
+        self.0[index].as_deref()
+    }
+}
+
 impl ScanRequest {
     /// Checks the parameters.
     ///
     /// # Errors
     /// Everything that is wrong with them, by parameter.
-    pub fn try_new(params: ScanParams, ceilings: &Ceilings) -> Result<Self, FieldErrors> {
+    pub fn try_new(params: &ScanParams, ceilings: &Ceilings) -> Result<Self, FieldErrors> {
         let mut errors = FieldErrors::default();
-        let host = match params.domain.as_deref().map(str::parse) {
-            None => errors.reject("domain", "is required"),
-            Some(Err(error)) => errors.reject::<Host>("domain", HostError::to_string(&error)),
-            Some(Ok(host)) => Some(host),
-        };
-        let ports = read_ports(&params, &mut errors);
+        let host = read_host(params, &mut errors);
+        let ports = read_ports(params, &mut errors);
         let timeouts = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
-        let timeout = match params.timeout_ms.as_deref() {
+        let timeout = match params.get("timeoutMs") {
             None => Some(limits::DEFAULT_TIMEOUT),
             Some(text) => fields::milliseconds(text, "timeoutMs", timeouts, &mut errors),
         };
         let deadlines = (limits::MIN_DEADLINE, ceilings.deadline);
-        let deadline = match params.deadline_ms.as_deref() {
+        let deadline = match params.get("deadlineMs") {
             None => Some(ceilings.deadline),
             Some(text) => fields::milliseconds(text, "deadlineMs", deadlines, &mut errors),
         };
-        let rate = match params.rate.as_deref() {
+        let rate = match params.get("rate") {
             None => Some(ceilings.rate),
             Some(text) => fields::rate(text, "rate", ceilings.rate, &mut errors).map(Some),
         };
-        let family = match params.family.as_deref() {
-            None | Some("any") => Some(Family::Any),
-            Some("ipv4") => Some(Family::Ipv4),
-            Some("ipv6") => Some(Family::Ipv6),
-            Some(_) => errors.reject("family", "must be any, ipv4 or ipv6"),
-        };
-        if let (Some(Host::Address(address)), Some(family)) = (&host, family)
-            && !family.includes(*address)
-        {
-            let actual = if address.is_ipv4() { "an IPv4" } else { "an IPv6" };
-            errors.add("family", format!("excludes domain, which is {actual} address"));
-        }
-        let format = match params.format.as_deref() {
+        let family = read_family(params, host.as_ref(), &mut errors);
+        let format = match params.get("format") {
             None => Some(None),
             Some("json") => Some(Some(Format::Json)),
             Some("ndjson") => Some(Some(Format::Ndjson)),
             Some("sse") => Some(Some(Format::Sse)),
             Some("text") => Some(Some(Format::Text)),
-            Some(_) => errors.reject("format", "must be json, ndjson, sse or text"),
+            Some(_) => errors.reject("format", choices("format")),
         };
-        let details = fields::boolean(params.details.as_deref(), "details", &mut errors);
-        let explain = fields::boolean(params.explain.as_deref(), "explain", &mut errors);
-        let expectation = match params.expect.as_deref() {
+        let details = fields::boolean(params.get("details"), "details", &mut errors);
+        let explain = fields::boolean(params.get("explain"), "explain", &mut errors);
+        let expectation = match params.get("expect") {
             None => Some(None),
             Some(text) => {
                 fields::expectation(text, ports.as_ref(), "expect", &mut errors).map(Some)
@@ -148,7 +128,7 @@ impl ScanRequest {
         // Each of them is there, or has left an error.
         let valid = || {
             Some(Self {
-                domain: params.domain?,
+                domain: params.get("domain")?.to_owned(),
                 host: host?,
                 family: family?,
                 ports: ports?,
@@ -165,9 +145,37 @@ impl ScanRequest {
     }
 }
 
+fn read_host(params: &ScanParams, errors: &mut FieldErrors) -> Option<Host> {
+    match params.get("domain").map(str::parse) {
+        None => errors.reject("domain", "is required"),
+        Some(Err(error)) => errors.reject("domain", HostError::to_string(&error)),
+        Some(Ok(host)) => Some(host),
+    }
+}
+
+fn read_family(
+    params: &ScanParams,
+    host: Option<&Host>,
+    errors: &mut FieldErrors,
+) -> Option<Family> {
+    let family = match params.get("family") {
+        None | Some("any") => Family::Any,
+        Some("ipv4") => Family::Ipv4,
+        Some("ipv6") => Family::Ipv6,
+        Some(_) => return errors.reject("family", choices("family")),
+    };
+    match host {
+        Some(Host::Address(address)) if !family.includes(*address) => {
+            let actual = if address.is_ipv4() { "an IPv4" } else { "an IPv6" };
+            errors.reject("family", format!("excludes domain, which is {actual} address"))
+        }
+        _ => Some(family),
+    }
+}
+
 fn read_ports(params: &ScanParams, errors: &mut FieldErrors) -> Option<PortSet> {
-    let ScanParams { from_port, to_port, ports, .. } = params;
-    if let Some(list) = ports {
+    let (from_port, to_port) = (params.get("fromPort"), params.get("toPort"));
+    if let Some(list) = params.get("ports") {
         if to_port.is_some() || from_port.is_some() {
             errors.add("ports", "takes the place of fromPort and toPort; give one or the other");
         }
@@ -177,9 +185,9 @@ fn read_ports(params: &ScanParams, errors: &mut FieldErrors) -> Option<PortSet> 
         };
     }
     let mut port_of =
-        |field, text: &str| parse_port(text).or_else(|| errors.reject(field, "must be 1 to 65535"));
-    let first = from_port.as_deref().map_or(Some(1), |text| port_of("fromPort", text));
-    let last = match to_port.as_deref() {
+        |field, text: &str| parse_port(text).or_else(|| errors.reject(field, choices(field)));
+    let first = from_port.map_or(Some(1), |text| port_of("fromPort", text));
+    let last = match to_port {
         Some(text) => port_of("toPort", text),
         None => errors.reject("toPort", "is required, unless ports is given"),
     };
@@ -187,6 +195,12 @@ fn read_ports(params: &ScanParams, errors: &mut FieldErrors) -> Option<PortSet> 
     PortSet::try_range(first, last)
         .ok()
         .or_else(|| errors.reject("fromPort", format!("must not be above toPort, {last}")))
+}
+
+/// The error of a value that is none of those that the table has for `name`.
+fn choices(name: &str) -> String {
+    let (_, parameter) = parameters::find(name).expect("what is read is in the table");
+    format!("must be {}", parameters::plain(&parameter.values.to_string()))
 }
 
 #[cfg(test)]

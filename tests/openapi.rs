@@ -106,8 +106,11 @@ fn every_reference_leads_somewhere_and_every_component_is_used() {
 fn its_parameters_are_those_that_the_parser_knows() {
     let service = Service::start();
     let problem = service.get("/open-ports?domain=localhost&toPort=1&nothing=1").problem(400);
-    let (_, known) =
-        problem["errors"]["nothing"][0].as_str().unwrap().split_once("there are ").unwrap();
+    let (_, known) = problem["errors"]["nothing"][0]
+        .as_str()
+        .unwrap()
+        .split_once("the parameters are ")
+        .unwrap();
     let known: BTreeSet<&str> = known.split(", ").collect();
     let parameters = parameters(&document(&service));
     let documented: BTreeSet<&str> = parameters.keys().map(String::as_str).collect();
@@ -138,7 +141,7 @@ fn its_ranges_and_defaults_are_those_of_the_limits() {
     for (what, number) in [
         ("than {} bytes gets 414", limits::MAX_TARGET_BYTES as u64),
         ("of more than {} bytes 431", limits::MAX_HEAD_BYTES as u64),
-        ("{} s unless it was set otherwise", limits::DEFAULT_MAX_DEADLINE.as_secs()),
+        ("{} s unless it was configured otherwise", limits::DEFAULT_MAX_DEADLINE.as_secs()),
         ("more than {} addresses", limits::MAX_ADDRESSES as u64),
         ("\"maxItems\":{}", limits::MAX_ADDRESSES as u64),
     ] {

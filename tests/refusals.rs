@@ -276,8 +276,8 @@ fn nothing_of_a_request_comes_back_or_is_logged_unescaped() {
 const REQUIRED: &str = "is required";
 const LAST_REQUIRED: &str = "is required, unless ports is given";
 const REPEATED: &str = "is given more than once";
-const UNKNOWN: &str = "is not a parameter; there are \
-    domain, fromPort, toPort, ports, timeoutMs, family, details, deadlineMs, rate, format, explain, expect";
+const UNKNOWN: &str = "is not a parameter; the parameters are domain, toPort, fromPort, ports, \
+                       timeoutMs, deadlineMs, rate, family, details, expect, format, explain";
 const NOT_A_PORT: &str = "must be 1 to 65535";
 const NOT_BOTH: &str = "takes the place of fromPort and toPort; give one or the other";
 const BROKEN_ESCAPE: &str = "has a broken percent-escape; write % as %25";

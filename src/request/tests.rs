@@ -1,25 +1,30 @@
 use proptest::prelude::*;
 
+use super::parameters::{Omitted, Parameter};
 use super::*;
 
-fn params(domain: &str, to_port: &str) -> ScanParams {
-    ScanParams {
-        domain: Some(domain.into()),
-        to_port: Some(to_port.into()),
-        ..ScanParams::default()
+fn typed(pairs: &[(&str, &str)]) -> ScanParams {
+    let mut params = ScanParams::default();
+    for (name, text) in pairs {
+        *params.slot(name).unwrap() = Some((*text).to_owned());
     }
+    params
 }
 
 const CEILINGS: Ceilings =
     Ceilings { deadline: Duration::from_secs(60), rate: NonZeroU32::new(1000) };
 
-fn errors(params: ScanParams) -> String {
-    ScanRequest::try_new(params, &CEILINGS).unwrap_err().to_string()
+fn read(pairs: &[(&str, &str)]) -> Result<ScanRequest, FieldErrors> {
+    ScanRequest::try_new(&typed(pairs), &CEILINGS)
+}
+
+fn errors(pairs: &[(&str, &str)]) -> String {
+    read(pairs).unwrap_err().to_string()
 }
 
 #[test]
 fn a_domain_and_a_last_port_are_enough() {
-    let request = ScanRequest::try_new(params("localhost", "1024"), &CEILINGS).unwrap();
+    let request = read(&[("domain", "localhost"), ("toPort", "1024")]).unwrap();
     assert_eq!(request.ports.to_string(), "1-1024");
     assert_eq!(request.timeout, limits::DEFAULT_TIMEOUT);
     assert_eq!((request.family, request.details), (Family::Any, false));
@@ -29,22 +34,20 @@ fn a_domain_and_a_last_port_are_enough() {
 
 #[test]
 fn every_bad_field_is_reported_at_once() {
-    let typed = ScanParams {
-        domain: None,
-        from_port: Some("0".into()),
-        to_port: Some("65536".into()),
-        ports: None,
-        timeout_ms: Some("49".into()),
-        family: Some("ipv5".into()),
-        details: Some("yes".into()),
-        deadline_ms: Some("60001".into()),
-        rate: Some("1001".into()),
-        format: Some("yaml".into()),
-        explain: Some("1".into()),
-        expect: Some("22,22".into()),
-    };
+    let typed = [
+        ("fromPort", "0"),
+        ("toPort", "65536"),
+        ("timeoutMs", "49"),
+        ("family", "ipv5"),
+        ("details", "yes"),
+        ("deadlineMs", "60001"),
+        ("rate", "1001"),
+        ("format", "yaml"),
+        ("explain", "1"),
+        ("expect", "22,22"),
+    ];
     assert_eq!(
-        errors(typed),
+        errors(&typed),
         "deadlineMs must be 100 to 60000 (milliseconds); \
          details must be true or false; domain is required; expect 22 is listed more than once; \
          explain must be true or false; family must be any, ipv4 or ipv6; \
@@ -55,42 +58,68 @@ fn every_bad_field_is_reported_at_once() {
 
 #[test]
 fn ports_and_a_range_exclude_each_other() {
-    let both = ScanParams { ports: Some("22".into()), ..params("localhost", "80") };
-    assert!(errors(both).starts_with("ports takes the place of"));
-    let neither = ScanParams { domain: Some("localhost".into()), ..ScanParams::default() };
-    assert_eq!(errors(neither), "toPort is required, unless ports is given");
-    let backwards = ScanParams { from_port: Some("81".into()), ..params("localhost", "80") };
-    assert_eq!(errors(backwards), "fromPort must not be above toPort, 80");
+    let both = [("domain", "localhost"), ("toPort", "80"), ("ports", "22")];
+    assert!(errors(&both).starts_with("ports takes the place of"));
+    let neither = [("domain", "localhost")];
+    assert_eq!(errors(&neither), "toPort is required, unless ports is given");
+    let backwards = [("domain", "localhost"), ("toPort", "80"), ("fromPort", "81")];
+    assert_eq!(errors(&backwards), "fromPort must not be above toPort, 80");
 }
 
 #[test]
 fn only_what_is_scanned_can_be_expected() {
-    let expect =
-        |list: &str| ScanParams { expect: Some(list.into()), ..params("localhost", "100") };
-    let expected = ScanRequest::try_new(expect("none"), &CEILINGS).unwrap().expectation;
+    let expect = |list| [("domain", "localhost"), ("toPort", "100"), ("expect", list)];
+    let expected = read(&expect("none")).unwrap().expectation;
     assert_eq!(expected, Some("none".parse().unwrap()));
     assert_eq!(
-        errors(expect("22,100-443")),
+        errors(&expect("22,100-443")),
         "expect names ports that are not to be scanned: 101-443"
     );
 }
 
 #[test]
 fn a_family_that_excludes_the_address_is_an_error() {
-    let wrong = ScanParams { family: Some("ipv6".into()), ..params("::ffff:10.0.0.1", "80") };
-    assert_eq!(errors(wrong), "family excludes domain, which is an IPv4 address");
+    let wrong = [("domain", "::ffff:10.0.0.1"), ("toPort", "80"), ("family", "ipv6")];
+    assert_eq!(errors(&wrong), "family excludes domain, which is an IPv4 address");
+}
+
+#[test]
+fn every_parameter_of_the_table_is_checked() {
+    let without = errors(&[]);
+    for Parameter { name, .. } in PARAMETERS {
+        assert_ne!(errors(&[(name, "\0")]), without, "{name} is not read");
+    }
+}
+
+#[test]
+fn a_default_is_what_holds_without_the_parameter() {
+    let given = [("domain", "localhost"), ("toPort", "80")];
+    for Parameter { name, omitted, .. } in PARAMETERS {
+        if let Omitted::Default(value) = omitted {
+            assert_eq!(read(&[&given[..], &[(name, value)]].concat()), read(&given), "{name}");
+        }
+    }
+}
+
+#[test]
+fn readme_has_the_table() {
+    let rows = PARAMETERS.each_ref().map(|Parameter { name, meaning, values, omitted, .. }| {
+        format!("| `{name}` | {meaning} | {values} | {omitted} |\n")
+    });
+    let head =
+        "| parameter | meaning | values | default |\n|-----------|---------|--------|---------|\n";
+    let table = format!("<!-- parameters -->\n{head}{}<!-- /parameters -->\n", rows.concat());
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&table), "README.md has to have this table:\n{table}");
 }
 
 proptest! {
     #[test]
     fn no_text_makes_the_checks_panic(text in "\\PC{0,60}", other in "[-0-9:.%\\[\\]a-f]{0,40}") {
         for domain in [&text, &other] {
-            let typed = ScanParams {
-                from_port: Some(other.clone()),
-                timeout_ms: Some(text.clone()),
-                ..params(domain, &text)
-            };
-            if let Err(errors) = ScanRequest::try_new(typed, &CEILINGS) {
+            let typed =
+                [("fromPort", &other), ("timeoutMs", &text), ("domain", domain), ("toPort", &text)];
+            if let Err(errors) = read(&typed.map(|(name, text)| (name, text.as_str()))) {
                 prop_assert!(!errors.is_empty());
             }
         }

@@ -47,7 +47,7 @@ fn checked(
     headers: &HeaderMap,
 ) -> Result<(ScanRequest, Format), Box<Reply>> {
     let (params, errors) = query::parse(query);
-    let request = match ScanRequest::try_new(params, &app.ceilings) {
+    let request = match ScanRequest::try_new(&params, &app.ceilings) {
         Ok(request) if errors.is_empty() => request,
         Ok(_) => return Err(Box::new(problems::invalid_parameters(errors))),
         Err(later) => return Err(Box::new(problems::invalid_parameters(errors.or(later)))),

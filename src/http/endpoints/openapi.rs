@@ -1,11 +1,136 @@
 //! `GET /openapi.json`: the OpenAPI document.
+//!
+//! It is a file, except for the parameters of a scan, which are made from their
+//! table.
+
+use std::sync::LazyLock;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use crate::http::exchange::reply::{Reply, with_body};
+use crate::request::parameters::{Omitted, PARAMETERS, Parameter, Values, plain};
 
 pub(crate) fn openapi() -> Reply {
-    let document = Bytes::from_static(include_bytes!("openapi.json"));
-    with_body(StatusCode::OK, "application/openapi+json", document)
+    with_body(StatusCode::OK, "application/openapi+json", DOCUMENT.clone())
+}
+
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+    let references = PARAMETERS.each_ref().map(|Parameter { name, .. }| {
+        format!("{{ \"$ref\": \"#/components/parameters/{name}\" }},")
+    });
+    let components = PARAMETERS.each_ref().map(|parameter| {
+        let component = serde_json::to_string_pretty(&Component::new(parameter));
+        let component = component.expect("texts and numbers can be written as JSON");
+        format!("\"{}\": {},", parameter.name, component.replace('\n', "\n      "))
+    });
+    let document = TEMPLATE
+        .replace(REFERENCES, &references.join("\n        "))
+        .replace(COMPONENTS, &components.join("\n      "));
+    Bytes::from(document)
+});
+
+/// A parameter as OpenAPI has it.
+#[derive(Serialize)]
+struct Component {
+    name: &'static str,
+    r#in: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    required: Option<bool>,
+    description: String,
+    schema: Value,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    examples: Map<String, Value>,
+}
+
+impl Component {
+    fn new(parameter: &Parameter) -> Self {
+        let examples = parameter.examples.iter();
+        Self {
+            name: parameter.name,
+            r#in: "query",
+            required: matches!(parameter.omitted, Omitted::Required).then_some(true),
+            description: description(parameter),
+            schema: schema(parameter),
+            examples: examples
+                .map(|&(name, text)| (name.to_owned(), json!({ "value": value(parameter, text) })))
+                .collect(),
+        }
+    }
+}
+
+/// Sentences, from the phrases of the table.
+fn description(parameter: &Parameter) -> String {
+    let mut phrases = vec![parameter.meaning.to_owned()];
+    // A schema says the others.
+    if let Values::Text { description, .. } = parameter.values {
+        phrases.push(description.to_owned());
+    }
+    if let Values::Number { setting: Some(_), .. } = &parameter.values {
+        phrases.push(parameter.values.to_string());
+    }
+    let mut text = phrases.join(": ");
+    match &parameter.omitted {
+        omitted @ Omitted::RequiredWithout(_) => text += &format!(" ({omitted})"),
+        omitted @ Omitted::Otherwise(_) => text += &format!(" (default: {omitted})"),
+        Omitted::Required | Omitted::Default(_) => {}
+    }
+    let (first, rest) = text.split_at(1);
+    let sentence = format!("{}{}. {}", first.to_uppercase(), rest, parameter.more);
+    plain(sentence.trim_end())
+}
+
+fn schema(parameter: &Parameter) -> Value {
+    let mut schema = match &parameter.values {
+        Values::Words(words) => json!({ "type": "string", "enum": words }),
+        Values::Number { least, most, .. } => {
+            json!({ "type": "integer", "minimum": least, "maximum": most })
+        }
+        Values::Boolean => json!({ "type": "boolean" }),
+        Values::Text { pattern, max_length: None, .. } => {
+            json!({ "type": "string", "pattern": pattern })
+        }
+        Values::Text { pattern, max_length: Some(most), .. } => {
+            json!({ "type": "string", "maxLength": most, "pattern": pattern })
+        }
+    };
+    if let Omitted::Default(text) = parameter.omitted {
+        schema["default"] = value(parameter, text);
+    }
+    schema
+}
+
+/// `text` as a value of the parameter's type.
+fn value(parameter: &Parameter, text: &str) -> Value {
+    match parameter.values {
+        Values::Number { .. } | Values::Boolean => {
+            text.parse().expect("a number or a boolean is written as in JSON")
+        }
+        Values::Words(_) | Values::Text { .. } => text.into(),
+    }
+}
+
+const TEMPLATE: &str = include_str!("openapi.json");
+
+/// Where the path lists the parameters.
+const REFERENCES: &str = r#"{ "$ref": "(scan parameters)" },"#;
+
+/// Where they are described.
+const COMPONENTS: &str = r#""(scan parameters)": {},"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameters_are_inserted_where_the_template_says() {
+        assert_eq!(TEMPLATE.matches(REFERENCES).count(), 1);
+        assert_eq!(TEMPLATE.matches(COMPONENTS).count(), 1);
+        let document: Value = serde_json::from_slice(&DOCUMENT).unwrap();
+        for Parameter { name, .. } in PARAMETERS {
+            assert_eq!(document["components"]["parameters"][name]["name"], name);
+        }
+    }
 }

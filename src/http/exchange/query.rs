@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use crate::fields::FieldErrors;
 use crate::request::ScanParams;
+use crate::request::parameters::PARAMETERS;
 
 /// Reads the parameters of a scan.
 ///
@@ -24,11 +25,12 @@ pub fn parse(query: &str) -> (ScanParams, FieldErrors) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         // A name that cannot be decoded is not known either.
         let name = decode(name).unwrap_or(Cow::Borrowed(name));
-        let Some(slot) = slot(&mut params, &name) else {
+        let Some(slot) = params.slot(&name) else {
             unknown += 1;
             if unknown <= SHOWN_NAMES {
-                let known = NAMES.join(", ");
-                errors.add(&shown(&name), format!("is not a parameter; there are {known}"));
+                let known = PARAMETERS.each_ref().map(|parameter| parameter.name).join(", ");
+                let message = format!("is not a parameter; the parameters are {known}");
+                errors.add(&shown(&name), message);
             }
             continue;
         };
@@ -79,24 +81,6 @@ fn hex(digit: u8) -> Option<u8> {
     }
 }
 
-fn slot<'a>(params: &'a mut ScanParams, name: &str) -> Option<&'a mut Option<String>> {
-    Some(match name {
-        "domain" => &mut params.domain,
-        "fromPort" => &mut params.from_port,
-        "toPort" => &mut params.to_port,
-        "ports" => &mut params.ports,
-        "timeoutMs" => &mut params.timeout_ms,
-        "family" => &mut params.family,
-        "details" => &mut params.details,
-        "deadlineMs" => &mut params.deadline_ms,
-        "rate" => &mut params.rate,
-        "format" => &mut params.format,
-        "explain" => &mut params.explain,
-        "expect" => &mut params.expect,
-        _ => return None,
-    })
-}
-
 /// An unknown name comes back in the reply: enough of it to be recognised, and
 /// nothing that a terminal would obey. JSON itself leaves in DEL, the C1
 /// controls and the marks that turn the direction of text.
@@ -107,21 +91,6 @@ fn shown(name: &str) -> String {
     };
     format!("{}{rest}", start.escape_debug())
 }
-
-const NAMES: [&str; 12] = [
-    "domain",
-    "fromPort",
-    "toPort",
-    "ports",
-    "timeoutMs",
-    "family",
-    "details",
-    "deadlineMs",
-    "rate",
-    "format",
-    "explain",
-    "expect",
-];
 
 /// Unknown names that come back at most. With all that a query can hold, the
 /// reply would be a hundred times as long as the request.
@@ -138,6 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::request::parameters::Parameter;
 
     fn only_error(query: &str) -> String {
         let (_, errors) = parse(query);
@@ -149,20 +119,20 @@ mod tests {
     fn values_are_decoded() {
         let (params, errors) = parse("domain=%6c%6Fcalhost&toPort=80&&ports=22%2C80&family=a+b");
         assert!(errors.is_empty(), "{errors}");
-        assert_eq!(params.domain.as_deref(), Some("localhost"));
-        assert_eq!(params.ports.as_deref(), Some("22,80"));
-        assert_eq!(params.family.as_deref(), Some("a b"));
+        assert_eq!(params.get("domain"), Some("localhost"));
+        assert_eq!(params.get("ports"), Some("22,80"));
+        assert_eq!(params.get("family"), Some("a b"));
     }
 
     #[test]
     fn an_encoded_name_is_still_that_name() {
-        assert_eq!(parse("%64omain=x").0.domain.as_deref(), Some("x"));
+        assert_eq!(parse("%64omain=x").0.get("domain"), Some("x"));
     }
 
     #[test]
     fn a_name_without_a_value_is_an_empty_value() {
         for query in ["domain", "domain="] {
-            assert_eq!(parse(query).0.domain.as_deref(), Some(""));
+            assert_eq!(parse(query).0.get("domain"), Some(""));
         }
     }
 
@@ -170,7 +140,8 @@ mod tests {
     fn repeated_and_unknown_names_and_broken_escapes_are_errors() {
         assert_eq!(only_error("domain=a&domain=a"), "domain is given more than once");
         assert!(
-            only_error("toport=80").starts_with("toport is not a parameter; there are domain,")
+            only_error("toport=80")
+                .starts_with("toport is not a parameter; the parameters are domain,")
         );
         assert!(only_error("=1").starts_with(" is not a parameter"));
         for broken in ["%", "%4", "%zz", "a%2", "%%25", "%+1"] {
@@ -206,7 +177,7 @@ mod tests {
     #[test]
     fn what_cannot_be_decoded_is_still_given() {
         let (params, _) = parse("ports=%&domain=%ff");
-        assert_eq!((params.ports, params.domain), (Some(String::new()), Some(String::new())));
+        assert_eq!((params.get("ports"), params.get("domain")), (Some(""), Some("")));
     }
 
     fn encode(text: &str) -> String {
@@ -218,10 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn every_name_has_its_place() {
-        for name in NAMES {
+    fn every_parameter_of_the_table_is_read() {
+        for Parameter { name, .. } in PARAMETERS {
             let (params, errors) = parse(&format!("{name}=x"));
-            assert!(errors.is_empty() && params != ScanParams::default(), "{name}");
+            assert!(errors.is_empty() && params.get(name) == Some("x"), "{name}");
         }
     }
 
@@ -231,15 +202,15 @@ mod tests {
             let query = format!("ports={}&domain={}", encode(&ports), encode(&domain));
             let (params, errors) = parse(&query);
             prop_assert!(errors.is_empty());
-            prop_assert_eq!(params.domain, Some(domain));
-            prop_assert_eq!(params.ports, Some(ports));
+            prop_assert_eq!(params.get("domain"), Some(&*domain));
+            prop_assert_eq!(params.get("ports"), Some(&*ports));
         }
 
         #[test]
         fn no_query_makes_the_parser_panic(query in "[%&=+a-fdomain0-9é\\PC]{0,80}") {
             let (params, errors) = parse(&query);
             prop_assert!(errors.is_empty() || errors.iter().all(|(_, messages)| !messages.is_empty()));
-            prop_assert!(params.domain.is_none_or(|domain| domain.len() <= query.len()));
+            prop_assert!(params.get("domain").is_none_or(|domain| domain.len() <= query.len()));
         }
     }
 }
