@@ -34,7 +34,7 @@ pub use self::findings::tally::{AddressTally, Totals};
 pub use self::findings::{Milestone, ScanTiming};
 pub use self::gate::pacer::Pacer;
 use self::gate::until::Until;
-pub use self::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
+pub use self::outcome::{PortState, Reason, Shortage};
 use self::passes::Passes;
 pub use self::paths::PathTiming;
 use self::paths::{Paths, Purpose};
@@ -154,10 +154,11 @@ impl Scanner {
         }
     }
 
-    fn fanout_plan(&self, plan: &ScanPlan) -> FanoutPlan {
+    fn fanout_plan(&self, plan: &Arc<ScanPlan>) -> FanoutPlan {
         let now = Instant::now();
         let own = plan.rate.map(|rate| Arc::new(Pacer::new(rate, now)));
         FanoutPlan {
+            scan: Arc::clone(plan),
             paths: Arc::new(Paths::new(&plan.addresses, plan.timeout)),
             purpose: Purpose::State,
             window: None,

@@ -9,7 +9,6 @@
 mod deadlines;
 mod slots;
 
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,6 +29,7 @@ use super::gate::until::Until;
 use super::gate::window::Window;
 use super::outcome::{Answer, Outcome, PortState, Reason, Sender, Shortage, Verdict};
 use super::paths::{Answered, Paths, Purpose, SYN_REPEATED};
+use super::plan::{ScanPlan, Target};
 use super::stats::{EngineStats, InFlight};
 
 /// A stream of outcomes, one for each target.
@@ -42,7 +42,7 @@ pub(super) struct Fanout<T> {
     targets: T,
     exhausted: bool,
     /// Targets whose attempt failed for want of a resource.
-    again: Vec<SocketAddr>,
+    again: Vec<Target>,
     slots: Slots,
     in_flight: Deadlines,
     gate: Gate,
@@ -65,6 +65,8 @@ pub(super) struct Fanout<T> {
 /// How a fan-out is to work.
 #[derive(Clone, Debug)]
 pub(super) struct FanoutPlan {
+    /// The scan whose addresses the targets are on.
+    pub(super) scan: Arc<ScanPlan>,
     /// How long to wait for which address.
     pub(super) paths: Arc<Paths>,
     /// What the attempts are for.
@@ -81,7 +83,7 @@ pub(super) struct FanoutPlan {
     pub(super) stats: Arc<EngineStats>,
 }
 
-impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
+impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
     /// A fan-out over `targets`. Waits until the budget has descriptors for it.
     ///
     /// # Errors
@@ -202,7 +204,7 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
             self.again.push(target);
             return Step::Idle;
         }
-        match self.slots.seat(cx, target) {
+        match self.slots.seat(cx, target, &self.plan.scan) {
             Some(slot) => self.launch(slot),
             None => {
                 self.again.push(target);
@@ -212,7 +214,7 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
         }
     }
 
-    fn next_target(&mut self) -> Option<SocketAddr> {
+    fn next_target(&mut self) -> Option<Target> {
         if let Some(target) = self.again.pop() {
             return Some(target);
         }
@@ -230,12 +232,12 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
     /// Makes an attempt at the target of `slot`.
     fn launch(&mut self, slot: u32) -> Step {
         let Slot { socket, watched, probe } = &mut self.slots[slot];
-        let target = probe.target;
+        let (address, at) = (probe.target.address, probe.at);
         let socket = match socket {
-            Some(socket) if socket.serves(target.ip()) => socket,
+            Some(socket) if socket.serves(at.ip()) => socket,
             _ => {
                 *watched = false;
-                match ProbeSocket::try_new(target.ip()) {
+                match ProbeSocket::try_new(at.ip()) {
                     Ok(made) => socket.insert(made),
                     Err(error) => return self.fall_short(slot, errno_of(&error)),
                 }
@@ -243,13 +245,13 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
         };
         probe.started = Instant::now();
         self.last_launch = Some(probe.started);
-        let mut answer = socket.ask(&target);
+        let mut answer = socket.ask(&at);
         // A target on this host, or one hop away, has often answered before
         // `connect` returns; for others the second look is a call wasted.
         if answer.is_none()
             && (self.late_answers < LATE_ANSWERS || self.late_answers.is_multiple_of(LATE_ANSWERS))
         {
-            answer = socket.look(&target);
+            answer = socket.look(&at);
         }
         if let Some(answer) = answer {
             self.late_answers = 0;
@@ -262,8 +264,7 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
             }
             *watched = true;
         }
-        let place = self.plan.paths.place(target.ip());
-        let wait = self.plan.paths.wait(place, self.plan.purpose);
+        let wait = self.plan.paths.wait(address, self.plan.purpose);
         self.in_flight.insert(slot, probe.started + wait);
         self.window = self.window.max(self.in_flight.len());
         Step::Busy
@@ -282,8 +283,7 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
         *timed_by = (revision, now);
         in_flight.retime(|slot, _| {
             let probe = &slots[slot].probe;
-            let place = plan.paths.place(probe.target.ip());
-            probe.started + plan.paths.wait(place, plan.purpose)
+            probe.started + plan.paths.wait(probe.target.address, plan.purpose)
         });
     }
 
@@ -345,19 +345,19 @@ impl<T: Iterator<Item = SocketAddr> + Unpin> Fanout<T> {
     /// far its address is.
     fn learn(&mut self, slot: u32, answer: Answer, elapsed: Duration) {
         let Slot { socket, probe, .. } = &self.slots[slot];
-        let place = self.plan.paths.place(probe.target.ip());
+        let address = probe.target.address;
         let answered = match answer {
             Answer::Port(PortState::Open, _) => Answered::Accepted,
             Answer::Port(PortState::Closed, _) | Answer::Icmp(_, Sender::Target) => {
                 Answered::Refused
             }
             Answer::Port(PortState::Filtered, Reason::NoResponse) => {
-                return self.plan.paths.note_silence(place, self.plan.purpose, elapsed);
+                return self.plan.paths.note_silence(address, self.plan.purpose, elapsed);
             }
             // An error of this host, or of another one on the path.
             Answer::Port(..) | Answer::Icmp(..) | Answer::Short(_) => return,
         };
-        self.plan.paths.sample(place, answered, elapsed, || {
+        self.plan.paths.sample(address, answered, elapsed, || {
             let measured = match answered {
                 Answered::Accepted => socket.as_ref().and_then(ProbeSocket::handshake_time),
                 Answered::Refused => None,
@@ -431,7 +431,7 @@ impl<T> Drop for Fanout<T> {
     }
 }
 
-impl<T: Iterator<Item = SocketAddr> + Unpin> Stream for Fanout<T> {
+impl<T: Iterator<Item = Target> + Unpin> Stream for Fanout<T> {
     type Item = Outcome;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {

@@ -8,7 +8,6 @@
 pub(crate) mod rows;
 pub(crate) mod tally;
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -22,7 +21,6 @@ use super::outcome::Reason;
 use super::paths::PathTiming;
 use super::plan::ScanPlan;
 use super::stats::EngineStats;
-use crate::ports::PortSet;
 
 /// What readers wait for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +64,7 @@ impl Shared {
     /// Nothing found yet; `memory` is what the scan holds for its findings, and
     /// that of which it is a share.
     pub(super) fn new(
-        plan: &ScanPlan,
+        plan: &Arc<ScanPlan>,
         stats: Arc<EngineStats>,
         memory: Option<(MemoryShare, ScanMemory)>,
     ) -> Self {
@@ -162,11 +160,11 @@ impl Shared {
         self.sought.fetch_sub(addresses, Ordering::Relaxed);
     }
 
-    /// Gives all `ports` of an address that cannot be reached their verdict.
-    pub(super) fn write_off(&self, address: IpAddr, ports: &PortSet, reason: Reason) {
+    /// Gives all ports of an address that cannot be reached their verdict.
+    pub(super) fn write_off(&self, address: u16, reason: Reason) {
         let found = {
             let mut tallies = self.lock();
-            tallies.write_off(address, ports, reason);
+            tallies.write_off(address, reason);
             tallies.found()
         };
         self.milestone.send_modify(|milestone| milestone.found = found);

@@ -1,25 +1,24 @@
 //! What a probe can learn, and how an errno becomes a verdict. Pure.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::plan::Target;
+
 /// The verdict on one target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// The probed address and port.
-    pub target: SocketAddr,
-    /// Open, closed, filtered, or not scanned.
-    pub verdict: Verdict,
+pub(crate) struct Outcome {
+    pub(crate) target: Target,
+    pub(crate) verdict: Verdict,
     /// From the attempt to its answer; `None` when nothing answered.
-    pub rtt: Option<Duration>,
+    pub(crate) rtt: Option<Duration>,
 }
 
 /// How a probe ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The port has a state.
     Port(PortState, Reason),
     /// The scanner could not ask; the port may be in any state.

@@ -10,7 +10,6 @@ mod course;
 pub(crate) mod retry;
 pub(crate) mod work;
 
-use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -19,18 +18,18 @@ use std::time::Instant;
 use futures_util::StreamExt;
 use tokio::task::JoinSet;
 
-use self::attached::SearchPlan;
+use self::attached::{Attached, SearchPlan};
 use self::course::{Course, Pass, PassEnd, Step};
-use self::work::{CompactTarget, Targets, Work};
+use self::work::{Targets, Work};
 use super::connect;
 use super::fanout::{Fanout, FanoutPlan};
-use super::findings::tally::{AddressTally, Tallies};
+use super::findings::tally::Tallies;
 use super::findings::{ScanTiming, Shared};
 use super::gate::pacer::Pacer;
 use super::outcome::{Outcome, PortState, Reason, Verdict};
-use super::plan::ScanPlan;
+use super::plan::{ScanPlan, Target};
 use super::stats::Observations;
-use crate::machine::neighbours::Neighbours;
+use crate::machine::neighbours::{Neighbour, Neighbours};
 
 /// A scan as its driving task sees it.
 pub(super) struct Passes {
@@ -78,9 +77,7 @@ impl Passes {
     /// they are found.
     async fn first_pass(&self) -> PassEnd {
         let mut addresses = self.reachable();
-        let attached = self.neighbours.unresolved(&addresses);
-        let mut apart = attached.iter().peekable();
-        addresses.retain(|&address| apart.next_if(|it| it.address == address).is_none());
+        let attached = self.take_attached(&mut addresses);
         let mut search = SearchPlan {
             plan: Arc::clone(&self.plan),
             until: Arc::clone(&self.fanout_plan.until),
@@ -88,7 +85,7 @@ impl Passes {
             shared: Arc::clone(&self.shared),
             neighbours: self.neighbours.clone(),
         }
-        .start(&attached);
+        .start(attached);
         let mut whole = PassEnd::default();
         loop {
             if !addresses.is_empty() {
@@ -110,13 +107,13 @@ impl Passes {
     }
 
     /// Every address that this host has a way to; the others get their verdict.
-    fn reachable(&self) -> Vec<IpAddr> {
+    fn reachable(&self) -> Vec<u16> {
         let mut reachable = Vec::with_capacity(self.plan.addresses.len());
-        for &address in &self.plan.addresses {
-            match connect::no_way_to(address) {
+        for address in self.plan.indexes() {
+            match connect::no_way_to(self.plan.address(address)) {
                 None => reachable.push(address),
                 Some(reason) => {
-                    self.shared.write_off(address, &self.plan.ports, reason);
+                    self.shared.write_off(address, reason);
                     let ports = self.plan.ports.len().into();
                     self.shared.stats.count_ports(PortState::Filtered, ports);
                 }
@@ -125,11 +122,26 @@ impl Passes {
         reachable
     }
 
+    /// Takes those out of `addresses` that have to be found on an attached network.
+    fn take_attached(&self, addresses: &mut Vec<u16>) -> Vec<Attached> {
+        let candidates: Vec<_> = addresses.iter().map(|&it| self.plan.address(it)).collect();
+        // In the order of the candidates.
+        let mut unresolved = self.neighbours.unresolved(&candidates).into_iter().peekable();
+        let mut attached = Vec::with_capacity(unresolved.len());
+        addresses.retain(|&address| {
+            let is_this = |it: &Neighbour| it.address == self.plan.address(address);
+            let neighbour = unresolved.next_if(is_this);
+            attached.extend(neighbour.map(|neighbour| Attached { address, neighbour }));
+            neighbour.is_none()
+        });
+        attached
+    }
+
     async fn ask_again(&self, pass: Pass) -> PassEnd {
         let Pass { targets, attempt, purpose, rate, window } = pass;
         let mut plan = FanoutPlan { purpose, window, ..self.fanout_plan.clone() };
         plan.pacers.extend(rate.map(|rate| Arc::new(Pacer::new(rate, Instant::now()))));
-        let work = Work::listed(targets, attempt.into(), Arc::clone(&plan.paths));
+        let work = Work::listed(targets, attempt.into());
         self.run_pass(&work, plan).await
     }
 
@@ -159,33 +171,29 @@ impl Passes {
 
     /// Finds out which addresses accept connections on whatever port.
     async fn try_canaries(&self) {
-        let addresses = self.shared.lock().suspiciously_open();
-        let Some(canaries) = self.plan.canaries.as_ref().filter(|_| !addresses.is_empty()) else {
+        let mut suspects = self.shared.lock().suspiciously_open();
+        let Some(canaries) = self.plan.canaries.as_ref().filter(|_| !suspects.is_empty()) else {
             return;
         };
-        let mut suspects = addresses;
         if let Some(asked) = canaries.intersection(&self.plan.ports) {
-            let mut tallies = self.shared.lock();
-            suspects.retain(|&address| asked.iter().all(|port| tallies.is_open(address, port)));
+            let tallies = self.shared.lock();
+            suspects.retain(|&address| {
+                asked.iter().all(|port| tallies.is_open(Target { address, port }))
+            });
         }
         if let Some(unasked) = canaries.difference(&self.plan.ports) {
-            let addresses = suspects.clone();
-            let plan = ScanPlan { addresses, ports: unasked, ..ScanPlan::clone(&self.plan) };
+            let plan = Arc::new(ScanPlan { ports: unasked, ..ScanPlan::clone(&self.plan) });
             let aside = Self {
                 shared: Arc::new(Shared::new(&plan, Arc::clone(&self.shared.stats), None)),
                 fanout_plan: self.fanout_plan.clone(),
                 fanouts: self.fanouts,
                 neighbours: self.neighbours.clone(),
-                plan: Arc::new(plan),
+                plan,
             };
-            let (addresses, ports) = (aside.plan.addresses.clone(), aside.plan.ports.clone());
-            let work = Work::all(addresses, ports, aside.plan.order);
+            let work = Work::all(suspects.clone(), aside.plan.ports.clone(), aside.plan.order);
             aside.run_pass(&work, aside.fanout_plan.clone()).await;
-            let all_open = |tally: AddressTally| {
-                (tally.open == aside.plan.ports.len()).then_some(tally.address)
-            };
-            let tallies = aside.shared.tallies();
-            suspects = tallies.into_iter().filter_map(all_open).collect();
+            let tallies = aside.shared.lock();
+            suspects.retain(|&address| tallies.open(address) == aside.plan.ports.len());
         }
         for address in suspects {
             self.shared.lock().mark_accepts_everything(address);
@@ -193,15 +201,10 @@ impl Passes {
     }
 
     /// Ports that were silent to the last are filtered.
-    fn give_verdict(&self, silent: &[CompactTarget]) {
+    fn give_verdict(&self, silent: &[Target]) {
         let mut part = Tallies::new(&self.plan);
-        for target in silent {
-            let address = self.fanout_plan.paths.address(target.place);
-            part.record(&Outcome {
-                target: SocketAddr::new(address, target.port),
-                verdict: SILENCE,
-                rtt: None,
-            });
+        for &target in silent {
+            part.record(&Outcome { target, verdict: SILENCE, rtt: None });
             // All at once would need as much memory again as there are.
             if part.found() >= ROWS_AT_ONCE {
                 self.shared.absorb(&mut part);
@@ -242,16 +245,15 @@ impl Part {
                 Poll::Ready(ready!(next))
             });
             let Some(outcome) = next.await else { break };
-            let place = paths.place(outcome.target.ip());
             match outcome.verdict {
                 SILENCE => {
-                    let port = outcome.target.port();
-                    self.end.silent.push(CompactTarget { place, port });
+                    self.end.silent.push(outcome.target);
                     continue;
                 }
                 Verdict::Port(..) => {
                     self.end.answered += 1;
-                    let is_late = outcome.rtt.is_some_and(|rtt| paths.is_late(place, rtt));
+                    let address = outcome.target.address;
+                    let is_late = outcome.rtt.is_some_and(|rtt| paths.is_late(address, rtt));
                     self.end.late += u64::from(is_late);
                 }
                 Verdict::NotScanned(_) => {}

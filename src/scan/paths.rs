@@ -10,7 +10,6 @@
 
 mod rtt;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,8 +21,6 @@ use crate::limits;
 /// The paths to all addresses of a scan.
 #[derive(Debug)]
 pub(super) struct Paths {
-    addresses: Vec<IpAddr>,
-    places: HashMap<IpAddr, u16>,
     paths: Vec<Path>,
     /// No attempt waits longer, and two without strong evidence not longer
     /// together.
@@ -89,31 +86,18 @@ pub struct PathTiming {
 }
 
 impl Paths {
-    /// The paths to `addresses`, of which there are at most 65,536.
+    /// The paths to `addresses`.
     pub(super) fn new(addresses: &[IpAddr], ceiling: Duration) -> Self {
-        let places = addresses.iter().zip(0u16..).map(|(&address, place)| (address, place));
         Self {
-            addresses: addresses.to_vec(),
-            places: places.collect(),
             paths: addresses.iter().map(|it| Path::new(it.is_loopback())).collect(),
             ceiling,
             revision: AtomicU32::new(0),
         }
     }
 
-    /// The place of one of the scan's addresses among them.
-    pub(super) fn place(&self, address: IpAddr) -> u16 {
-        *self.places.get(&address).expect("targets are on the scan's addresses")
-    }
-
-    /// The address at `place`.
-    pub(super) fn address(&self, place: u16) -> IpAddr {
-        self.addresses[usize::from(place)]
-    }
-
     /// How long an attempt made now waits for an answer.
-    pub(super) fn wait(&self, place: u16, purpose: Purpose) -> Duration {
-        let path = self.path(place);
+    pub(super) fn wait(&self, address: u16, purpose: Purpose) -> Duration {
+        let path = self.path(address);
         let passes = path.passes.load(Ordering::Relaxed);
         // Each pass is more patient: the last may have been answered too late.
         let patient = |timeout: Duration| {
@@ -141,12 +125,12 @@ impl Paths {
     // The time may cost a system call, so it is asked for only where it counts.
     pub(super) fn sample(
         &self,
-        place: u16,
+        address: u16,
         answered: Answered,
         rough: Duration,
         rtt: impl FnOnce() -> Option<Duration>,
     ) {
-        let path = self.path(place);
+        let path = self.path(address);
         if path.wants(answered, rough)
             && let Some(rtt) = rtt()
             && path.sample(answered, rtt)
@@ -157,9 +141,9 @@ impl Paths {
 
     /// Notes that an attempt ended in silence after `wait`.
     // What a pilot leaves silent is asked again in the same pass.
-    pub(super) fn note_silence(&self, place: u16, purpose: Purpose, wait: Duration) {
+    pub(super) fn note_silence(&self, address: u16, purpose: Purpose, wait: Duration) {
         if purpose == Purpose::State {
-            self.path(place).shortest.fetch_min(microseconds(wait), Ordering::Relaxed);
+            self.path(address).shortest.fetch_min(microseconds(wait), Ordering::Relaxed);
         }
     }
 
@@ -167,8 +151,8 @@ impl Paths {
     /// waited: it was not lost before, nobody waited for it.
     // After a second it may be the answer to a SYN that Linux repeated, and so
     // one that was lost.
-    pub(super) fn is_late(&self, place: u16, rtt: Duration) -> bool {
-        let longest = duration(&self.path(place).longest);
+    pub(super) fn is_late(&self, address: u16, rtt: Duration) -> bool {
+        let longest = duration(&self.path(address).longest);
         rtt < SYN_REPEATED && longest.is_some_and(|longest| rtt > longest)
     }
 
@@ -180,8 +164,8 @@ impl Paths {
     /// Whether silent ports of the address were waited for long enough and often
     /// enough. With strong evidence that is in two passes, as long as the slowest
     /// answer took; otherwise once, up to the ceiling.
-    pub(super) fn is_settled(&self, place: u16) -> bool {
-        let path = self.path(place);
+    pub(super) fn is_settled(&self, address: u16) -> bool {
+        let path = self.path(address);
         match duration(&path.strong) {
             Some(_) => path.known().useful_passes(self.ceiling) >= 2,
             None => duration(&path.longest).is_some_and(|it| it >= self.ceiling_less_first()),
@@ -214,8 +198,8 @@ impl Paths {
         self.ceiling - self.longest_first()
     }
 
-    fn path(&self, place: u16) -> &Path {
-        &self.paths[usize::from(place)]
+    fn path(&self, address: u16) -> &Path {
+        &self.paths[usize::from(address)]
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a scan is to probe.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -27,6 +27,15 @@ pub struct ScanPlan {
     pub canaries: Option<PortSet>,
     /// Which target comes when.
     pub order: Order,
+}
+
+/// A port of one of a plan's addresses, in four bytes. The engine works with
+/// these; an address is looked up where a socket is to connect to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Target {
+    /// The index of the address in the plan.
+    pub(crate) address: u16,
+    pub(crate) port: u16,
 }
 
 /// The order in which targets are probed.
@@ -69,6 +78,22 @@ impl ScanPlan {
     #[must_use]
     pub fn targets(&self) -> u64 {
         u64::from(self.ports.len()) * self.addresses.len() as u64
+    }
+
+    /// The index of every address.
+    pub(super) fn indexes(&self) -> impl Iterator<Item = u16> {
+        let index = |index| u16::try_from(index).expect("a plan has at most 65,536 addresses");
+        (0..self.addresses.len()).map(index)
+    }
+
+    /// The address at `index`.
+    pub(super) fn address(&self, index: u16) -> IpAddr {
+        self.addresses[usize::from(index)]
+    }
+
+    /// Where `target` is.
+    pub(super) fn socket_addr(&self, target: Target) -> SocketAddr {
+        SocketAddr::new(self.address(target.address), target.port)
     }
 
     /// Whether `other` asks the same, be it with another deadline.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::scan::budget::{DescriptorBudget, Share};
 use crate::scan::connect::{ProbeSocket, Sighting};
 use crate::scan::outcome::{Answer, PortState, Reason, Verdict};
+use crate::scan::plan::{ScanPlan, Target};
 
 /// The slots of a fan-out, and its share of the descriptors.
 pub(crate) struct Slots {
@@ -31,7 +32,9 @@ pub(crate) struct Slot {
 
 /// The work on one target.
 pub(crate) struct Probe {
-    pub(crate) target: SocketAddr,
+    pub(crate) target: Target,
+    /// Where the target is.
+    pub(crate) at: SocketAddr,
     /// When the present attempt began.
     pub(crate) started: Instant,
     /// The rtt of a first attempt that found the port open on this host.
@@ -55,8 +58,14 @@ impl Slots {
 
     /// Gives `target` a slot, and the right to a descriptor with it. If there is
     /// none, the task is woken when one comes free elsewhere.
-    pub(crate) fn seat(&mut self, cx: &mut Context<'_>, target: SocketAddr) -> Option<u32> {
-        let probe = Probe { target, started: Instant::now(), seen_open: None, self_connects: 0 };
+    pub(crate) fn seat(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: Target,
+        plan: &ScanPlan,
+    ) -> Option<u32> {
+        let (at, started) = (plan.socket_addr(target), Instant::now());
+        let probe = Probe { target, at, started, seen_open: None, self_connects: 0 };
         let slot = match self.idle.pop() {
             Some(slot) => Some(slot),
             None => {
@@ -120,7 +129,7 @@ impl IndexMut<u32> for Slots {
 impl Slot {
     /// Asks how the attempt stands; `None` while it is in flight.
     pub(crate) fn look(&self) -> Option<Answer> {
-        self.socket.as_ref().and_then(|socket| socket.look(&self.probe.target))
+        self.socket.as_ref().and_then(|socket| socket.look(&self.probe.at))
     }
 
     /// Reads a port's state as found by an attempt that took `rtt`.
@@ -133,7 +142,7 @@ impl Slot {
         let Self { socket, probe, .. } = self;
         match (state, probe.seen_open) {
             (PortState::Open, seen_open) => {
-                match socket.as_ref().map(|socket| socket.sighting(&probe.target)) {
+                match socket.as_ref().map(|socket| socket.sighting(&probe.at)) {
                     Some(Sighting::Itself) if probe.self_connects < MAX_SELF_CONNECTS => {
                         probe.self_connects += 1;
                         Judgement::AskAgain

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::scan::budget::memory::MemoryShare;
 use crate::scan::outcome::{PortState, Reason};
+use crate::scan::plan::Target;
 
 /// A port that is not closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +38,8 @@ pub struct Findings {
     range: Range<usize>,
 }
 
-/// A finding without its address. From the highest bit down: the place of the
-/// address, the port, the state, the reason and the rtt in microseconds, which
+/// A finding without its address. From the highest bit down: the index of the
+/// address in the plan, the port, the state, the reason and the rtt in microseconds, which
 /// is 0 when nothing answered. So rows are sorted as numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Row(u64);
@@ -73,15 +74,19 @@ impl Findings {
     /// These, all of them on `address`.
     #[must_use]
     pub fn new(address: IpAddr, findings: impl IntoIterator<Item = Finding>) -> Self {
-        let rows = findings.into_iter().map(|finding| Row::new(0, &finding));
+        let row = |Finding { port, state, reason, rtt, .. }| {
+            Row::new(Target { address: 0, port }, state, reason, rtt)
+        };
+        let rows = findings.into_iter().map(row);
         let sorted = SortedRows::new(rows.collect(), None);
         Self { address, range: 0..sorted.rows.len(), sorted: Arc::new(sorted) }
     }
 
-    /// Those in `sorted` on `address`, whose place is `place`.
-    pub(crate) fn at(place: u16, address: IpAddr, sorted: &Arc<SortedRows>) -> Self {
-        let end = |place: u32| sorted.rows.partition_point(|row| u32::from(row.place()) < place);
-        let range = end(place.into())..end(u32::from(place) + 1);
+    /// Those in `sorted` on `address`, which is at `index` in the plan.
+    pub(crate) fn at(index: u16, address: IpAddr, sorted: &Arc<SortedRows>) -> Self {
+        let end =
+            |index: u32| sorted.rows.partition_point(|row| u32::from(row.target().address) < index);
+        let range = end(index.into())..end(u32::from(index) + 1);
         Self { address, sorted: Arc::clone(sorted), range }
     }
 
@@ -117,7 +122,7 @@ impl Findings {
     /// The ports that are open, in ascending order.
     pub fn open_ports(&self) -> impl Iterator<Item = u16> + '_ {
         let open = self.rows().iter().filter(|row| row.state() == PortState::Open);
-        open.map(|row| row.port())
+        open.map(|row| row.target().port)
     }
 
     /// The same, for an owner who keeps it.
@@ -146,23 +151,24 @@ impl PartialEq for Findings {
 impl Eq for Findings {}
 
 impl Row {
-    pub(crate) fn new(place: u16, finding: &Finding) -> Self {
-        let Finding { port, state, reason, rtt, .. } = *finding;
+    pub(crate) fn new(
+        target: Target,
+        state: PortState,
+        reason: Reason,
+        rtt: Option<Duration>,
+    ) -> Self {
         // At least 1, and at most 134 s, which no timeout reaches.
         let longest = (1 << RTT_BITS) - 1;
         let rtt = rtt.map_or(0, |rtt| rtt.as_micros().clamp(1, longest));
         let rtt = u64::try_from(rtt).expect("it has fewer bits");
         let kind = (state as u64) << REASON_BITS | reason.index() as u64;
-        let target = u64::from(place) << 16 | u64::from(port);
+        let target = u64::from(target.address) << 16 | u64::from(target.port);
         Self((target << KIND_BITS | kind) << RTT_BITS | rtt)
     }
 
-    pub(crate) fn place(self) -> u16 {
-        self.bits(RTT_BITS + KIND_BITS + 16, 16)
-    }
-
-    pub(crate) fn port(self) -> u16 {
-        self.bits(RTT_BITS + KIND_BITS, 16)
+    pub(crate) fn target(self) -> Target {
+        let address = self.bits(RTT_BITS + KIND_BITS + 16, 16);
+        Target { address, port: self.bits(RTT_BITS + KIND_BITS, 16) }
     }
 
     pub(crate) fn state(self) -> PortState {
@@ -174,7 +180,7 @@ impl Row {
         let reason = Reason::ALL[usize::from(self.bits(RTT_BITS, REASON_BITS))];
         let us = self.0 & ((1 << RTT_BITS) - 1);
         let rtt = (us > 0).then(|| Duration::from_micros(us));
-        Finding { address, port: self.port(), state: self.state(), reason, rtt }
+        Finding { address, port: self.target().port, state: self.state(), reason, rtt }
     }
 
     /// `count` bits, 16 at most, above the lowest `from`.
@@ -259,24 +265,31 @@ mod tests {
         for state in STATES {
             for reason in Reason::ALL {
                 for us in [None, Some(1), Some(30_000_000)] {
-                    for (place, port) in [(0, 1), (0, 65_535), (65_535, 1), (255, 443)] {
-                        let finding = finding(port, state, reason, us);
-                        let row = Row::new(place, &finding);
+                    for (address, port) in [(0, 1), (0, 65_535), (65_535, 1), (255, 443)] {
+                        let (target, finding) =
+                            (Target { address, port }, finding(port, state, reason, us));
+                        let row = Row::new(target, state, reason, finding.rtt);
                         assert_eq!(row.finding(finding.address), finding);
-                        assert_eq!((row.place(), row.port(), row.state()), (place, port, state));
+                        assert_eq!((row.target(), row.state()), (target, state));
                     }
                 }
             }
         }
         let at_once = finding(1, PortState::Open, Reason::SynAck, Some(0));
-        let told = Row::new(0, &at_once).finding(at_once.address);
-        assert_eq!(told.rtt, Some(Duration::from_micros(1)), "there was an answer");
+        let target = Target { address: 0, port: 1 };
+        let row = Row::new(target, at_once.state, at_once.reason, at_once.rtt);
+        assert_eq!(
+            row.finding(at_once.address).rtt,
+            Some(Duration::from_micros(1)),
+            "there was an answer"
+        );
     }
 
     #[test]
     fn rows_come_back_in_the_order_found_and_sorted() {
-        let row = |place: u16, port: u16| {
-            Row::new(place, &finding(port, PortState::Filtered, Reason::NoResponse, None))
+        let row = |address: u16, port: u16| {
+            let target = Target { address, port };
+            Row::new(target, PortState::Filtered, Reason::NoResponse, None)
         };
         let (mut all, mut part) = (Rows::default(), Rows::default());
         let mut wanted = Vec::new();
@@ -301,11 +314,11 @@ mod tests {
         let sorted = Arc::new(SortedRows::of(&all, None));
         let address = "192.0.2.1".parse().unwrap();
         let mut count = 0;
-        for place in 0..8 {
-            let findings = Findings::at(place, address, &sorted);
+        for index in 0..8 {
+            let findings = Findings::at(index, address, &sorted);
             assert!(findings.iter().is_sorted_by_key(|finding| finding.port));
-            let at_place = wanted.iter().filter(|row| row.place() == place).count();
-            assert_eq!(findings.len(), at_place);
+            let at_index = wanted.iter().filter(|row| row.target().address == index).count();
+            assert_eq!(findings.len(), at_index);
             assert!(findings.iter().eq(findings.clone().into_owned_iter()));
             count += findings.len();
         }

@@ -4,10 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::rows::{Finding, Findings, Row, Rows, SortedRows};
-use crate::ports::PortSet;
 use crate::scan::budget::memory::MemoryShare;
 use crate::scan::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
-use crate::scan::plan::{Keep, ScanPlan};
+use crate::scan::plan::{Keep, ScanPlan, Target};
 
 /// What was found on one address. Every port asked for is in exactly one of
 /// `open`, `closed`, `filtered` and `not_scanned`.
@@ -48,23 +47,18 @@ pub struct Totals {
 /// since it last handed over.
 #[derive(Debug)]
 pub(crate) struct Tallies {
+    plan: Arc<ScanPlan>,
+    /// In the order of the plan's addresses.
     addresses: Vec<Counts>,
-    /// The places of the addresses, by address.
-    by_value: Vec<u16>,
     /// In the order found.
     rows: Rows,
     /// Targets with an outcome.
     done: u64,
-    /// The address that the last outcome was about; the next mostly is too.
-    last: usize,
-    keep: Keep,
-    ports: u32,
     shortage: Option<Shortage>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Counts {
-    address: IpAddr,
     open: u32,
     closed: u32,
     filtered: [u32; Reason::ALL.len()],
@@ -81,36 +75,21 @@ impl AddressTally {
 }
 
 impl Tallies {
-    pub(crate) fn new(plan: &ScanPlan) -> Self {
-        let empty = |&address: &IpAddr| Counts {
-            address,
-            open: 0,
-            closed: 0,
-            filtered: [0; Reason::ALL.len()],
-            shortage: None,
-            accepts_everything: false,
-        };
-        let addresses: Vec<Counts> = plan.addresses.iter().map(empty).collect();
-        let place = |place| u16::try_from(place).expect("addresses are limited to few");
-        let mut by_value: Vec<u16> = (0..addresses.len()).map(place).collect();
-        by_value.sort_unstable_by_key(|&place| addresses[usize::from(place)].address);
+    pub(crate) fn new(plan: &Arc<ScanPlan>) -> Self {
         Self {
-            addresses,
-            by_value,
+            plan: Arc::clone(plan),
+            addresses: vec![Counts::default(); plan.addresses.len()],
             rows: Rows::default(),
             done: 0,
-            last: 0,
-            keep: plan.keep,
-            ports: plan.ports.len(),
             shortage: None,
         }
     }
 
     pub(crate) fn record(&mut self, outcome: &Outcome) {
+        let Outcome { target, verdict, rtt } = *outcome;
         self.done += 1;
-        let (index, keep) = (self.index_of(outcome.target.ip()), self.keep);
-        let counts = &mut self.addresses[index];
-        let (state, reason) = match outcome.verdict {
+        let counts = &mut self.addresses[usize::from(target.address)];
+        let (state, reason) = match verdict {
             Verdict::Port(state, reason) => (state, reason),
             Verdict::NotScanned(shortage) => {
                 counts.shortage = Some(shortage);
@@ -122,32 +101,26 @@ impl Tallies {
             PortState::Closed => counts.closed += 1,
             PortState::Filtered => counts.filtered[reason.index()] += 1,
         }
-        let kept = match keep {
+        let kept = match self.plan.keep {
             Keep::Open => state == PortState::Open,
             Keep::NotClosed => state != PortState::Closed,
         };
         if kept {
-            let (address, port) = (outcome.target.ip(), outcome.target.port());
-            self.keep_row(index, Finding { address, port, state, reason, rtt: outcome.rtt });
+            self.rows.push(Row::new(target, state, reason, rtt));
         }
     }
 
     /// Counts every port of an address that cannot be reached as filtered.
-    pub(crate) fn write_off(&mut self, address: IpAddr, ports: &PortSet, reason: Reason) {
-        let index = self.index_of(address);
-        self.addresses[index].filtered[reason.index()] = ports.len();
+    pub(crate) fn write_off(&mut self, address: u16, reason: Reason) {
+        let ports = &self.plan.ports;
+        self.addresses[usize::from(address)].filtered[reason.index()] = ports.len();
         self.done += u64::from(ports.len());
-        if self.keep == Keep::NotClosed {
+        if self.plan.keep == Keep::NotClosed {
             for port in ports.iter() {
-                let state = PortState::Filtered;
-                self.keep_row(index, Finding { address, port, state, reason, rtt: None });
+                let target = Target { address, port };
+                self.rows.push(Row::new(target, PortState::Filtered, reason, None));
             }
         }
-    }
-
-    fn keep_row(&mut self, index: usize, finding: Finding) {
-        let place = u16::try_from(index).expect("addresses are limited to few");
-        self.rows.push(Row::new(place, &finding));
     }
 
     /// Notes why a fan-out may have left targets without an outcome.
@@ -171,24 +144,25 @@ impl Tallies {
     }
 
     /// Addresses on which at least half of the ports are open, and those not few.
-    pub(crate) fn suspiciously_open(&self) -> Vec<IpAddr> {
-        let suspicious = |counts: &&Counts| {
-            counts.open >= SUSPICIOUSLY_MANY && counts.open >= self.ports.div_ceil(2)
-        };
-        self.addresses.iter().filter(suspicious).map(|counts| counts.address).collect()
+    pub(crate) fn suspiciously_open(&self) -> Vec<u16> {
+        let at_least = SUSPICIOUSLY_MANY.max(self.plan.ports.len().div_ceil(2));
+        self.plan.indexes().filter(|&address| self.open(address) >= at_least).collect()
     }
 
-    /// Whether `port` of `address` was found open.
-    pub(crate) fn is_open(&mut self, address: IpAddr, port: u16) -> bool {
-        let place = self.index_of(address);
-        let found = |row: Row| usize::from(row.place()) == place && row.port() == port;
-        self.rows.from(0).any(|row| found(row) && row.state() == PortState::Open)
+    /// How many ports of an address are open.
+    pub(crate) fn open(&self, address: u16) -> u32 {
+        self.addresses[usize::from(address)].open
+    }
+
+    /// Whether `target` was found open.
+    pub(crate) fn is_open(&self, target: Target) -> bool {
+        let mut rows = self.rows.from(0);
+        rows.any(|row| row.target() == target && row.state() == PortState::Open)
     }
 
     /// Notes that an address accepts connections on ports that nobody uses.
-    pub(crate) fn mark_accepts_everything(&mut self, address: IpAddr) {
-        let place = self.index_of(address);
-        self.addresses[place].accepts_everything = true;
+    pub(crate) fn mark_accepts_everything(&mut self, address: u16) {
+        self.addresses[usize::from(address)].accepts_everything = true;
     }
 
     /// How many targets have an outcome.
@@ -210,15 +184,14 @@ impl Tallies {
             totals.filtered += u64::from(counts.filtered.iter().sum::<u32>());
         }
         let Totals { open, closed, filtered, .. } = totals;
-        let all = u64::from(self.ports) * self.addresses.len() as u64;
-        totals.not_scanned = all - open - closed - filtered;
+        totals.not_scanned = self.plan.targets() - open - closed - filtered;
         totals
     }
 
     /// Findings in the order found, from the one at `start`.
     pub(crate) fn findings(&self, start: usize) -> impl Iterator<Item = Finding> + '_ {
-        let address = |row: Row| self.addresses[usize::from(row.place())].address;
-        self.rows.from(start).map(move |row| row.finding(address(row)))
+        let finding = |row: Row| row.finding(self.plan.address(row.target().address));
+        self.rows.from(start).map(finding)
     }
 
     /// The findings that there are now, sorted; `memory` is what they count as.
@@ -229,11 +202,13 @@ impl Tallies {
     /// The tallies as they stand, with the findings in `sorted`; whatever has no
     /// outcome counts as not scanned.
     pub(crate) fn by_address(&self, sorted: &Arc<SortedRows>) -> Vec<AddressTally> {
-        let tally = |(place, counts): (u16, &Counts)| {
-            let Counts { address, open, closed, filtered, shortage, accepts_everything } = *counts;
-            let not_scanned = self.ports - open - closed - filtered.iter().sum::<u32>();
+        let tally = |(index, counts): (u16, &Counts)| {
+            let Counts { open, closed, filtered, shortage, accepts_everything } = *counts;
+            let address = self.plan.address(index);
+            let asked = self.plan.ports.len();
+            let not_scanned = asked - open - closed - filtered.iter().sum::<u32>();
             let shortage = shortage.or(self.shortage).filter(|_| not_scanned > 0);
-            let findings = Findings::at(place, address, sorted);
+            let findings = Findings::at(index, address, sorted);
             AddressTally {
                 address,
                 findings,
@@ -245,17 +220,7 @@ impl Tallies {
                 accepts_everything,
             }
         };
-        (0..).zip(&self.addresses).map(tally).collect()
-    }
-
-    fn index_of(&mut self, address: IpAddr) -> usize {
-        if self.addresses[self.last].address != address {
-            let address_at = |&place: &u16| self.addresses[usize::from(place)].address;
-            let found = self.by_value.binary_search_by_key(&address, address_at);
-            let found = found.expect("outcomes are about the plan's addresses");
-            self.last = self.by_value[found].into();
-        }
-        self.last
+        self.plan.indexes().zip(&self.addresses).map(tally).collect()
     }
 }
 

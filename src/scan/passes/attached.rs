@@ -8,7 +8,6 @@
 //! them, and to ask each would only wait for the same failure.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +23,7 @@ use crate::scan::findings::Shared;
 use crate::scan::gate::pacer::Pacer;
 use crate::scan::gate::until::Until;
 use crate::scan::outcome::{PortState, Reason, Shortage};
-use crate::scan::plan::ScanPlan;
+use crate::scan::plan::{ScanPlan, Target};
 
 /// What a search for attached addresses keeps to.
 #[derive(Clone, Debug)]
@@ -36,22 +35,30 @@ pub(super) struct SearchPlan {
     pub(super) shared: Arc<Shared>,
 }
 
+/// An address of the plan on an attached network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attached {
+    /// Its index in the plan.
+    pub(super) address: u16,
+    pub(super) neighbour: Neighbour,
+}
+
 /// A search for the attached addresses of a scan. Dropped, it ends.
 #[derive(Debug)]
 pub(super) struct Search {
-    found: mpsc::UnboundedReceiver<IpAddr>,
+    found: mpsc::UnboundedReceiver<u16>,
     seekers: JoinSet<Option<Shortage>>,
 }
 
 impl SearchPlan {
     /// Starts to look for `attached`. Addresses for which nobody answers get their
     /// verdict at once.
-    pub(super) fn start(self, attached: &[Neighbour]) -> Search {
+    pub(super) fn start(self, attached: Vec<Attached>) -> Search {
         let (tell, found) = mpsc::unbounded_channel();
         let mut seekers = JoinSet::new();
         for family in [Family::V4, Family::V6] {
-            let of_family = attached.iter().filter(|it| Family::of(it.address) == family);
-            let waiting: VecDeque<Neighbour> = of_family.copied().collect();
+            let of_family = |it: &&Attached| Family::of(it.neighbour.address) == family;
+            let waiting: VecDeque<Attached> = attached.iter().filter(of_family).copied().collect();
             if waiting.is_empty() {
                 continue;
             }
@@ -75,7 +82,7 @@ impl SearchPlan {
 impl Search {
     /// The addresses found since the last call, at least one; `None` once the search
     /// is over.
-    pub(crate) async fn next(&mut self) -> Option<Vec<IpAddr>> {
+    pub(crate) async fn next(&mut self) -> Option<Vec<u16>> {
         let mut found = vec![self.found.recv().await?];
         while let Ok(another) = self.found.try_recv() {
             found.push(another);
@@ -101,20 +108,20 @@ impl Search {
 struct Seeker {
     search: SearchPlan,
     family: Family,
-    waiting: VecDeque<Neighbour>,
+    waiting: VecDeque<Attached>,
     asked: Vec<Asked>,
     attempts: u32,
     /// Since when no attempt could be made for want of something.
     refused_since: Option<Instant>,
     /// The table as last seen.
     seen: Option<Snapshot>,
-    found: mpsc::UnboundedSender<IpAddr>,
+    found: mpsc::UnboundedSender<u16>,
 }
 
 /// An address that the kernel looks for.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
-    neighbour: Neighbour,
+    attached: Attached,
     at: Instant,
     /// How often the table had been full by then.
     overflows: u64,
@@ -171,7 +178,7 @@ impl Seeker {
 
     /// Makes the kernel look for as many addresses as there is room for.
     fn ask_some(&mut self, seat: &mut Seat) -> Result<(), Held> {
-        while let Some(&neighbour) = self.waiting.front()
+        while let Some(&attached) = self.waiting.front()
             && seat.has_room()
         {
             self.take_from_pacers()?;
@@ -184,24 +191,25 @@ impl Seeker {
                 .nth(self.attempts % self.search.plan.ports.len())
                 .unwrap_or(1);
             self.attempts = self.attempts.wrapping_add(1);
-            seat.begin(neighbour);
-            match connect::knock(&SocketAddr::new(neighbour.address, port)) {
+            seat.begin(attached.neighbour);
+            let target = Target { address: attached.address, port };
+            match connect::knock(&self.search.plan.socket_addr(target)) {
                 Ok(()) => {}
                 Err(errno) => match Shortage::of(errno) {
                     // The probes will meet the same error, and know what it means.
                     Shortage::UnknownError => {
-                        self.tell_of(neighbour.address);
+                        self.tell_of(attached.address);
                         continue;
                     }
                     shortage => {
                         self.search.shared.stats.count_error(errno);
-                        self.waiting.push_front(neighbour);
+                        self.waiting.push_front(attached);
                         return Err(Held::Short(shortage));
                     }
                 },
             }
             let overflows = self.seen.as_ref().map_or(0, Snapshot::overflows);
-            self.asked.push(Asked { neighbour, at: Instant::now(), overflows, missed: None });
+            self.asked.push(Asked { attached, at: Instant::now(), overflows, missed: None });
         }
         Ok(())
     }
@@ -240,9 +248,9 @@ impl Seeker {
                     return Room::None;
                 }
                 // The engine can also do without, if not as well.
-                let asked = self.asked.drain(..).map(|asked| asked.neighbour);
-                for neighbour in asked.chain(self.waiting.drain(..)).collect::<Vec<_>>() {
-                    self.tell_of(neighbour.address);
+                let asked = self.asked.drain(..).map(|asked| asked.attached);
+                for attached in asked.chain(self.waiting.drain(..)).collect::<Vec<_>>() {
+                    self.tell_of(attached.address);
                 }
                 return Room::Some;
             }
@@ -250,16 +258,17 @@ impl Seeker {
         let mut room = Room::Some;
         let mut unreachable = Vec::new();
         for asked in std::mem::take(&mut self.asked) {
-            let Asked { neighbour, at, overflows, missed } = asked;
+            let Asked { attached, at, overflows, missed } = asked;
+            let Attached { address, neighbour } = attached;
             match seen.entry(neighbour) {
-                Some(Entry::InUse | Entry::Idle) => self.tell_of(neighbour.address),
-                Some(Entry::Failed) => unreachable.push(neighbour.address),
+                Some(Entry::InUse | Entry::Idle) => self.tell_of(address),
+                Some(Entry::Failed) => unreachable.push(address),
                 Some(Entry::Incomplete) if at.elapsed() >= self.search.plan.timeout => {
-                    unreachable.push(neighbour.address);
+                    unreachable.push(address);
                 }
                 Some(Entry::Incomplete) => self.asked.push(asked),
                 None if seen.overflows() > overflows => {
-                    self.waiting.push_front(neighbour);
+                    self.waiting.push_front(attached);
                     room = Room::None;
                 }
                 // A long table comes in parts, and an entry that goes away in between
@@ -269,7 +278,7 @@ impl Seeker {
                 }
                 // The attempt never came to need an entry, say for a filter of this
                 // host. The probes will tell.
-                None => self.tell_of(neighbour.address),
+                None => self.tell_of(address),
             }
         }
         if seen.taken() > since {
@@ -279,21 +288,21 @@ impl Seeker {
         room
     }
 
-    fn tell_of(&mut self, address: IpAddr) {
+    fn tell_of(&mut self, address: u16) {
         self.refused_since = None;
         self.search.shared.leave_off(1);
         // The scan may be over by now.
         let _ = self.found.send(address);
     }
 
-    fn write_off(&mut self, unreachable: &[IpAddr]) {
+    fn write_off(&mut self, unreachable: &[u16]) {
         if unreachable.is_empty() {
             return;
         }
         self.refused_since = None;
         self.search.shared.leave_off(unreachable.len());
         for &address in unreachable {
-            self.search.shared.write_off(address, &self.search.plan.ports, Reason::HostUnreach);
+            self.search.shared.write_off(address, Reason::HostUnreach);
         }
         let ports = u64::from(self.search.plan.ports.len()) * unreachable.len() as u64;
         self.search.shared.stats.count_ports(PortState::Filtered, ports);

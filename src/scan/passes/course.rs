@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::retry::{PassResult, Pilot, Retry};
-use super::work::CompactTarget;
 use crate::limits;
 use crate::scan::outcome::Shortage;
 use crate::scan::paths::{Paths, Purpose};
+use crate::scan::plan::Target;
 
 /// The course of one scan, from the end of its first pass.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Course {
     /// When the first pass ended.
     retrying_since: Option<Instant>,
     /// Silent targets that are not asked again.
-    settled: Vec<CompactTarget>,
+    settled: Vec<Target>,
     /// How the last pass that was no pilot was sent.
     sent: Sent,
 }
@@ -34,7 +34,7 @@ enum Stage {
     Pilot {
         asked: u64,
         /// The other silent targets.
-        others: Vec<CompactTarget>,
+        others: Vec<Target>,
     },
 }
 
@@ -57,7 +57,7 @@ struct Sent {
 pub(crate) enum Step {
     Ask(Pass),
     /// All is asked; these targets were silent to the last.
-    Conclude(Vec<CompactTarget>),
+    Conclude(Vec<Target>),
     /// The machine ran short, so whatever has no outcome was not scanned.
     FallShort(Shortage),
 }
@@ -65,7 +65,7 @@ pub(crate) enum Step {
 /// A pass to be made over silent targets.
 #[derive(Debug)]
 pub(crate) struct Pass {
-    pub(crate) targets: Vec<CompactTarget>,
+    pub(crate) targets: Vec<Target>,
     /// Its number, counted from 1; a pilot has that of the pass that follows.
     pub(crate) attempt: u32,
     pub(crate) purpose: Purpose,
@@ -79,7 +79,7 @@ pub(crate) struct Pass {
 #[derive(Debug, Default)]
 pub(crate) struct PassEnd {
     /// Targets that did not answer.
-    pub(crate) silent: Vec<CompactTarget>,
+    pub(crate) silent: Vec<Target>,
     /// How many did, and how many of these later than every pass before waited.
     pub(crate) answered: u64,
     pub(crate) late: u64,
@@ -152,13 +152,7 @@ impl Course {
         self.ask_again(silent, Piloted::default(), now)
     }
 
-    fn after_pilot(
-        &mut self,
-        end: PassEnd,
-        asked: u64,
-        others: Vec<CompactTarget>,
-        now: Instant,
-    ) -> Step {
+    fn after_pilot(&mut self, end: PassEnd, asked: u64, others: Vec<Target>, now: Instant) -> Step {
         let Sent { targets: sent, sending, .. } = self.sent;
         let PassEnd { answered, late, .. } = end;
         let silent = asked + others.len() as u64;
@@ -169,7 +163,7 @@ impl Course {
         self.ask_again(silent, Piloted { answered, late }, now)
     }
 
-    fn ask_again(&mut self, silent: Vec<CompactTarget>, piloted: Piloted, now: Instant) -> Step {
+    fn ask_again(&mut self, silent: Vec<Target>, piloted: Piloted, now: Instant) -> Step {
         if !self.retry.has_time_for(silent.len() as u64, self.retrying(now)) {
             return self.ask_unsettled(silent);
         }
@@ -178,9 +172,9 @@ impl Course {
     }
 
     /// Asks only those again that nobody has waited for long enough.
-    fn ask_unsettled(&mut self, silent: Vec<CompactTarget>) -> Step {
+    fn ask_unsettled(&mut self, silent: Vec<Target>) -> Step {
         let (settled, unsettled): (Vec<_>, Vec<_>) =
-            silent.into_iter().partition(|target| self.paths.is_settled(target.place));
+            silent.into_iter().partition(|target| self.paths.is_settled(target.address));
         if unsettled.is_empty() || self.retry.passes() >= limits::MAX_ATTEMPTS {
             return Step::Conclude([settled, unsettled].concat());
         }
@@ -189,7 +183,7 @@ impl Course {
     }
 
     /// The next pass, over `targets`.
-    fn pass(&self, targets: Vec<CompactTarget>) -> Pass {
+    fn pass(&self, targets: Vec<Target>) -> Pass {
         Pass {
             targets,
             attempt: u32::try_from(self.retry.passes() + 1).unwrap_or(u32::MAX),
@@ -206,7 +200,7 @@ impl Course {
 }
 
 /// Takes some targets out of the list, from all over it.
-fn take_pilot(silent: &mut Vec<CompactTarget>) -> Vec<CompactTarget> {
+fn take_pilot(silent: &mut Vec<Target>) -> Vec<Target> {
     let stride = silent.len() / limits::PILOT_TARGETS;
     let mut pilot = Vec::with_capacity(limits::PILOT_TARGETS + 1);
     let mut place = 0;

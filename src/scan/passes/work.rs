@@ -1,15 +1,13 @@
 //! The targets of one pass, and who takes which: fan-outs claim them in chunks
 //! from one counter, so none waits for another and none runs dry early.
 
-use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::ports::PortSet;
-use crate::scan::paths::Paths;
-use crate::scan::plan::Order;
+use crate::scan::plan::{Order, Target};
 use crate::shuffle::Shuffle;
 
 /// All targets of a pass.
@@ -20,27 +18,18 @@ pub(crate) struct Work {
     unclaimed: AtomicU64,
 }
 
-/// A target in four bytes: the place of its address among the scan's, and its
-/// port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CompactTarget {
-    pub(crate) place: u16,
-    pub(crate) port: u16,
-}
-
 #[derive(Debug)]
 enum List {
-    /// Every port of every address.
+    /// Every port of every one of these addresses.
     All {
-        addresses: Vec<IpAddr>,
+        addresses: Vec<u16>,
         ports: PortSet,
         /// `None` is address by address.
         rounds: Option<Rounds>,
     },
     Listed {
-        targets: Vec<CompactTarget>,
+        targets: Vec<Target>,
         order: Shuffle,
-        paths: Arc<Paths>,
     },
 }
 
@@ -60,8 +49,8 @@ pub(crate) struct Targets {
 }
 
 impl Work {
-    /// Every port of every address.
-    pub(crate) fn all(addresses: Vec<IpAddr>, ports: PortSet, order: Order) -> Arc<Self> {
+    /// Every port of every one of `addresses`, which are indexes of the plan.
+    pub(crate) fn all(addresses: Vec<u16>, ports: PortSet, order: Order) -> Arc<Self> {
         let rounds = match order {
             Order::Ascending => None,
             Order::Shuffled(seed) => Some(Rounds {
@@ -75,9 +64,9 @@ impl Work {
     /// These targets, in the order that `seed` stands for.
     // A limit on the way lets the first of a burst pass and drops the last. Asked
     // in the same order again, the same targets would be dropped each time.
-    pub(crate) fn listed(targets: Vec<CompactTarget>, seed: u64, paths: Arc<Paths>) -> Arc<Self> {
+    pub(crate) fn listed(targets: Vec<Target>, seed: u64) -> Arc<Self> {
         let order = Shuffle::new(targets.len() as u64, seed);
-        Self::new(List::Listed { targets, order, paths })
+        Self::new(List::Listed { targets, order })
     }
 
     fn new(list: List) -> Arc<Self> {
@@ -103,7 +92,7 @@ impl Work {
         }
     }
 
-    fn at(&self, position: u64) -> Option<SocketAddr> {
+    fn at(&self, position: u64) -> Option<Target> {
         match &self.list {
             List::All { addresses, ports, rounds } => {
                 if position >= self.len() {
@@ -114,23 +103,22 @@ impl Work {
                     None => (position / count, position % count),
                     Some(rounds) => rounds.at(position),
                 };
-                let address = addresses.get(usize::try_from(address).ok()?)?;
+                let &address = addresses.get(usize::try_from(address).ok()?)?;
                 let port = ports.nth(u32::try_from(port).ok()?)?;
-                Some(SocketAddr::new(*address, port))
+                Some(Target { address, port })
             }
-            List::Listed { targets, order, paths } => {
+            List::Listed { targets, order } => {
                 if position >= order.len() {
                     return None;
                 }
-                let target = targets.get(usize::try_from(order.at(position)).ok()?)?;
-                Some(SocketAddr::new(paths.address(target.place), target.port))
+                targets.get(usize::try_from(order.at(position)).ok()?).copied()
             }
         }
     }
 }
 
 impl Rounds {
-    /// The address and the port, each by its place in the plan.
+    /// The positions of the address and of the port.
     // In a round, each address is at another port: the sum below is a Latin
     // square, which has every port once for an address.
     fn at(&self, position: u64) -> (u64, u64) {
@@ -141,9 +129,9 @@ impl Rounds {
 }
 
 impl Iterator for Targets {
-    type Item = SocketAddr;
+    type Item = Target;
 
-    fn next(&mut self) -> Option<SocketAddr> {
+    fn next(&mut self) -> Option<Target> {
         if self.claimed.is_empty() {
             // Only claims race here, and each addition is whole by itself.
             let start = self.work.unclaimed.fetch_add(CHUNK, Ordering::Relaxed);
@@ -163,9 +151,8 @@ mod tests {
 
     use super::*;
 
-    fn targets(order: Order) -> Vec<SocketAddr> {
-        let addresses = (1..=100).map(|host| IpAddr::from([127, 0, 0, host])).collect();
-        let work = Work::all(addresses, "22,80,8000-8019".parse().unwrap(), order);
+    fn targets(order: Order) -> Vec<Target> {
+        let work = Work::all((1..=100).collect(), "22,80,8000-8019".parse().unwrap(), order);
         Work::targets(&work).collect()
     }
 
@@ -184,20 +171,18 @@ mod tests {
     #[test]
     fn a_round_has_every_address_once_and_no_favourite_port() {
         for round in targets(Order::Shuffled(3)).chunks(100) {
-            let addresses: HashSet<IpAddr> = round.iter().map(SocketAddr::ip).collect();
-            let ports: HashSet<u16> = round.iter().map(SocketAddr::port).collect();
+            let addresses: HashSet<u16> = round.iter().map(|target| target.address).collect();
+            let ports: HashSet<u16> = round.iter().map(|target| target.port).collect();
             assert_eq!((addresses.len(), ports.len()), (100, 22));
         }
     }
 
     #[test]
     fn targets_asked_again_come_in_another_order_each_time() {
-        let address = IpAddr::from([127, 0, 0, 1]);
-        let paths = Arc::new(Paths::new(&[address], std::time::Duration::from_secs(1)));
         let order = |seed| -> Vec<u16> {
-            let silent = (1..=1000).map(|port| CompactTarget { place: 0, port }).collect();
-            let work = Work::listed(silent, seed, Arc::clone(&paths));
-            Work::targets(&work).map(|target| target.port()).collect()
+            let silent = (1..=1000).map(|port| Target { address: 0, port }).collect();
+            let work = Work::listed(silent, seed);
+            Work::targets(&work).map(|target| target.port).collect()
         };
         assert_ne!(order(2), order(3));
         let mut ports = order(2);

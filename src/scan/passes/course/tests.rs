@@ -16,8 +16,8 @@ fn paths() -> Arc<Paths> {
     Arc::new(Paths::new(&[IpAddr::from([10, 0, 0, 1])], CEILING))
 }
 
-fn target(port: u16) -> CompactTarget {
-    CompactTarget { place: 0, port }
+fn target(port: u16) -> Target {
+    Target { address: 0, port }
 }
 
 /// A host behind a firewall near by: each port that answers, and after how
@@ -29,7 +29,7 @@ struct Host {
 
 impl Host {
     /// Asks every one of `targets` at once.
-    fn ask(&self, targets: &[CompactTarget], purpose: Purpose) -> PassEnd {
+    fn ask(&self, targets: &[Target], purpose: Purpose) -> PassEnd {
         let mut end = PassEnd::default();
         let mut answers: Vec<_> = targets
             .iter()
@@ -136,7 +136,7 @@ impl Policed {
         let mut draws = oorandom::Rand64::new(seed.into());
         let (start, paths) = (Instant::now(), paths());
         let (mut now, mut refilled, mut tokens) = (0.0, 0.0, self.burst);
-        let mut ask = |targets: Vec<CompactTarget>, speed: f64, purpose| {
+        let mut ask = |targets: Vec<Target>, speed: f64, purpose| {
             let began = now;
             // In another order each time, as in the real scan.
             let order = Shuffle::new(targets.len() as u64, draws.rand_u64());
