@@ -22,11 +22,14 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use self::budget::memory::{MemoryShare, ScanMemory};
 pub use self::budget::memory::{NoMemory, memory_limit};
 pub use self::budget::{
     DescriptorBudget, DescriptorPlan, TooFewDescriptors, descriptor_limits, raise_descriptor_limit,
 };
+use self::connect::Sockets;
 use self::fanout::FanoutPlan;
 use self::findings::Shared;
 pub use self::findings::rows::{Finding, Findings};
@@ -43,6 +46,9 @@ pub use self::running::{Progress, Scan};
 pub use self::stats::{EngineStats, RTT_BUCKETS, RttCounts};
 use crate::limits;
 use crate::machine::neighbours::Neighbours;
+
+/// How a fan-out is connected to the kernel.
+type Connect = fn(Arc<ScanPlan>) -> Result<Sockets, Errno>;
 
 /// Runs scans, and shares this process's resources between them.
 #[derive(Clone, Debug)]
@@ -142,23 +148,23 @@ impl Scanner {
     }
 
     /// The passes over `plan`, with `memory` for what they find.
-    fn passes(&self, plan: &ScanPlan, memory: Option<MemoryShare>) -> Passes {
+    fn passes(&self, plan: &ScanPlan, memory: Option<MemoryShare>) -> Passes<Connect> {
         let plan = Arc::new(plan.clone());
         let memory = memory.map(|share| (share, self.memory.clone()));
         Passes {
             fanout_plan: self.fanout_plan(&plan),
             fanouts: self.fanouts,
             neighbours: self.neighbours.clone(),
+            connect: Sockets::try_new,
             shared: Arc::new(Shared::new(&plan, Arc::clone(&self.stats), memory)),
             plan,
         }
     }
 
-    fn fanout_plan(&self, plan: &Arc<ScanPlan>) -> FanoutPlan {
+    fn fanout_plan(&self, plan: &ScanPlan) -> FanoutPlan {
         let now = Instant::now();
         let own = plan.rate.map(|rate| Arc::new(Pacer::new(rate, now)));
         FanoutPlan {
-            scan: Arc::clone(plan),
             paths: Arc::new(Paths::new(&plan.addresses, plan.timeout)),
             purpose: Purpose::State,
             window: None,

@@ -7,6 +7,8 @@
 //! timer, however many probes are in flight.
 
 mod deadlines;
+pub(super) mod network;
+mod probe;
 mod slots;
 
 use std::pin::{Pin, pin};
@@ -14,22 +16,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_core::Stream;
 use rustix::io::Errno;
 use tokio::time::{Sleep, sleep, timeout_at};
 
 use self::deadlines::Deadlines;
-use self::slots::{Judgement, Probe, Slot, Slots};
+use self::network::Network;
+use self::probe::Judgement;
+use self::slots::Slots;
 use super::budget::DescriptorBudget;
-use super::connect::ProbeSocket;
-use super::connect::readiness::Readiness;
 use super::gate::Gate;
 use super::gate::pacer::Pacer;
 use super::gate::until::Until;
 use super::gate::window::Window;
-use super::outcome::{Answer, Outcome, PortState, Reason, Sender, Shortage, Verdict};
-use super::paths::{Answered, Paths, Purpose, SYN_REPEATED};
-use super::plan::{ScanPlan, Target};
+use super::outcome::{Answer, Outcome, PortState, Reason, Shortage, Verdict};
+use super::paths::{Paths, Purpose};
+use super::plan::Target;
 use super::stats::{EngineStats, InFlight};
 
 /// A stream of outcomes, one for each target.
@@ -37,16 +38,17 @@ use super::stats::{EngineStats, InFlight};
 /// It ends when every target has its outcome, or when it gave up for want of a
 /// resource ([`Fanout::shortage`]); targets without an outcome by then were not
 /// scanned. Dropped, it closes its sockets and forgets what is in flight.
-pub(super) struct Fanout<T> {
+pub(super) struct Fanout<T, N> {
     plan: FanoutPlan,
     targets: T,
     exhausted: bool,
     /// Targets whose attempt failed for want of a resource.
     again: Vec<Target>,
+    // Dropped before its share of the descriptors.
+    network: N,
     slots: Slots,
     in_flight: Deadlines,
     gate: Gate,
-    readiness: Readiness,
     timer: Pin<Box<Sleep>>,
     /// The revision of the paths that the deadlines follow from, and since when.
     timed_by: (u32, Instant),
@@ -54,8 +56,6 @@ pub(super) struct Fanout<T> {
     /// The most probes that were in flight at once.
     window: usize,
     told: InFlight,
-    /// Attempts in a row that had no answer by the time `connect` returned.
-    late_answers: u32,
     /// Steps since the last look at the readiness set.
     unwatched: u32,
     /// Steps since the last time the task yielded.
@@ -65,8 +65,6 @@ pub(super) struct Fanout<T> {
 /// How a fan-out is to work.
 #[derive(Clone, Debug)]
 pub(super) struct FanoutPlan {
-    /// The scan whose addresses the targets are on.
-    pub(super) scan: Arc<ScanPlan>,
     /// How long to wait for which address.
     pub(super) paths: Arc<Paths>,
     /// What the attempts are for.
@@ -83,15 +81,20 @@ pub(super) struct FanoutPlan {
     pub(super) stats: Arc<EngineStats>,
 }
 
-impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
-    /// A fan-out over `targets`. Waits until the budget has descriptors for it.
+impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
+    /// A fan-out over `targets`. Waits until the budget has descriptors for it,
+    /// and connects to the network then.
     ///
     /// # Errors
-    /// When the system cannot make a readiness set, or the time was up first.
+    /// When `connect` fails, or the time was up first.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time.
-    pub(super) async fn try_new(targets: T, plan: FanoutPlan) -> Result<Self, Shortage> {
+    pub(super) async fn try_new(
+        targets: T,
+        plan: FanoutPlan,
+        connect: impl FnOnce() -> Result<N, Errno>,
+    ) -> Result<Self, Shortage> {
         let mut join = pin!(Slots::join(Arc::clone(&plan.budget)));
         let slots = loop {
             let Some(until) = plan.until.get() else { break join.await };
@@ -102,8 +105,7 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
                 Err(_) => {}
             }
         };
-        let readiness = Readiness::try_new().map_err(|error| {
-            let errno = errno_of(&error);
+        let network = connect().map_err(|errno| {
             plan.stats.count_error(errno);
             Shortage::of(errno)
         })?;
@@ -111,16 +113,15 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
             targets,
             exhausted: false,
             again: Vec::new(),
+            network,
             slots,
             in_flight: Deadlines::default(),
             gate: Gate::new(plan.pacers.clone(), Window::new(plan.window, Instant::now())),
-            readiness,
             timer: Box::pin(sleep(Duration::ZERO)),
             timed_by: (plan.paths.revision(), Instant::now()),
             last_launch: None,
             window: 0,
             told: InFlight::default(),
-            late_answers: 0,
             unwatched: 0,
             unyielded: 0,
             plan,
@@ -147,9 +148,35 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
         self.window
     }
 
+    /// The next outcome; `None` once there will be no more.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
+        loop {
+            // On a near target every step ends at once and nothing would ever
+            // be pending: give the runtime its turn.
+            if self.unyielded >= YIELD_EVERY {
+                self.unyielded = 0;
+                self.told.tell(&self.plan.stats, self.in_flight.len());
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.unyielded += 1;
+            match self.step(cx) {
+                Step::Outcome(outcome) => return Poll::Ready(Some(outcome)),
+                Step::Done => return Poll::Ready(None),
+                Step::Busy => {}
+                Step::Idle if self.poll_timer(cx).is_ready() => {}
+                Step::Idle => {
+                    self.unyielded = 0;
+                    self.told.tell(&self.plan.stats, self.in_flight.len());
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
     /// One step of work: an outcome, or whether there is more to do at once.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
-        if let Some(slot) = self.readiness.next_event() {
+        if let Some(slot) = self.network.next_event() {
             return self.ask_again(slot);
         }
         // Answers are looked for between attempts, so that the rtt is true and
@@ -163,7 +190,7 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
             }
             self.retime(now);
             if !self.in_flight.is_empty() {
-                self.readiness.fill();
+                self.network.fetch();
                 return match self.expire_next(now) {
                     Step::Idle => Step::Busy,
                     step => step,
@@ -182,7 +209,7 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
         if self.is_done() {
             return Step::Done;
         }
-        if self.readiness.poll_fill(cx).is_ready() { Step::Busy } else { Step::Idle }
+        if self.network.poll_fetch(cx).is_ready() { Step::Busy } else { Step::Idle }
     }
 
     fn is_done(&self) -> bool {
@@ -204,7 +231,7 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
             self.again.push(target);
             return Step::Idle;
         }
-        match self.slots.seat(cx, target, &self.plan.scan) {
+        match self.slots.seat(cx, target) {
             Some(slot) => self.launch(slot),
             None => {
                 self.again.push(target);
@@ -224,48 +251,25 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
         let target = self.targets.next();
         if target.is_none() {
             self.exhausted = true;
-            self.slots.vacate_idle();
+            self.slots.vacate_idle(&mut self.network);
         }
         target
     }
 
     /// Makes an attempt at the target of `slot`.
     fn launch(&mut self, slot: u32) -> Step {
-        let Slot { socket, watched, probe } = &mut self.slots[slot];
-        let (address, at) = (probe.target.address, probe.at);
-        let socket = match socket {
-            Some(socket) if socket.serves(at.ip()) => socket,
-            _ => {
-                *watched = false;
-                match ProbeSocket::try_new(at.ip()) {
-                    Ok(made) => socket.insert(made),
-                    Err(error) => return self.fall_short(slot, errno_of(&error)),
-                }
-            }
-        };
-        probe.started = Instant::now();
-        self.last_launch = Some(probe.started);
-        let mut answer = socket.ask(&at);
-        // A target on this host, or one hop away, has often answered before
-        // `connect` returns; for others the second look is a call wasted.
-        if answer.is_none()
-            && (self.late_answers < LATE_ANSWERS || self.late_answers.is_multiple_of(LATE_ANSWERS))
-        {
-            answer = socket.look(&at);
+        let target = self.slots[slot].target;
+        if let Err(errno) = self.network.open(slot, target) {
+            return self.fall_short(slot, errno);
         }
-        if let Some(answer) = answer {
-            self.late_answers = 0;
+        let started = Instant::now();
+        self.slots[slot].started = started;
+        self.last_launch = Some(started);
+        if let Some(answer) = self.network.ask(slot) {
             return self.settle(slot, answer);
         }
-        self.late_answers = self.late_answers.wrapping_add(1);
-        if !*watched {
-            if let Err(errno) = self.readiness.watch(socket, slot) {
-                return self.fall_short(slot, errno);
-            }
-            *watched = true;
-        }
-        let wait = self.plan.paths.wait(address, self.plan.purpose);
-        self.in_flight.insert(slot, probe.started + wait);
+        let wait = self.plan.paths.wait(target.address, self.plan.purpose);
+        self.in_flight.insert(slot, started + wait);
         self.window = self.window.max(self.in_flight.len());
         Step::Busy
     }
@@ -282,7 +286,7 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
         }
         *timed_by = (revision, now);
         in_flight.retime(|slot, _| {
-            let probe = &slots[slot].probe;
+            let probe = &slots[slot];
             probe.started + plan.paths.wait(probe.target.address, plan.purpose)
         });
     }
@@ -294,7 +298,7 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
         if !self.in_flight.holds(slot) {
             return Step::Busy;
         }
-        match self.slots[slot].look() {
+        match self.network.look(slot) {
             None => Step::Busy,
             Some(answer) => {
                 self.in_flight.remove(slot);
@@ -310,7 +314,7 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
                 self.in_flight.remove(slot);
                 // The answer may have come while this task waited for its turn.
                 let silence = Answer::Port(PortState::Filtered, Reason::NoResponse);
-                let answer = self.slots[slot].look().unwrap_or(silence);
+                let answer = self.network.look(slot).unwrap_or(silence);
                 self.settle(slot, answer)
             }
             _ => Step::Idle,
@@ -326,65 +330,38 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
             Answer::Short(errno) => return self.fall_short(slot, errno),
         };
         let answered = reason != Reason::NoResponse;
-        let Probe { target, started, .. } = self.slots[slot].probe;
+        let probe = &mut self.slots[slot];
+        let (target, started) = (probe.target, probe.started);
         let elapsed = started.elapsed();
         self.gate.note(answered, started);
-        self.learn(slot, answer, elapsed);
-        let rtt = answered.then_some(elapsed);
-        let Judgement::Verdict(verdict, rtt) = self.slots[slot].judge(state, reason, rtt) else {
-            return self.relaunch(slot);
-        };
-        let outcome = Outcome { target, verdict, rtt };
-        // A socket that was refused is unconnected already.
-        let clean = state == PortState::Closed || self.slots[slot].reset();
-        self.free(slot, clean);
-        Step::Outcome(outcome)
-    }
-
-    /// Learns from the answer to an attempt, which was seen after `elapsed`, how
-    /// far its address is.
-    fn learn(&mut self, slot: u32, answer: Answer, elapsed: Duration) {
-        let Slot { socket, probe, .. } = &self.slots[slot];
-        let address = probe.target.address;
-        let answered = match answer {
-            Answer::Port(PortState::Open, _) => Answered::Accepted,
-            Answer::Port(PortState::Closed, _) | Answer::Icmp(_, Sender::Target) => {
-                Answered::Refused
-            }
-            Answer::Port(PortState::Filtered, Reason::NoResponse) => {
-                return self.plan.paths.note_silence(address, self.plan.purpose, elapsed);
-            }
-            // An error of this host, or of another one on the path.
-            Answer::Port(..) | Answer::Icmp(..) | Answer::Short(_) => return,
-        };
-        self.plan.paths.sample(address, answered, elapsed, || {
-            let measured = match answered {
-                Answered::Accepted => socket.as_ref().and_then(ProbeSocket::handshake_time),
-                Answered::Refused => None,
-            };
-            // Without a measurement, it may have been a repeated SYN.
-            measured.or_else(|| (elapsed < SYN_REPEATED).then_some(elapsed))
-        });
+        let handshake_time = || self.network.handshake_time(slot);
+        let Self { plan, .. } = self;
+        plan.paths.learn(target.address, plan.purpose, answer, elapsed, handshake_time);
         if self.plan.paths.revision() != self.timed_by.0 {
             // What is in flight waits too long: see to it next.
             self.unwatched = WATCH_EVERY;
         }
-    }
-
-    /// Asks the same target again, from another source port.
-    fn relaunch(&mut self, slot: u32) -> Step {
-        let again = &mut self.slots[slot];
-        if !again.reset() {
-            again.socket = None;
-        }
-        self.launch(slot)
+        let rtt = answered.then_some(elapsed);
+        let sighting = || self.network.sighting(slot);
+        let judgement = self.slots[slot].judge(state, reason, rtt, sighting);
+        let Judgement::Verdict(verdict, rtt) = judgement else {
+            // Asked again, from another source port. What a reset does not make
+            // fit for that is opened anew.
+            self.network.reset(slot);
+            return self.launch(slot);
+        };
+        let outcome = Outcome { target, verdict, rtt };
+        // A socket that was refused is unconnected already.
+        let clean = state == PortState::Closed || self.network.reset(slot);
+        self.free(slot, clean);
+        Step::Outcome(outcome)
     }
 
     /// Puts the target of `slot` back, or ends it if there is no use in that.
     fn fall_short(&mut self, slot: u32, errno: Errno) -> Step {
         self.plan.stats.count_error(errno);
         let shortage = Shortage::of(errno);
-        let target = self.slots[slot].probe.target;
+        let target = self.slots[slot].target;
         self.free(slot, false);
         if shortage == Shortage::UnknownError {
             let verdict = Verdict::NotScanned(shortage);
@@ -398,9 +375,9 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
     /// Ends the work of `slot`; a socket that is `clean` can be used again.
     fn free(&mut self, slot: u32, clean: bool) {
         if clean && !self.is_exhausted() {
-            self.slots.rest(slot);
+            self.slots.rest(slot, &mut self.network);
         } else {
-            self.slots.vacate(slot);
+            self.slots.vacate(slot, &mut self.network);
         }
     }
 
@@ -425,39 +402,9 @@ impl<T: Iterator<Item = Target> + Unpin> Fanout<T> {
     }
 }
 
-impl<T> Drop for Fanout<T> {
+impl<T, N> Drop for Fanout<T, N> {
     fn drop(&mut self) {
         self.told.tell(&self.plan.stats, 0);
-    }
-}
-
-impl<T: Iterator<Item = Target> + Unpin> Stream for Fanout<T> {
-    type Item = Outcome;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
-        let fanout = self.get_mut();
-        loop {
-            // On a near target every step ends at once and nothing would ever
-            // be pending: give the runtime its turn.
-            if fanout.unyielded >= YIELD_EVERY {
-                fanout.unyielded = 0;
-                fanout.told.tell(&fanout.plan.stats, fanout.in_flight.len());
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            fanout.unyielded += 1;
-            match fanout.step(cx) {
-                Step::Outcome(outcome) => return Poll::Ready(Some(outcome)),
-                Step::Done => return Poll::Ready(None),
-                Step::Busy => {}
-                Step::Idle if fanout.poll_timer(cx).is_ready() => {}
-                Step::Idle => {
-                    fanout.unyielded = 0;
-                    fanout.told.tell(&fanout.plan.stats, fanout.in_flight.len());
-                    return Poll::Pending;
-                }
-            }
-        }
     }
 }
 
@@ -471,11 +418,6 @@ enum Step {
     Done,
 }
 
-/// An error without an errno has no meaning here, as this errno has none.
-fn errno_of(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::INVAL)
-}
-
 /// One look at the readiness set for so many attempts: the call then costs
 /// under 2 % of them, and an answer waits at most some 0.3 ms to be seen.
 const WATCH_EVERY: u32 = 64;
@@ -486,7 +428,3 @@ const RETIME_EVERY: Duration = Duration::from_millis(10);
 
 /// Steps between yields, about half a millisecond of work on loopback.
 const YIELD_EVERY: u32 = 64;
-
-/// After so many attempts in a row without an answer by the time `connect`
-/// returned, only one in as many is looked at twice.
-const LATE_ANSWERS: u32 = 64;

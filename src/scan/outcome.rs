@@ -93,6 +93,17 @@ pub(super) enum Sender {
     Another,
 }
 
+/// How an open answer is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sighting {
+    /// Another host accepted: the port is open.
+    Remote,
+    /// This host accepted; a probe that crossed ours could look the same.
+    Local,
+    /// The socket connected to itself: no listener was involved.
+    Itself,
+}
+
 impl PortState {
     /// `open`, `closed` or `filtered`.
     #[must_use]

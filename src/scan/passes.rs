@@ -15,13 +15,14 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Instant;
 
-use futures_util::StreamExt;
+use rustix::io::Errno;
 use tokio::task::JoinSet;
 
 use self::attached::{Attached, SearchPlan};
 use self::course::{Course, Pass, PassEnd, Step};
 use self::work::{Targets, Work};
-use super::connect;
+use super::connect::route;
+use super::fanout::network::Network;
 use super::fanout::{Fanout, FanoutPlan};
 use super::findings::tally::Tallies;
 use super::findings::{ScanTiming, Shared};
@@ -32,7 +33,7 @@ use super::stats::Observations;
 use crate::machine::neighbours::{Neighbour, Neighbours};
 
 /// A scan as its driving task sees it.
-pub(super) struct Passes {
+pub(super) struct Passes<C> {
     pub(super) plan: Arc<ScanPlan>,
     /// What the fan-outs of the first pass keep to.
     pub(super) fanout_plan: FanoutPlan,
@@ -40,9 +41,15 @@ pub(super) struct Passes {
     pub(super) shared: Arc<Shared>,
     /// Which addresses of attached networks are looked for.
     pub(super) neighbours: Neighbours,
+    /// Connects a fan-out to the network.
+    pub(super) connect: C,
 }
 
-impl Passes {
+impl<C, N> Passes<C>
+where
+    C: Fn(Arc<ScanPlan>) -> Result<N, Errno> + Copy + Send + Sync + 'static,
+    N: Network + Send + 'static,
+{
     /// Runs the scan to its end.
     pub(super) async fn run(self) {
         let mut course = Course::new(Arc::clone(&self.fanout_plan.paths));
@@ -110,7 +117,7 @@ impl Passes {
     fn reachable(&self) -> Vec<u16> {
         let mut reachable = Vec::with_capacity(self.plan.addresses.len());
         for address in self.plan.indexes() {
-            match connect::no_way_to(self.plan.address(address)) {
+            match route::no_way_to(self.plan.address(address)) {
                 None => reachable.push(address),
                 Some(reason) => {
                     self.shared.write_off(address, reason);
@@ -156,7 +163,9 @@ impl Passes {
                 shared: Arc::clone(&self.shared),
                 started,
             };
-            fanouts.spawn(part.fill(Work::targets(work), plan.clone()));
+            let (connect, scan) = (self.connect, Arc::clone(&self.plan));
+            let targets = Work::targets(work);
+            fanouts.spawn(part.fill(targets, plan.clone(), move || connect(scan)));
         }
         let mut whole = PassEnd::default();
         while let Some(part) = fanouts.join_next().await {
@@ -188,6 +197,7 @@ impl Passes {
                 fanout_plan: self.fanout_plan.clone(),
                 fanouts: self.fanouts,
                 neighbours: self.neighbours.clone(),
+                connect: self.connect,
                 plan,
             };
             let work = Work::all(suspects.clone(), aside.plan.ports.clone(), aside.plan.order);
@@ -227,9 +237,14 @@ struct Part {
 
 impl Part {
     /// Runs a fan-out to its end.
-    async fn fill(mut self, targets: Targets, plan: FanoutPlan) -> PassEnd {
+    async fn fill<N: Network>(
+        mut self,
+        targets: Targets,
+        plan: FanoutPlan,
+        connect: impl FnOnce() -> Result<N, Errno>,
+    ) -> PassEnd {
         let paths = Arc::clone(&plan.paths);
-        let mut fanout = match Fanout::try_new(targets, plan).await {
+        let mut fanout = match Fanout::try_new(targets, plan, connect).await {
             Ok(fanout) => fanout,
             Err(shortage) => {
                 self.end.shortage = Some(shortage);
@@ -238,7 +253,7 @@ impl Part {
         };
         loop {
             let next = std::future::poll_fn(|cx| {
-                let next = fanout.poll_next_unpin(cx);
+                let next = fanout.poll_next(cx);
                 if next.is_pending() {
                     self.hand_over();
                 }

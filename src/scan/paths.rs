@@ -16,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::rtt::Cluster;
+use super::outcome::{Answer, PortState, Reason, Sender};
 use crate::limits;
 
 /// The paths to all addresses of a scan.
@@ -118,6 +119,37 @@ impl Paths {
             }
             (Purpose::State, Some(_)) => weak.map_or(self.ceiling_less_first(), patient),
         }
+    }
+
+    /// Learns from the answer to an attempt, which was seen after `elapsed`, how
+    /// far its address is. `handshake_time` is what the kernel measured, if it did.
+    pub(super) fn learn(
+        &self,
+        address: u16,
+        purpose: Purpose,
+        answer: Answer,
+        elapsed: Duration,
+        handshake_time: impl FnOnce() -> Option<Duration>,
+    ) {
+        let answered = match answer {
+            Answer::Port(PortState::Open, _) => Answered::Accepted,
+            Answer::Port(PortState::Closed, _) | Answer::Icmp(_, Sender::Target) => {
+                Answered::Refused
+            }
+            Answer::Port(PortState::Filtered, Reason::NoResponse) => {
+                return self.note_silence(address, purpose, elapsed);
+            }
+            // An error of this host, or of another one on the path.
+            Answer::Port(..) | Answer::Icmp(..) | Answer::Short(_) => return,
+        };
+        self.sample(address, answered, elapsed, || {
+            let measured = match answered {
+                Answered::Accepted => handshake_time(),
+                Answered::Refused => None,
+            };
+            // Without a measurement, it may have been a repeated SYN.
+            measured.or_else(|| (elapsed < SYN_REPEATED).then_some(elapsed))
+        });
     }
 
     /// Takes an answer of the target itself into account.
@@ -295,7 +327,7 @@ fn microseconds(duration: Duration) -> u32 {
 const NO_SILENCE: u32 = u32::MAX;
 
 /// Linux repeats a SYN after 1 s (TCP_TIMEOUT_INIT).
-pub(super) const SYN_REPEATED: Duration = Duration::from_secs(1);
+const SYN_REPEATED: Duration = Duration::from_secs(1);
 
 /// So many samples are all taken; then one in [`SPARSE_SAMPLES`].
 const ALL_SAMPLES: u32 = 64;

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::budget::memory::NoMemory;
+use super::fanout::network::Network;
 use super::findings::rows::Finding;
 use super::findings::tally::{AddressTally, Totals};
 use super::findings::{Milestone, ScanTiming, Shared};
 use super::gate::until::Until;
 use super::passes::Passes;
+use super::plan::ScanPlan;
 
 /// A running or finished scan. Dropping it stops the probes.
 #[derive(Debug)]
@@ -40,7 +43,11 @@ struct Finish(Arc<Shared>);
 
 impl Scan {
     /// Starts to run `passes` in a task of their own.
-    pub(super) fn start(passes: Passes) -> Self {
+    pub(super) fn start<C, N>(passes: Passes<C>) -> Self
+    where
+        C: Fn(Arc<ScanPlan>) -> Result<N, Errno> + Copy + Send + Sync + 'static,
+        N: Network + Send + 'static,
+    {
         let mut scan = Self {
             shared: Arc::clone(&passes.shared),
             total: passes.plan.targets(),

@@ -16,9 +16,9 @@ use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::ProbeSocket;
+use super::socket::ProbeSocket;
 
-pub(crate) struct Readiness {
+pub(super) struct Readiness {
     epoll: AsyncFd<OwnedFd>,
     /// Slots with events fetched and not yet handed out, last first.
     events: Vec<u32>,
@@ -30,7 +30,7 @@ impl Readiness {
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O.
-    pub(crate) fn try_new() -> io::Result<Self> {
+    pub(super) fn try_new() -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         #[expect(
             deprecated,
@@ -43,23 +43,23 @@ impl Readiness {
     /// Watches `socket` from now until it is closed.
     // Edge-triggered: a reused socket needs no further epoll_ctl. One that has
     // its answer already is reported at once.
-    pub(crate) fn watch(&self, socket: &ProbeSocket, slot: u32) -> Result<(), Errno> {
+    pub(super) fn watch(&self, socket: &ProbeSocket, slot: u32) -> Result<(), Errno> {
         let data = EventData::new_u64(slot.into());
         epoll::add(self.epoll.get_ref(), socket, data, EventFlags::OUT | EventFlags::ET)
     }
 
     /// The slot of a socket on which something happened.
-    pub(crate) fn next_event(&mut self) -> Option<u32> {
+    pub(super) fn next_event(&mut self) -> Option<u32> {
         self.events.pop()
     }
 
     /// Fetches what has happened, without waiting.
-    pub(crate) fn fill(&mut self) {
+    pub(super) fn fetch(&mut self) {
         fetch(self.epoll.get_ref(), &mut self.events);
     }
 
     /// Ready when something has happened, which is then fetched.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // An error is the runtime shutting down, and this task with it.
         while let Poll::Ready(Ok(mut guard)) = self.epoll.poll_read_ready(cx) {
             fetch(self.epoll.get_ref(), &mut self.events);
