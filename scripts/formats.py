@@ -65,12 +65,14 @@ def nmap_to_csv(text):
     return [int(row["PORT"]) for row in rows]
 
 
-def naabu_lines(text):
-    rows = [json.loads(line) for line in text.splitlines()]
-    for row in rows:
-        assert (row["host"], row["ip"], row["protocol"]) == (HOST, HOST, "tcp"), row
-        datetime.strptime(row["timestamp"], "%Y-%m-%dT%H:%M:%S.%fZ")
-    return [row["port"] for row in rows]
+def records(text):
+    *ports, end = [json.loads(line) for line in text.splitlines()]
+    assert end["type"] == "end" and end["summary"]["complete"], end
+    assert end["summary"]["closed"] == len(asked) - len(listeners), end
+    for record in ports:
+        assert (record["type"], record["host"], record["address"]) == ("port", HOST, HOST), record
+        datetime.strptime(record["timestamp"], "%Y-%m-%dT%H:%M:%S.%fZ")
+    return [record["port"] for record in ports]
 
 
 def csv_rows(text):
@@ -94,7 +96,7 @@ asked = list(range(1, 21)) + expected
 READERS = {
     "xml": libnmap,
     "grepable": nmap_to_csv,
-    "ndjson": naabu_lines,
+    "ndjson": records,
     "csv": csv_rows,
     "json": json_document,
 }

@@ -1,9 +1,9 @@
-//! What a sweep tells, in the formats that people and programs read.
+//! The results of a sweep, in the formats that people and programs read.
 //!
-//! Each format is a few functions of a finding, of the report on a host and of
-//! the summary, in a file of its own. Those for a reader at work (table, plain,
-//! NDJSON, CSV) write a finding when it is made; the others a host when it is
-//! done, so that none holds more than one host.
+//! Each format has a file of its own, with a function each for a finding, for the
+//! report on a host and for the summary. Table, plain, NDJSON and CSV write a finding
+//! as soon as it is made. The others write a host when it is done, so that none
+//! holds more than one host.
 
 mod csv;
 mod grepable;
@@ -14,13 +14,10 @@ mod table;
 mod xml;
 
 use std::io::{self, Write};
-use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
-
-use serde::Serialize;
+use std::time::SystemTime;
 
 use crate::ports::PortSet;
-use crate::report::{IncompleteReason, PortReport, Report, Service, milliseconds};
+use crate::report::{Report, Summary};
 use crate::sweep::Found;
 
 /// A form of output.
@@ -30,15 +27,15 @@ pub(crate) enum Format {
     Table,
     /// A line `host:port` for each open port.
     Plain,
-    /// One JSON document, a report a host.
+    /// One JSON document with a report for each host.
     Json,
-    /// A JSON object a line and finding, for readers of naabu's.
+    /// The records that the HTTP API streams, one a line.
     Ndjson,
-    /// Comma-separated values, a line a finding.
+    /// Comma-separated values, one finding a line.
     Csv,
-    /// What nmap's -oG writes.
+    /// As nmap's -oG.
     Grepable,
-    /// What nmap's -oX writes.
+    /// As nmap's -oX.
     Xml,
 }
 
@@ -55,39 +52,6 @@ pub(crate) struct Head {
     pub(crate) host_width: usize,
     /// Whether to use colours.
     pub(crate) colour: bool,
-}
-
-/// What is known when a sweep is over. Of what `hosts` have, each target is in
-/// one of the four counts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Summary {
-    /// Whether every port of every host was scanned.
-    pub(crate) complete: bool,
-    /// Why not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<IncompleteReason>,
-    /// Hosts that there is a report on.
-    #[serde(rename = "host_count")]
-    pub(crate) hosts: u64,
-    /// Addresses of these hosts.
-    #[serde(rename = "address_count")]
-    pub(crate) addresses: u64,
-    /// Addresses that answered.
-    #[serde(skip)]
-    pub(crate) up: u64,
-    /// Targets that are open.
-    pub(crate) open: u64,
-    /// Targets that are closed.
-    pub(crate) closed: u64,
-    /// Targets that are filtered.
-    pub(crate) filtered: u64,
-    /// Targets of these hosts that were not scanned.
-    pub(crate) not_scanned: u64,
-    /// Hosts that were not visited at all.
-    pub(crate) unvisited_hosts: u64,
-    /// How long it took.
-    #[serde(rename = "elapsed_ms", serialize_with = "as_milliseconds")]
-    pub(crate) elapsed: Duration,
 }
 
 /// Writes one sweep in one format.
@@ -119,21 +83,6 @@ impl Format {
     }
 }
 
-impl Summary {
-    /// Counts a host's report in.
-    pub(crate) fn count(&mut self, report: &Report) {
-        self.hosts += 1;
-        for address in &report.facts.addresses {
-            self.addresses += 1;
-            self.up += u64::from(address.answered());
-            self.open += address.open_ports.len() as u64;
-            self.closed += u64::from(address.closed);
-            self.filtered += u64::from(address.filtered);
-            self.not_scanned += u64::from(address.not_scanned);
-        }
-    }
-}
-
 impl<W: Write> Printer<W> {
     /// A printer to `out`.
     pub(crate) fn new(format: Format, head: Head, out: W) -> Self {
@@ -143,7 +92,7 @@ impl<W: Write> Printer<W> {
     /// Writes what comes before everything else.
     ///
     /// # Errors
-    /// When it cannot be written, here and below.
+    /// When it cannot be written; so for the functions below.
     pub(crate) fn begin(&mut self) -> io::Result<()> {
         let (head, out) = (&self.head, &mut self.out);
         match self.format {
@@ -200,14 +149,15 @@ impl<W: Write> Printer<W> {
         match self.format {
             Format::Table => table::end(out, summary),
             Format::Json => json::end(out, summary),
+            Format::Ndjson => ndjson::end(out, summary),
             Format::Grepable => grepable::end(out, summary),
             Format::Xml => xml::end(out, summary, SystemTime::now()),
-            Format::Plain | Format::Ndjson | Format::Csv => Ok(()),
+            Format::Plain | Format::Csv => Ok(()),
         }?;
         out.flush()
     }
 
-    /// Passes on what is written so far.
+    /// Hands over what was written so far.
     ///
     /// # Errors
     /// As [`Self::begin`].
@@ -215,47 +165,9 @@ impl<W: Write> Printer<W> {
         self.out.flush()
     }
 
-    /// The place that was written to.
+    /// The writer, to which everything is written.
     pub(crate) fn into_inner(self) -> W {
         self.out
-    }
-}
-
-fn as_milliseconds<S: serde::Serializer>(elapsed: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(milliseconds(*elapsed))
-}
-
-/// A finding as NDJSON and CSV have it, with the names that naabu gives to what
-/// it has too.
-#[derive(Serialize)]
-struct Row<'a> {
-    host: &'a str,
-    ip: IpAddr,
-    timestamp: String,
-    port: u16,
-    protocol: &'static str,
-    state: &'static str,
-    reason: &'static str,
-    #[serde(flatten)]
-    service: Option<Service>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rtt_ms: Option<f64>,
-}
-
-impl<'a> Row<'a> {
-    fn new(found: &'a Found, at: SystemTime) -> Self {
-        let port = PortReport::new(&found.finding);
-        Self {
-            host: &found.host,
-            ip: found.finding.address,
-            timestamp: humantime::format_rfc3339_micros(at).to_string(),
-            port: port.port,
-            protocol: "tcp",
-            state: port.state.name(),
-            reason: port.reason.name(),
-            service: port.service,
-            rtt_ms: port.rtt_ms,
-        }
     }
 }
 

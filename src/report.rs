@@ -6,7 +6,9 @@
 
 mod document;
 mod reason;
+mod records;
 mod rows;
+mod summary;
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -16,7 +18,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::reason::IncompleteReason;
+pub(crate) use self::records::{End, Record};
 pub(crate) use self::rows::{OpenPorts, PortReport, PortRows, Service};
+pub(crate) use self::summary::Summary;
 use crate::expect::{Comparison, Expectation};
 use crate::ports::PortSet;
 use crate::scan::{AddressTally, PathTiming, Reason, ScanTiming};

@@ -235,6 +235,11 @@ fn a_scan_that_a_deadline_cuts_short_is_incomplete() {
     let ended = scan(&[&host, "-p", &silent.list(), "--deadline-ms", "100"]);
     assert_eq!(ended.status.code(), Some(4), "{ended:?}");
     assert_eq!(ended.stderr, "open-ports: incomplete (deadline): 1 port not scanned\n");
+    let records = ["--deadline-ms", "100", "--format", "ndjson"];
+    let ended = scan(&[&[&host, "-p", &silent.list()], &records[..]].concat());
+    let summary = summary_of_records(&ended.stdout);
+    assert_eq!((&summary["complete"], &summary["reason"]), (&false.into(), &"deadline".into()));
+    assert_eq!(summary["not_scanned"], 1, "{summary}");
     // Hosts that nobody came to are counted too: more than are begun at once.
     let many = ["127.0.0.0/10", "-p", "1-9", "--rate", "100", "--deadline-ms", "200"];
     let ended = scan(&many);
@@ -327,14 +332,19 @@ fn a_reader_that_leaves_ends_the_scan_without_a_word() {
 }
 
 #[test]
-fn a_signal_leaves_a_whole_document_that_says_it_is_incomplete() {
+fn a_signal_leaves_whole_output_that_says_it_is_incomplete() {
     let silent = Silent::bind(own_address(), 20);
     let (folder, host) = (tempfile::tempdir().unwrap(), silent.address.to_string());
-    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (format, signal, status) in [
+        ("json", Signal::INT, 130),
+        ("json", Signal::TERM, 143),
+        ("ndjson", Signal::INT, 130),
+        ("ndjson", Signal::TERM, 143),
+    ] {
         let path = folder.path().join(format!("found-{status}"));
         let output = path.to_str().unwrap();
         let ports = silent.list();
-        let scan = ["scan", &host, "-p", &ports, "--rate", "2", "--format", "json", "--output"];
+        let scan = ["scan", &host, "-p", &ports, "--rate", "2", "--format", format, "--output"];
         let mut command = open_ports(&[&scan[..], &[output]].concat());
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // Its signals are its own before it opens the output.
@@ -345,10 +355,13 @@ fn a_signal_leaves_a_whole_document_that_says_it_is_incomplete() {
         kill_process(Pid::from_child(&child), signal).unwrap();
         let ended = wait_for("the process to end", || child.try_wait().unwrap());
         assert_eq!(ended.code(), Some(status));
-        let document: serde_json::Value =
-            serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let summary = match format {
+            "json" => serde_json::from_str(&text).unwrap(),
+            _ => summary_of_records(&text),
+        };
         assert_eq!(
-            (&document["complete"], &document["reason"]),
+            (&summary["complete"], &summary["reason"]),
             (&false.into(), &"interrupted".into())
         );
         fs::remove_file(path).unwrap();
@@ -425,6 +438,14 @@ fn an_output_file_is_whole_or_as_it_was() {
 
 fn scan(arguments: &[&str]) -> Ended {
     run(open_ports(&[&["scan"], arguments].concat()))
+}
+
+/// The summary in the last record of NDJSON, which has to be there.
+fn summary_of_records(text: &str) -> serde_json::Value {
+    let last = text.lines().last().unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!(record["type"], "end", "{record}");
+    record["summary"].take()
 }
 
 fn lines(text: &str) -> BTreeSet<String> {

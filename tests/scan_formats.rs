@@ -42,13 +42,16 @@ fn every_format_tells_of_the_same_ports_and_counts_them_all() {
 }
 
 #[test]
-fn a_line_of_json_has_what_readers_of_naabus_lines_look_for() {
+fn a_port_record_has_its_host_and_when_it_was_found() {
     let listeners = Listeners::bind_at(own_address(), 8080).unwrap();
     let host = listeners.address.to_string();
     let ended = run(open_ports(&["scan", &host, "-p8080", "--format", "ndjson"]));
-    let line: Value = serde_json::from_str(&ended.stdout).unwrap();
-    assert_eq!((&line["host"], &line["ip"]), (&Value::from(&*host), &Value::from(&*host)));
-    assert_eq!((&line["port"], &line["protocol"]), (&8080.into(), &"tcp".into()));
+    let lines: Vec<Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [line, end] = &lines[..] else { panic!("{ended:?}") };
+    assert_eq!((&line["type"], &end["type"]), (&"port".into(), &"end".into()));
+    assert_eq!((&line["host"], &line["address"]), (&Value::from(&*host), &Value::from(&*host)));
+    assert_eq!((&line["port"], &line["state"]), (&8080.into(), &"open".into()));
     assert_eq!((&line["service"], &line["service_method"]), (&"http-alt".into(), &"table".into()));
     assert!(line["rtt_ms"].as_f64().unwrap() > 0.0);
     let timestamp = line["timestamp"].as_str().unwrap();
@@ -136,12 +139,21 @@ fn read_json(text: &str, host: &str) -> Read {
 }
 
 fn read_ndjson(text: &str, host: &str) -> Read {
-    let row = |line| {
-        let line: Value = serde_json::from_str(line).unwrap();
-        assert_eq!(line["host"], host);
-        row_of_json(&line)
+    let mut records: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let end = records.pop().unwrap();
+    let summary = &end["summary"];
+    assert_eq!((&end["type"], &summary["complete"]), (&"end".into(), &true.into()));
+    assert_eq!((&summary["host_count"], summary.get("reason")), (&1.into(), None));
+    let row = |record: &Value| {
+        assert_eq!((&record["type"], &record["host"]), (&"port".into(), &host.into()));
+        row_of_json(record)
     };
-    Read { rows: text.lines().map(row).collect(), ignored: None }
+    let rows: Vec<(u16, String)> = records.iter().map(row).collect();
+    let number = |name: &str| usize::try_from(summary[name].as_u64().unwrap()).unwrap();
+    let filtered = rows.iter().filter(|(_, state)| state == "filtered").count();
+    assert_eq!(number("open") + filtered, rows.len());
+    Read { ignored: Some((number("closed"), number("filtered") - filtered)), rows }
 }
 
 fn row_of_json(row: &Value) -> (u16, String) {

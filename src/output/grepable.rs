@@ -1,14 +1,14 @@
 //! The lines of nmap's -oG, for the tools that read them.
 //!
 //! <https://nmap.org/book/output-formats-grepable-output.html> has the form:
-//! fields of a line are apart by tabs, ports by commas, and what is told of a
-//! port by slashes.
+//! tabs separate the fields of a line, commas the ports, and slashes the parts of
+//! a port.
 
 use std::io::{self, Write};
 
-use super::{Head, Summary};
+use super::Head;
 use crate::printable::Printable;
-use crate::report::{AddressFacts, IncompleteReason, PortReport, Report};
+use crate::report::{AddressFacts, IncompleteReason, PortReport, Report, Summary};
 use crate::scan::PortState;
 
 pub(super) fn begin(out: &mut impl Write, head: &Head) -> io::Result<()> {

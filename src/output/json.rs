@@ -1,10 +1,9 @@
-//! One JSON document: a line a host, each the report that the service would
-//! reply, and the summary.
+//! One JSON document. Each host is a line: the report that the HTTP API would
+//! return. The summary follows.
 
 use std::io::{self, Write};
 
-use super::Summary;
-use crate::report::Report;
+use crate::report::{Report, Summary};
 
 pub(super) fn begin(out: &mut impl Write) -> io::Result<()> {
     write!(out, "{{\"hosts\":[")
@@ -17,7 +16,7 @@ pub(super) fn host(out: &mut impl Write, report: &Report, is_first: bool) -> io:
 
 pub(super) fn end(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     let summary = serde_json::to_string(summary)?;
-    // Its members go on with the document's.
+    // Its members become members of the document.
     let members = summary.strip_prefix('{').expect("a struct is an object");
     writeln!(out, "\n],{members}")
 }

@@ -1,12 +1,21 @@
-//! A JSON object a line and finding: the fields of naabu's lines and more.
+//! The records that the HTTP API streams, one a line: each finding with its host,
+//! and the end with a summary.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use super::Row;
+use crate::report::{End, Record, Summary};
 use crate::sweep::Found;
 
 pub(super) fn found(out: &mut impl Write, found: &Found, at: SystemTime) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Row::new(found, at))?;
+    write_line(out, &Record::port_of(&found.host, &found.finding, at))
+}
+
+pub(super) fn end(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
+    write_line(out, &Record::End(End::Summary(summary)))
+}
+
+fn write_line(out: &mut impl Write, record: &Record<'_>) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, record)?;
     writeln!(out)
 }

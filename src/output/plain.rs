@@ -1,4 +1,5 @@
-//! A line `host:port` for each open port, as other programs take targets.
+//! A line `host:port` for each open port: the form in which other programs take
+//! targets.
 
 use std::io::{self, Write};
 

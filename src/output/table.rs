@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::{Head, Summary};
-use crate::report::Service;
+use super::Head;
+use crate::report::{Service, Summary};
 use crate::scan::PortState;
 use crate::sweep::Found;
 
@@ -20,7 +20,7 @@ pub(super) fn found(
     }
     let address = finding.address.to_string();
     let host = if **host == address { address } else { format!("{host} ({address})") };
-    // A question mark, as nmap puts it to what is not known for sure.
+    // nmap marks what is not known for sure in the same way.
     let service = Service::at(finding.port).map(|service| format!("{}?", service.name));
     let rtt = finding.rtt.map(|rtt| format!("{:.3} ms", rtt.as_secs_f64() * 1e3));
     let (start, end) = match (head.colour, finding.state) {

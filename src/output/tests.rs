@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::report::IncompleteReason;
 use crate::scan::{AddressTally, Finding, Findings, PortState, Reason, ScanTiming, Shortage};
 use crate::sweep::Found;
 
@@ -95,7 +98,7 @@ fn a_table_has_its_head_before_the_first_row_and_guesses_look_like_guesses() {
 }
 
 #[test]
-fn lines_of_json_and_csv_tell_the_same() {
+fn lines_of_json_and_csv_have_the_same_values() {
     let at = SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456);
     let (mut json, mut csv) = (Vec::new(), Vec::new());
     ndjson::found(&mut json, &found("host.example", true), at).unwrap();
@@ -103,14 +106,32 @@ fn lines_of_json_and_csv_tell_the_same() {
     csv::found(&mut csv, &found("host.example", true), at).unwrap();
     assert_eq!(
         String::from_utf8(json).unwrap(),
-        "{\"host\":\"host.example\",\"ip\":\"fd00::1\",\"timestamp\":\"2023-11-14T22:13:20.123456Z\",\
-         \"port\":22,\"protocol\":\"tcp\",\"state\":\"open\",\"reason\":\"syn-ack\",\
-         \"service\":\"ssh\",\"service_method\":\"table\",\"rtt_ms\":1.5}\n"
+        "{\"type\":\"port\",\"host\":\"host.example\",\"address\":\"fd00::1\",\
+         \"port\":22,\"state\":\"open\",\"reason\":\"syn-ack\",\
+         \"service\":\"ssh\",\"service_method\":\"table\",\"rtt_ms\":1.5,\
+         \"timestamp\":\"2023-11-14T22:13:20.123456Z\"}\n"
     );
     assert_eq!(
         String::from_utf8(csv).unwrap(),
         "host,ip,port,protocol,state,reason,service,service_method,rtt_ms,timestamp\n\
          host.example,fd00::1,22,tcp,open,syn-ack,ssh,table,1.5,2023-11-14T22:13:20.123456Z\n"
+    );
+}
+
+#[test]
+fn lines_of_json_end_with_a_record_that_says_whether_all_was_scanned() {
+    let text = printed(Format::Ndjson, |printer| {
+        printer.begin().unwrap();
+        printer.found(&found("host.example", true)).unwrap();
+        printer.host(&report(true)).unwrap();
+        printer.end(&summary()).unwrap();
+    });
+    let (_, last) = text.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!(
+        last,
+        "{\"type\":\"end\",\"summary\":{\"complete\":false,\"reason\":\"deadline\",\
+         \"host_count\":1,\"address_count\":1,\"open\":1,\"closed\":90,\"filtered\":4,\
+         \"not_scanned\":6,\"unvisited_hosts\":0,\"elapsed_ms\":2050.0}}"
     );
 }
 

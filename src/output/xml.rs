@@ -1,15 +1,15 @@
 //! The document of nmap's -oX, for the tools that read it.
 //!
-//! Its DTD comes with nmap (`nmap.dtd`). What we know and nmap does not say
-//! stays within it: ports that were not scanned are an `extraports` of that
-//! state, and a host that was not scanned is a skipped `target`.
+//! The document is valid by the DTD that comes with nmap (`nmap.dtd`). nmap has no
+//! word for ports that were not scanned: they are an `extraports` of a state
+//! `not-scanned`. A host that was not scanned is a skipped `target`.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Head, Summary};
-use crate::report::{AddressFacts, PortReport, Report};
+use super::Head;
+use crate::report::{AddressFacts, PortReport, Report, Summary};
 use crate::scan::Reason;
 
 pub(super) fn begin(out: &mut impl Write, head: &Head) -> io::Result<()> {

@@ -35,7 +35,12 @@ enum Item {
 
 /// The body that is `report` as JSON, with a newline.
 pub(super) fn json(report: Report, expectation: Option<&Expectation>) -> ReplyBody {
-    body(Chunks::json("", report, expectation, "\n"))
+    let line = |report: &Report| {
+        let mut text = serde_json::to_vec(report).expect("reports have string keys");
+        text.push(b'\n');
+        text
+    };
+    body(Chunks::new(report, expectation, line))
 }
 
 /// The body that is a line for each open port.
@@ -58,21 +63,16 @@ fn body(mut chunks: Chunks) -> ReplyBody {
 }
 
 impl Chunks {
-    /// `before`, `report` as JSON, and `after`.
-    pub(super) fn json(
-        before: &str,
+    /// What `write` makes of `report`: JSON that has the report in it once.
+    // A long report is written without its lists, which are filled in while the
+    // chunks are read.
+    pub(super) fn new(
         mut report: Report,
         expectation: Option<&Expectation>,
-        after: &str,
+        write: impl FnOnce(&Report) -> Vec<u8>,
     ) -> Self {
-        let text = |report: &Report| {
-            let mut text = Vec::from(before);
-            serde_json::to_writer(&mut text, report).expect("reports have string keys");
-            text.extend_from_slice(after.as_bytes());
-            text
-        };
         if is_short(longest_lists(&report)) {
-            return Self([Part::Text(text(&report))].into());
+            return Self([Part::Text(write(&report))].into());
         }
         let open = open_ports(&report);
         let mut lists = vec![("open_ports", Part::list(open_on_any(&open).map(Item::Port)))];
@@ -95,7 +95,7 @@ impl Chunks {
                 lists.push(("ports", Part::list(rows)));
             }
         }
-        let text = String::from_utf8(text(&report)).expect("JSON is UTF-8");
+        let text = String::from_utf8(write(&report)).expect("JSON is UTF-8");
         Self::filled(&text, lists)
     }
 
@@ -302,7 +302,11 @@ mod tests {
                 for details in [false, true] {
                     let report = report(counts, details, expectation);
                     let whole = serde_json::to_string(&report).unwrap();
-                    let chunks = Chunks::json("before", report.clone(), expectation, "after");
+                    let write = |report: &Report| {
+                        let text = serde_json::to_string(report).unwrap();
+                        format!("before{text}after").into()
+                    };
+                    let chunks = Chunks::new(report.clone(), expectation, write);
                     assert!(
                         text(chunks) == format!("before{whole}after"),
                         "{counts:?}, {expected:?}"
@@ -314,7 +318,8 @@ mod tests {
 
     #[test]
     fn a_report_that_is_read_slowly_takes_little_memory() {
-        let mut chunks = Chunks::json("", report(&[60_000, 60_000], true, None), None, "");
+        let report = report(&[60_000, 60_000], true, None);
+        let mut chunks = Chunks::new(report, None, |report| serde_json::to_vec(report).unwrap());
         chunks.next();
         let texts = chunks.0.iter().map(|part| match part {
             Part::Text(text) => text.capacity(),

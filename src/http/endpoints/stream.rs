@@ -10,7 +10,6 @@ use std::time::Instant;
 use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::{Bytes, Frame};
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
@@ -19,10 +18,10 @@ use super::report_text::Chunks;
 use crate::ask::Running;
 use crate::http::exchange::reply::ReplyBody;
 use crate::limits;
-use crate::report::PortReport;
-use crate::scan::{Finding, Milestone};
+use crate::report::{End, Record};
+use crate::scan::Milestone;
 
-/// How records are set apart.
+/// How records are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// A JSON object a line.
@@ -31,7 +30,7 @@ pub(super) enum Framing {
     Events,
 }
 
-/// The body of a reply that tells of `running` until it ends.
+/// The body of a reply that follows `running` until it ends.
 pub(super) fn body(running: Running, framing: Framing, audit: Audit) -> ReplyBody {
     let now = Instant::now();
     let follower = Follower {
@@ -40,7 +39,7 @@ pub(super) fn body(running: Running, framing: Framing, audit: Audit) -> ReplyBod
         framing,
         audit: Some(audit),
         end: None,
-        told: 0,
+        written: 0,
         progress_at: now + limits::PROGRESS_INTERVAL,
         last_progress: (now, 0),
     };
@@ -50,41 +49,25 @@ pub(super) fn body(running: Running, framing: Framing, audit: Audit) -> ReplyBod
     })))
 }
 
-/// A client following a scan.
+/// A client that follows a scan.
 struct Follower {
     running: Running,
     milestones: watch::Receiver<Milestone>,
     framing: Framing,
-    /// Taken when the end is told.
+    /// Taken when the last record is written.
     audit: Option<Audit>,
-    /// What is left of the last record, once it is begun.
+    /// The rest of the last record, once it has begun.
     end: Option<Chunks>,
-    /// Findings told of.
-    told: usize,
+    /// Findings written so far.
+    written: usize,
     progress_at: Instant,
-    /// When progress was last told, and how many targets were done then.
+    /// When the last progress record was written, and how many targets were done
+    /// then.
     last_progress: (Instant, u64),
 }
 
-/// What a stream tells.
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-enum Record {
-    Port {
-        address: std::net::IpAddr,
-        #[serde(flatten)]
-        port: PortReport,
-    },
-    Progress {
-        done: u64,
-        total: u64,
-        /// Targets a second since the last such record.
-        rate: u64,
-    },
-}
-
 impl Follower {
-    /// Waits until there is something to tell; `None` after the end.
+    /// Waits until there is something to write; `None` after the end.
     async fn next_chunk(&mut self) -> Option<Bytes> {
         if let Some(end) = &mut self.end {
             return end.next();
@@ -92,38 +75,38 @@ impl Follower {
         let mut is_over = false;
         loop {
             if Instant::now() >= self.progress_at {
-                return Some(self.tell_progress());
+                return Some(self.progress());
             }
             let milestone = *self.milestones.borrow_and_update();
-            if milestone.found > self.told {
-                return Some(self.tell_findings());
+            if milestone.found > self.written {
+                return Some(self.findings());
             }
             if milestone.finished || is_over {
-                return self.tell_end();
+                return self.begin_end();
             }
             tokio::select! {
                 // The scan lives as long as `self`.
                 _ = self.milestones.changed() => {}
                 () = sleep_until(self.progress_at.into()) => {}
-                // What was found by then comes before the end.
+                // What has been found so far comes before the end.
                 () = self.running.ended() => is_over = true,
             }
         }
     }
 
-    fn tell_findings(&mut self) -> Bytes {
+    /// Records of the next findings.
+    fn findings(&mut self) -> Bytes {
         let scan = self.running.scan();
-        let findings = scan.findings(self.told, limits::FINDINGS_A_CHUNK);
-        self.told += findings.len();
+        let findings = scan.findings(self.written, limits::FINDINGS_A_CHUNK);
+        self.written += findings.len();
         let mut chunk = Vec::new();
         for finding in &findings {
-            let Finding { address, .. } = *finding;
-            self.write(&mut chunk, &Record::Port { address, port: PortReport::new(finding) });
+            self.framing.write(&mut chunk, &Record::port(finding));
         }
         chunk.into()
     }
 
-    fn tell_progress(&mut self) -> Bytes {
+    fn progress(&mut self) -> Bytes {
         let (progress, now) = (self.running.scan().progress(), Instant::now());
         let (then, before) = self.last_progress;
         let seconds = now.duration_since(then).as_secs_f64();
@@ -134,44 +117,40 @@ impl Follower {
         self.progress_at = now + limits::PROGRESS_INTERVAL;
         let mut chunk = Vec::new();
         let (done, total) = (progress.done, progress.total);
-        self.write(&mut chunk, &Record::Progress { done, total, rate });
+        self.framing.write(&mut chunk, &Record::Progress { done, total, rate });
         chunk.into()
     }
 
-    fn tell_end(&mut self) -> Option<Bytes> {
+    /// The first chunk of the findings that are left and the last record.
+    fn begin_end(&mut self) -> Option<Bytes> {
         // Without its last record, a stream is not whole.
         let (report, found) = self.running.report().ok()?;
         if let Some(audit) = self.audit.take() {
             audit.reported(&report);
         }
-        let mut last = Vec::new();
         // A scan that goes on for others may have found more meanwhile.
-        for finding in self.running.scan().findings(self.told, found - self.told) {
-            let port = PortReport::new(&finding);
-            self.write(&mut last, &Record::Port { address: finding.address, port });
-        }
-        let (before, after) = match self.framing {
-            Framing::Lines => ("", "}\n"),
-            Framing::Events => ("event: end\ndata: ", "}\n\n"),
-        };
-        let last = String::from_utf8(last).expect("JSON is UTF-8");
-        let before = format!("{last}{before}{{\"type\":\"end\",\"report\":");
-        let chunks = Chunks::json(&before, report, self.running.expectation(), after);
+        let left = self.running.scan().findings(self.written, found - self.written);
+        let chunks = Chunks::new(report, self.running.expectation(), |report| {
+            let mut text = Vec::new();
+            for finding in &left {
+                self.framing.write(&mut text, &Record::port(finding));
+            }
+            self.framing.write(&mut text, &Record::End(End::Report(report)));
+            text
+        });
         self.end.insert(chunks).next()
     }
+}
 
-    fn write(&self, chunk: &mut Vec<u8>, record: &Record) {
-        if self.framing == Framing::Events {
-            let event = match record {
-                Record::Port { .. } => "port",
-                Record::Progress { .. } => "progress",
-            };
-            chunk.extend_from_slice(format!("event: {event}\ndata: ").as_bytes());
+impl Framing {
+    fn write(self, chunk: &mut Vec<u8>, record: &Record<'_>) {
+        if self == Self::Events {
+            chunk.extend_from_slice(format!("event: {}\ndata: ", record.name()).as_bytes());
         }
         serde_json::to_writer(&mut *chunk, record).expect("records have string keys");
-        chunk.extend_from_slice(match self.framing {
-            Framing::Lines => b"\n",
-            Framing::Events => b"\n\n",
+        chunk.extend_from_slice(match self {
+            Self::Lines => b"\n",
+            Self::Events => b"\n\n",
         });
     }
 }

@@ -1,0 +1,59 @@
+//! What was found on all hosts of a sweep, counted.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::{IncompleteReason, Report, milliseconds};
+
+/// What is known when a sweep is over. Each target of the `hosts` is in one of the
+/// four counts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Summary {
+    /// Whether every port of every host was scanned.
+    pub(crate) complete: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<IncompleteReason>,
+    /// Hosts that there is a report on.
+    #[serde(rename = "host_count")]
+    pub(crate) hosts: u64,
+    /// Addresses of these hosts.
+    #[serde(rename = "address_count")]
+    pub(crate) addresses: u64,
+    /// Addresses that answered.
+    #[serde(skip)]
+    pub(crate) up: u64,
+    /// Targets that are open.
+    pub(crate) open: u64,
+    /// Targets that are closed.
+    pub(crate) closed: u64,
+    /// Targets that are filtered.
+    pub(crate) filtered: u64,
+    /// Targets of these hosts that were not scanned.
+    pub(crate) not_scanned: u64,
+    /// Hosts that were not visited at all.
+    pub(crate) unvisited_hosts: u64,
+    /// How long it took.
+    #[serde(rename = "elapsed_ms", serialize_with = "as_milliseconds")]
+    pub(crate) elapsed: Duration,
+}
+
+impl Summary {
+    /// Adds the report on a host to the counts.
+    pub(crate) fn count(&mut self, report: &Report) {
+        self.hosts += 1;
+        for address in &report.facts.addresses {
+            self.addresses += 1;
+            self.up += u64::from(address.answered());
+            self.open += address.open_ports.len() as u64;
+            self.closed += u64::from(address.closed);
+            self.filtered += u64::from(address.filtered);
+            self.not_scanned += u64::from(address.not_scanned);
+        }
+    }
+}
+
+fn as_milliseconds<S: Serializer>(elapsed: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(milliseconds(*elapsed))
+}
