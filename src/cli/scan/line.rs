@@ -1,60 +1,53 @@
-//! The progress line: one line on the terminal below what is printed, gone in
-//! the end.
+//! The progress line: one line on the terminal below the output, removed at the
+//! end.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use console::Term;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use rustix::termios::tcgetwinsize;
 
 use crate::cli::stop::waiting;
 use crate::scan::Progress;
 
-/// A line of progress on standard error, if that is a terminal. Clones are the
-/// same line.
-#[derive(Clone)]
+/// A line of progress on standard error, if that is a terminal.
 pub(super) struct Line {
-    bar: ProgressBar,
+    is_terminal: bool,
     started: Instant,
+    /// What it says; nothing before the first update.
+    text: String,
 }
-
-/// A terminal that is told to be narrower than it is.
-// What is drawn fills the width. When Ctrl-C is typed then, the terminal puts
-// its echo, ^C, into the next line, and the line that is to be cleared is not
-// where it was.
-#[derive(Debug)]
-struct Narrowed(Term);
 
 impl Line {
     pub(super) fn new() -> Self {
-        let target = if io::stderr().is_terminal() {
-            ProgressDrawTarget::term_like_with_hz(
-                Box::new(Narrowed(Term::stderr())),
-                DRAWS_A_SECOND,
-            )
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        // Cut off where the terminal ends.
-        let style = ProgressStyle::with_template("{wide_msg}").expect("a template as documented");
-        let bar = ProgressBar::with_draw_target(None, target).with_style(style);
-        Self { bar, started: Instant::now() }
+        let is_terminal = io::stderr().is_terminal();
+        Self { is_terminal, started: Instant::now(), text: String::new() }
     }
 
-    /// Tells how far the sweep is; the total is not always known.
-    pub(super) fn tell(&self, progress: Progress, total: Option<u64>) {
-        self.bar.set_message(text(progress, total, self.started.elapsed()));
+    /// Shows how far the sweep is; the total is not always known.
+    pub(super) fn update(&mut self, progress: Progress, total: Option<u64>) {
+        self.text = text(progress, total, self.started.elapsed());
+        self.show();
     }
 
-    /// Takes the line away while `print` prints.
-    pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
-        // Before there was anything to tell, nothing is there.
-        if self.bar.message().is_empty() { print() } else { self.bar.suspend(print) }
+    /// Removes the line, so that something else can be printed in its place.
+    pub(super) fn hide(&self) {
+        if !self.text.is_empty() {
+            self.write(CLEAR);
+        }
     }
 
-    /// Takes the line away for good.
-    pub(super) fn finish(&self) {
-        self.bar.finish_and_clear();
+    /// Draws the line, below what was printed since it was hidden.
+    pub(super) fn show(&self) {
+        if !self.text.is_empty() {
+            self.write(&format!("{CLEAR}{}", cut(&self.text, width())));
+        }
+    }
+
+    // A standard error that is gone leaves nobody to show progress to.
+    fn write(&self, text: &str) {
+        if self.is_terminal {
+            let _ = waiting(|| io::stderr().write_all(text.as_bytes()));
+        }
     }
 }
 
@@ -73,60 +66,38 @@ fn text(progress: Progress, total: Option<u64>, elapsed: Duration) -> String {
     format!("{percent}%  {done} of {total} probes  {rate:.0}/s  {left} s left  {found} found")
 }
 
-impl TermLike for Narrowed {
-    fn width(&self) -> u16 {
-        self.0.size().1.saturating_sub(ECHO_WIDTH)
-    }
+/// The part of `text`, which is ASCII, that fits on a terminal of `width` columns.
+// When Ctrl-C is typed, the terminal echoes ^C behind the line. Without room for it
+// the echo would wrap, and the line to clear would no longer be the cursor's.
+fn cut(text: &str, width: usize) -> &str {
+    text.get(..width.saturating_sub(ECHO_WIDTH)).unwrap_or(text)
+}
 
-    fn height(&self) -> u16 {
-        self.0.size().0
-    }
-
-    fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
-        waiting(|| self.0.move_cursor_up(lines))
-    }
-
-    fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
-        waiting(|| self.0.move_cursor_down(lines))
-    }
-
-    fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
-        waiting(|| self.0.move_cursor_right(columns))
-    }
-
-    fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
-        waiting(|| self.0.move_cursor_left(columns))
-    }
-
-    fn write_line(&self, text: &str) -> io::Result<()> {
-        waiting(|| self.0.write_line(text))
-    }
-
-    fn write_str(&self, text: &str) -> io::Result<()> {
-        waiting(|| self.0.write_str(text))
-    }
-
-    fn clear_line(&self) -> io::Result<()> {
-        waiting(|| self.0.clear_line())
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        waiting(|| self.0.flush())
+/// The columns of the terminal, which may change at any time.
+fn width() -> usize {
+    match tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => USUAL_WIDTH,
     }
 }
 
-/// Room for two of them.
-const ECHO_WIDTH: u16 = 4;
+/// To the start of the line, and erase it (ECMA-48, sections 8.3.15 and 8.3.41: CR
+/// and EL).
+const CLEAR: &str = "\r\x1b[K";
 
-/// As often as it is told; what comes in between is not lost to it.
-const DRAWS_A_SECOND: u8 = 20;
+/// Room for two echoes.
+const ECHO_WIDTH: usize = 4;
+
+/// For a terminal that does not say how wide it is: the width that most have at
+/// least.
+const USUAL_WIDTH: usize = 80;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_line_tells_how_far_how_fast_how_long_and_how_much() {
+    fn the_line_says_how_far_how_fast_how_long_and_how_much() {
         let text = |done, total, found, elapsed| {
             let progress = Progress { total: 0, done, found };
             text(progress, total, Duration::from_millis(elapsed))
@@ -138,5 +109,12 @@ mod tests {
         assert_eq!(text(0, Some(10), 0, 0), "0%  0 of 10 probes  0/s  ? s left  0 found");
         assert_eq!(text(0, Some(0), 0, 10), "0%  0 of 0 probes  0/s  ? s left  0 found");
         assert_eq!(text(300, None, 1, 2000), "300 probes  150/s  1 found");
+    }
+
+    #[test]
+    fn the_line_leaves_room_for_the_echo_of_control_c() {
+        assert_eq!(cut("300 probes", 14), "300 probes");
+        assert_eq!(cut("300 probes", 13), "300 probe");
+        assert_eq!(cut("300 probes", 3), "");
     }
 }

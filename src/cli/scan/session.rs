@@ -126,7 +126,7 @@ impl Session {
                 }
                 _ = ticks.tick() => {
                     let (progress, total) = sweep.progress();
-                    self.line.tell(progress, total);
+                    self.line.update(progress, total);
                 }
                 // Last: of hosts that are refused there may be news without end.
                 news = sweep.next() => match news {
@@ -141,12 +141,10 @@ impl Session {
     fn tell(&mut self, first: News, sweep: &mut Sweep) {
         let more = std::iter::from_fn(|| sweep.next().now_or_never().flatten());
         let news: Vec<News> = [first].into_iter().chain(more).take(NEWS_AT_ONCE).collect();
-        let line = Line::clone(&self.line);
-        let told = line.aside(|| {
-            news.into_iter().try_for_each(|news| self.tell_one(news))?;
-            self.printer.flush()
-        });
-        self.broken = told.err();
+        self.line.hide();
+        let printed = news.into_iter().try_for_each(|news| self.tell_one(news));
+        self.broken = printed.and_then(|()| self.printer.flush()).err();
+        self.line.show();
     }
 
     fn tell_one(&mut self, news: News) -> io::Result<()> {
@@ -221,7 +219,7 @@ impl Session {
 
     /// Prints the end of the output, and settles how the command ends.
     fn end(mut self, sweep: &Sweep, signal: Option<u8>, elapsed: Duration) -> Exit {
-        self.line.finish();
+        self.line.hide();
         let exit = match signal {
             Some(signal) => Exit::Signalled(signal),
             None => self.exit,
