@@ -1,5 +1,5 @@
-//! A sweep from its start to its end: news to the output, progress to the line,
-//! and signals to the sweep.
+//! Runs a sweep from start to end: news goes to the output, progress to the
+//! progress line, and signals to the sweep.
 
 use std::io::{self, BufWriter};
 use std::num::NonZeroUsize;
@@ -23,7 +23,7 @@ use crate::resolve::{ResolveError, Resolver};
 use crate::scan::{DescriptorPlan, Scanner};
 use crate::sweep::{HostEnd, HostOutcome, News, Sweep, SweepPlan};
 
-/// Scans, prints, and tells how it went.
+/// Scans and prints, and returns the exit status.
 pub(super) async fn run(job: Job, descriptors: DescriptorPlan, cores: NonZeroUsize) -> Exit {
     let mut stop = match Stop::try_new() {
         Ok(stop) => stop,
@@ -43,7 +43,7 @@ pub(super) async fn run(job: Job, descriptors: DescriptorPlan, cores: NonZeroUsi
     session.end(&sweep, signal, begun.elapsed())
 }
 
-/// What a sweep has come to so far.
+/// A running sweep's output, and what is known about it so far.
 struct Session {
     printer: Printer<BufWriter<Sink>>,
     line: Line,
@@ -52,11 +52,11 @@ struct Session {
     ports: PortSet,
     expectations: Expectations,
     summary: Summary,
-    /// The gravest thing that happened.
+    /// The gravest thing that has happened.
     exit: Exit,
-    /// Hosts told of on standard error as not scanned.
+    /// Hosts that were not scanned. The first few are named on standard error.
     complaints: usize,
-    /// Why the output cannot be written any more.
+    /// The error that ended the output.
     broken: Option<io::Error>,
 }
 
@@ -108,8 +108,8 @@ fn start(
 }
 
 impl Session {
-    /// Prints what there is to tell until the end, and returns the signal that
-    /// brought it about, if one did.
+    /// Prints news until the sweep ends. Returns the signal that ended it, if one
+    /// did.
     async fn follow(&mut self, sweep: &mut Sweep, stop: &mut Stop) -> Option<u8> {
         let mut ticks = ticks();
         let mut stopped_by = None;
@@ -128,29 +128,29 @@ impl Session {
                     let (progress, total) = sweep.progress();
                     self.line.update(progress, total);
                 }
-                // Last: of hosts that are refused there may be news without end.
+                // Last, because a list of refused hosts may make news without end.
                 news = sweep.next() => match news {
-                    Some(news) => self.tell(news, sweep),
+                    Some(news) => self.print_news(news, sweep),
                     None => return stopped_by,
                 },
             }
         }
     }
 
-    /// Tells `first` and what else there is to tell at once.
-    fn tell(&mut self, first: News, sweep: &mut Sweep) {
+    /// Prints `first` and the news that are ready behind it.
+    fn print_news(&mut self, first: News, sweep: &mut Sweep) {
         let more = std::iter::from_fn(|| sweep.next().now_or_never().flatten());
         let news: Vec<News> = [first].into_iter().chain(more).take(NEWS_AT_ONCE).collect();
         self.line.hide();
-        let printed = news.into_iter().try_for_each(|news| self.tell_one(news));
+        let printed = news.into_iter().try_for_each(|news| self.print_one(news));
         self.broken = printed.and_then(|()| self.printer.flush()).err();
         self.line.show();
     }
 
-    fn tell_one(&mut self, news: News) -> io::Result<()> {
+    fn print_one(&mut self, news: News) -> io::Result<()> {
         match news {
             News::Found(found) => self.printer.found(&found),
-            News::Ended(end) => self.tell_end(end),
+            News::Ended(end) => self.print_host(end),
             News::ListFailed(error) => {
                 print_error(&format!("--targets: {error}"));
                 self.exit = self.exit.min(exit_of(&error));
@@ -159,65 +159,70 @@ impl Session {
         }
     }
 
-    fn tell_end(&mut self, HostEnd { host, outcome }: HostEnd) -> io::Result<()> {
-        let mut subject = Subject {
-            domain: &host,
-            ports: &self.ports,
-            details: self.rows,
-            expectation: self.expectations.of(&host),
-            left_out: 0,
-        };
-        let (report, complaint) = match outcome {
-            HostOutcome::Scanned { tallies, timing, left_out, elapsed, stopped } => {
-                subject.left_out = left_out;
-                let mut report = Report::new(&subject, &tallies, &timing, elapsed);
-                if stopped && !report.facts.is_complete() {
-                    report.facts.reason = Some(IncompleteReason::Interrupted);
-                }
-                (report, None)
-            }
-            // It ends as incomplete: nothing is known of the name.
-            HostOutcome::NotResolved(error @ ResolveError::NotLookedUp { .. }) => (
-                Report::not_scanned(&subject, IncompleteReason::NotLookedUp),
-                Some(error.to_string()),
-            ),
-            HostOutcome::NotResolved(error) => {
-                self.exit = self.exit.min(Exit::NotResolved);
-                (
-                    Report::not_scanned(&subject, IncompleteReason::NotResolved),
-                    Some(error.to_string()),
-                )
-            }
-            HostOutcome::Refused(refusal) => (
-                Report::not_scanned(&subject, IncompleteReason::RefusedByPolicy),
-                Some(refusal.to_string()),
-            ),
-        };
-        if let Some(complaint) = complaint {
-            self.complaints += 1;
-            if self.complaints <= MOST_COMPLAINTS {
-                print_error(&complaint);
-            }
-        }
-        if !report.facts.is_complete() {
-            self.exit = self.exit.min(Exit::Incomplete);
-            self.summary.reason = self.summary.reason.or(report.facts.reason);
-        }
-        if let Some(comparison) = &report.comparison
-            && comparison.differs()
-        {
-            self.exit = self.exit.min(Exit::Unexpected);
-            print_error(&format!("{host}: {comparison}"));
-        }
-        for address in report.facts.addresses.iter().filter(|address| address.accepts_everything) {
-            let address = address.address;
-            print_error(&format!("{address} accepts connections on ports that nobody uses"));
-        }
+    fn print_host(&mut self, HostEnd { host, outcome }: HostEnd) -> io::Result<()> {
+        let report = self.report(&host, outcome);
+        self.judge(&report);
         self.summary.count(&report);
         self.printer.host(&report)
     }
 
-    /// Prints the end of the output, and settles how the command ends.
+    /// The report on a host. Why it was not scanned goes to standard error.
+    fn report(&mut self, host: &str, outcome: HostOutcome) -> Report {
+        let subject = Subject {
+            domain: host,
+            ports: &self.ports,
+            details: self.rows,
+            expectation: self.expectations.of(host),
+            left_out: 0,
+        };
+        let (reason, complaint) = match outcome {
+            HostOutcome::Scanned { tallies, timing, left_out, elapsed, stopped } => {
+                let subject = Subject { left_out, ..subject };
+                let mut report = Report::new(&subject, &tallies, &timing, elapsed);
+                if stopped && !report.facts.is_complete() {
+                    report.facts.reason = Some(IncompleteReason::Interrupted);
+                }
+                return report;
+            }
+            // Nothing is known about the name, so the host counts as not scanned.
+            HostOutcome::NotResolved(error @ ResolveError::NotLookedUp { .. }) => {
+                (IncompleteReason::NotLookedUp, error.to_string())
+            }
+            HostOutcome::NotResolved(error) => {
+                self.exit = self.exit.min(Exit::NotResolved);
+                (IncompleteReason::NotResolved, error.to_string())
+            }
+            HostOutcome::Refused(refusal) => {
+                (IncompleteReason::RefusedByPolicy, refusal.to_string())
+            }
+        };
+        let report = Report::not_scanned(&subject, reason);
+        self.complaints += 1;
+        if self.complaints <= MAX_COMPLAINTS {
+            print_error(&complaint);
+        }
+        report
+    }
+
+    /// Updates how the command ends, and prints what is remarkable about a host.
+    fn judge(&mut self, Report { facts, comparison, .. }: &Report) {
+        if !facts.is_complete() {
+            self.exit = self.exit.min(Exit::Incomplete);
+            self.summary.reason = self.summary.reason.or(facts.reason);
+        }
+        if let Some(comparison) = comparison
+            && comparison.differs()
+        {
+            self.exit = self.exit.min(Exit::Unexpected);
+            print_error(&format!("{}: {comparison}", facts.domain));
+        }
+        for address in facts.addresses.iter().filter(|address| address.accepts_everything) {
+            let address = address.address;
+            print_error(&format!("{address} accepts connections on ports that nobody uses"));
+        }
+    }
+
+    /// Prints the end of the output, and returns the exit status.
     fn end(mut self, sweep: &Sweep, signal: Option<u8>, elapsed: Duration) -> Exit {
         self.line.hide();
         let exit = match signal {
@@ -243,8 +248,8 @@ impl Session {
         if let Err(error) = written {
             return exit.min(Exit::of_output(&error));
         }
-        if self.complaints > MOST_COMPLAINTS {
-            let more = self.complaints - MOST_COMPLAINTS;
+        if self.complaints > MAX_COMPLAINTS {
+            let more = self.complaints - MAX_COMPLAINTS;
             print_error(&format!("{more} more hosts were not scanned"));
         }
         match self.summary.reason {
@@ -257,7 +262,7 @@ impl Session {
     }
 }
 
-/// What was not scanned, as far as it has not been told host by host.
+/// How much was not scanned, in numbers.
 fn left_undone(summary: &Summary) -> String {
     let counted = |count: u64, one: &str, more: &str| match count {
         0 => None,
@@ -266,23 +271,23 @@ fn left_undone(summary: &Summary) -> String {
     };
     let ports = counted(summary.not_scanned, "port not scanned", "ports not scanned");
     let hosts = counted(summary.unvisited_hosts, "host not visited", "hosts not visited");
-    let told: Vec<String> = ports.into_iter().chain(hosts).collect();
-    if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) }
+    let counts: Vec<String> = ports.into_iter().chain(hosts).collect();
+    if counts.is_empty() { String::new() } else { format!(": {}", counts.join(", ")) }
 }
 
 fn ticks() -> Interval {
     let mut ticks = interval(PROGRESS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first is at once, when there is nothing to tell.
+    // The first tick would come at once, before there is any progress.
     ticks.reset();
     ticks
 }
 
-/// News told between two looks at signals and the clock.
+/// News printed between two looks at signals and the clock.
 const NEWS_AT_ONCE: usize = 1024;
 
-/// Hosts not scanned that are told of one by one; a sweep may have thousands.
-const MOST_COMPLAINTS: usize = 10;
+/// Hosts not scanned that are named one by one; a sweep may have thousands.
+const MAX_COMPLAINTS: usize = 10;
 
 /// How often the progress line changes: often enough to look alive.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
