@@ -1,5 +1,5 @@
-//! Which ports ought to be open, and how what was found differs from that: a
-//! scan with an expectation is a test.
+//! Which ports ought to be open, and how the open ports differ from that. A scan
+//! with an expectation is a test.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,20 +10,20 @@ use thiserror::Error;
 use crate::ports::{PortListError, PortSet};
 use crate::targets::{HostSpec, HostSpecError};
 
-/// The ports that ought to be open; all others ought not.
+/// The ports that ought to be open. No other port ought to be.
 ///
-/// Written, it is a port list or `none`.
+/// It is written as a port list or `none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expectation(Option<PortSet>);
 
-/// What was found, beside what was expected.
+/// How the open ports differ from the expected ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Comparison {
-    /// Whether every port was scanned, and what is open is what was expected.
+    /// Whether every port was scanned and exactly the expected ones are open.
     pub(crate) as_expected: bool,
     /// The ports that are open and ought not to be, in ascending order.
     pub(crate) unexpected: Vec<u16>,
-    /// The ports that ought to be open and were not found so, in ascending order.
+    /// The ports that ought to be open and were not found open, in ascending order.
     pub(crate) missing: Vec<u16>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Expectations {
     hosts: BTreeMap<String, Expectation>,
 }
 
-/// A line that expects nothing sensible.
+/// An invalid line of expectations.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("line {line}: {fault}")]
 pub(crate) struct ExpectationLineError {
@@ -67,7 +67,7 @@ pub(crate) enum ExpectationFault {
     /// The second is no list of ports.
     #[error("{0}")]
     Ports(PortListError),
-    /// It is about ports that are not scanned.
+    /// Some of its ports are not scanned.
     #[error("names ports that are not to be scanned: {0}")]
     Beyond(PortSet),
 }
@@ -90,11 +90,12 @@ impl Expectations {
         self.hosts.keys().map(String::as_str)
     }
 
-    /// Reads lines of a host and its ports, all of which have to be among the
-    /// ports to scan, if these are known. What follows `#` is a comment.
+    /// Reads lines that each have a host and its expected ports. If the ports to
+    /// scan are known, the expected ones have to be among them. A comment starts
+    /// with `#`.
     ///
     /// # Errors
-    /// The first line that makes no sense.
+    /// Names the first invalid line.
     pub(crate) fn read(
         &mut self,
         lines: &str,
@@ -143,15 +144,14 @@ impl Expectation {
         self.0.as_ref()
     }
 
-    /// What is expected of ports that are not in `scanned`, and so would never
-    /// be found.
+    /// The expected ports that are not in `scanned`, and so would never be found.
     #[must_use]
     pub(crate) fn beyond(&self, scanned: &PortSet) -> Option<PortSet> {
         self.0.as_ref()?.difference(scanned)
     }
 
-    /// Compares with the ports found `open`, which are in ascending order. A
-    /// scan that is not `complete` may have missed something unexpected.
+    /// Compares with the `open` ports, which are in ascending order. A scan that is
+    /// not `complete` may have missed an unexpected port.
     #[must_use]
     pub(crate) fn compare(&self, open: &[u16], complete: bool) -> Comparison {
         let expects = |port: u16| self.0.as_ref().is_some_and(|ports| ports.contains(port));
@@ -164,7 +164,7 @@ impl Expectation {
 }
 
 impl Comparison {
-    /// Whether something differs; of what was not scanned, nothing is known.
+    /// Whether a port is known to differ. Ports that were not scanned do not count.
     #[must_use]
     pub(crate) fn differs(&self) -> bool {
         !(self.unexpected.is_empty() && self.missing.is_empty())
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_told_both_ways() {
+    fn unexpected_and_missing_ports_are_reported_separately() {
         assert_eq!(compare("22,443", &[22, 443]), (true, vec![], vec![]));
         assert_eq!(compare("22,443", &[22, 8080]), (false, vec![8080], vec![443]));
         assert_eq!(compare("none", &[]), (true, vec![], vec![]));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_tells_what_to_expect_of_each_host() {
+    fn a_file_has_a_line_of_expected_ports_for_each_host() {
         let read = read("# hosts\nweb.example\t80,443\n\n[fd00::1] none # none\n").unwrap();
         let of = |host: &str| read.of(host).map(Expectation::to_string);
         assert_eq!(read.hosts().collect::<Vec<_>>(), ["fd00::1", "web.example"]);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_makes_no_sense_is_named() {
+    fn an_invalid_line_is_named_with_its_number() {
         for (lines, error) in [
             ("web", "line 1: write a host and its ports"),
             ("\nweb 22 80", "line 2: write a host and its ports"),
@@ -254,19 +254,19 @@ mod tests {
             ("web 22,22", "line 1: 22 is listed more than once"),
             ("web 1000-1030", "line 1: names ports that are not to be scanned: 1025-1030"),
         ] {
-            let told = read(lines).unwrap_err();
-            assert!(told.starts_with(error), "{lines}: {told}");
+            let message = read(lines).unwrap_err();
+            assert!(message.starts_with(error), "{lines}: {message}");
         }
     }
 
     #[test]
-    fn nothing_is_as_expected_before_everything_was_scanned() {
+    fn an_incomplete_scan_is_never_as_expected() {
         let comparison = "22".parse::<Expectation>().unwrap().compare(&[22], false);
         assert!(!comparison.as_expected && !comparison.differs());
     }
 
     #[test]
-    fn an_expectation_of_ports_that_are_not_scanned_is_noticed() {
+    fn expected_ports_outside_the_scan_are_named() {
         let scanned: PortSet = "1-100".parse().unwrap();
         let beyond = |expected: &str| {
             let beyond = expected.parse::<Expectation>().unwrap().beyond(&scanned);

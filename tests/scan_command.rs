@@ -1,5 +1,5 @@
-//! `open-ports scan` in scripts: what it prints, how it ends, and what is in
-//! files when something goes wrong.
+//! `open-ports scan` in scripts: what it prints, its exit status, and what files
+//! contain when something goes wrong.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -62,7 +62,7 @@ fn ports_are_a_list_a_last_one_or_a_number_of_common_ones() {
 }
 
 #[test]
-fn hosts_are_addresses_networks_ranges_and_lists_less_what_is_excluded() {
+fn hosts_are_addresses_networks_ranges_and_lists_without_excluded_ones() {
     let [first, second, third] = neighbours();
     let port = listening_on(&[&first, &second, &third]);
     let open = |arguments: &[&str]| {
@@ -112,16 +112,17 @@ fn a_list_longer_than_what_is_read_at_once_is_scanned_to_its_end() {
     drop(stdin);
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "a line that says nothing: {stderr}");
+    assert_eq!(output.status.code(), Some(2), "an invalid line: {stderr}");
     assert!(stderr.contains("--targets: line 20002: \"not:a:host\" is not an IPv6 address"));
-    // The hosts of the part that ends in it are not, the part before is.
+    // Hosts are read in parts. The part with the invalid line is not scanned, the
+    // part before it is.
     assert_eq!(output.stdout, b"", "{stderr}");
     assert!(stderr.contains("incomplete"), "{stderr}");
 }
 
 #[test]
-fn a_command_line_that_makes_no_sense_is_refused_with_all_that_is_wrong() {
-    for (arguments, told) in [
+fn an_invalid_command_line_is_refused_with_every_error() {
+    for (arguments, message) in [
         (&[][..], "name a host to scan"),
         (&["10.0.0.1:80"], "10.0.0.1:80 holds a port; give the host alone, and ports with -p"),
         (&["localhost", "-p", "0"], "-p \"0\" is not a port"),
@@ -146,13 +147,13 @@ fn a_command_line_that_makes_no_sense_is_refused_with_all_that_is_wrong() {
         let ended = scan(arguments);
         assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {ended:?}");
         assert!(ended.stderr.starts_with("open-ports: "), "{arguments:?}: {ended:?}");
-        assert!(ended.stderr.contains(told), "{arguments:?}: {ended:?}");
+        assert!(ended.stderr.contains(message), "{arguments:?}: {ended:?}");
         assert_eq!(ended.stdout, "", "{arguments:?}");
     }
 }
 
 #[test]
-fn words_that_act_on_a_terminal_are_told_escaped_and_on_one_line() {
+fn control_characters_are_printed_escaped_and_on_one_line() {
     let evil = "e\u{1b}[2J\u{9b}31m\u{202e}\nvil";
     let shown = "e\\u{1b}[2J\\u{9b}31m\\u{202e}\\nvil";
     let flag = format!("--{evil}");
@@ -179,13 +180,13 @@ fn words_that_act_on_a_terminal_are_told_escaped_and_on_one_line() {
     ] {
         let ended = run(open_ports(arguments));
         assert!(matches!(ended.status.code(), Some(1 | 2)), "{arguments:?}: {ended:?}");
-        let told = ended.stderr.strip_suffix('\n').unwrap();
+        let message = ended.stderr.strip_suffix('\n').unwrap();
         let acts = |c: char| c.is_control() || c == '\u{202e}';
-        assert!(!told.contains(acts), "{arguments:?}: {told:?}");
+        assert!(!message.contains(acts), "{arguments:?}: {message:?}");
         let shown = shown.replace("\\n", "");
-        assert!(told.replace("\\n", "").contains(&shown), "{arguments:?}: {told:?}");
+        assert!(message.replace("\\n", "").contains(&shown), "{arguments:?}: {message:?}");
     }
-    // Nor do they come to the output.
+    // Nor are they in the output.
     let port = support::targets::free_port().to_string();
     let output = folder.path().join(evil);
     let output = output.to_str().unwrap();
@@ -196,8 +197,8 @@ fn words_that_act_on_a_terminal_are_told_escaped_and_on_one_line() {
 }
 
 #[test]
-fn what_cannot_be_read_or_written_is_a_failure() {
-    for (arguments, told) in [
+fn a_file_that_cannot_be_read_or_written_is_a_failure() {
+    for (arguments, message) in [
         (&["--targets", "/nowhere/hosts"][..], "--targets /nowhere/hosts: "),
         (&["127.0.0.1", "--expect-file", "/nowhere/hosts"], "--expect-file /nowhere/hosts: "),
         (&["127.0.0.1", "--output", "/nowhere/found"], "cannot write /nowhere/found: "),
@@ -205,7 +206,7 @@ fn what_cannot_be_read_or_written_is_a_failure() {
     ] {
         let ended = scan(arguments);
         assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {ended:?}");
-        assert!(ended.stderr.contains(told), "{arguments:?}: {ended:?}");
+        assert!(ended.stderr.contains(message), "{arguments:?}: {ended:?}");
     }
     let mut command = open_ports(&["scan", "127.0.0.1", "-p1", "--format", "xml"]);
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -240,7 +241,8 @@ fn a_scan_that_a_deadline_cuts_short_is_incomplete() {
     let summary = summary_of_records(&ended.stdout);
     assert_eq!((&summary["complete"], &summary["reason"]), (&false.into(), &"deadline".into()));
     assert_eq!(summary["not_scanned"], 1, "{summary}");
-    // Hosts that nobody came to are counted too: more than are begun at once.
+    // Hosts that were not visited are counted too. There are more than are started
+    // at once.
     let many = ["127.0.0.0/10", "-p", "1-9", "--rate", "100", "--deadline-ms", "200"];
     let ended = scan(&many);
     assert_eq!(ended.status.code(), Some(4), "{ended:?}");
@@ -259,14 +261,14 @@ fn policy_holds_for_the_command_too() {
         command.env("OPEN_PORTS_DENY", "loopback");
         command
     });
-    for (ended, told) in [
+    for (ended, message) in [
         (denied, format!("{host} is denied by 127.0.0.0/8")),
         (other, format!("{host} is not in the allow list")),
         (never, "169.254.169.254 is never scanned (cloud-metadata)".into()),
         (by_variable, format!("{host} is denied by loopback")),
     ] {
         assert_eq!(ended.status.code(), Some(4), "{ended:?}");
-        assert!(ended.stderr.contains(&told), "{ended:?}");
+        assert!(ended.stderr.contains(&message), "{ended:?}");
         assert!(ended.stderr.contains("incomplete (refused-by-policy)"), "{ended:?}");
         assert_eq!(ended.stdout, "");
     }
@@ -274,7 +276,7 @@ fn policy_holds_for_the_command_too() {
 }
 
 #[test]
-fn expectations_decide_how_it_ends() {
+fn expectations_decide_the_exit_status() {
     let listeners = Listeners::bind(own_address(), 3);
     let host = listeners.address.to_string();
     let ports: Vec<u16> = listeners.ports.iter().copied().collect();
@@ -285,8 +287,8 @@ fn expectations_decide_how_it_ends() {
     assert_eq!((met.status.code(), &*met.stderr), (Some(0), ""));
     let other = expect(&format!("{},{},{closed}", ports[0], ports[1]));
     assert_eq!(other.status.code(), Some(5), "{other:?}");
-    let told = format!("open-ports: {host}: unexpected {}; missing {closed}\n", ports[2]);
-    assert_eq!(other.stderr, told);
+    let message = format!("open-ports: {host}: unexpected {}; missing {closed}\n", ports[2]);
+    assert_eq!(other.stderr, message);
     assert_eq!(expect("none").status.code(), Some(5));
     // What is found is printed all the same.
     assert_eq!(lines(&other.stdout), plain(listeners.address, &listeners.ports));
@@ -312,7 +314,7 @@ fn expectations_decide_how_it_ends() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_the_scan_without_a_word() {
+fn a_reader_that_leaves_ends_the_scan_silently() {
     let listeners = Listeners::bind(own_address(), 60);
     let host = listeners.address.to_string();
     for format in ["plain", "ndjson", "csv", "table"] {
@@ -347,7 +349,7 @@ fn a_signal_leaves_whole_output_that_says_it_is_incomplete() {
         let scan = ["scan", &host, "-p", &ports, "--rate", "2", "--format", format, "--output"];
         let mut command = open_ports(&[&scan[..], &[output]].concat());
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // Its signals are its own before it opens the output.
+        // It handles signals before it opens the output.
         wait_for("the output to be begun", || {
             fs::read_dir(folder.path()).unwrap().next().map(drop)
         });
@@ -383,18 +385,18 @@ fn an_output_file_keeps_its_mode_and_owner_and_links_lead_to_it() {
         let after = fs::metadata(&path).unwrap();
         let facts = |found: &Metadata| (found.mode() & 0o7777, found.uid(), found.gid());
         assert_eq!(facts(&after), facts(&before), "{ended:?}");
-        // Whom the mode keeps from writing, it keeps: root it does not.
+        // A mode without write permission is respected, except by root.
         let may_write = fs::OpenOptions::new().write(true).open(&path).is_ok();
         assert_eq!(ended.status.code(), Some(if may_write { 0 } else { 1 }), "{ended:?}");
     }
-    // New, it is as the umask has it.
+    // A new file gets the mode of the umask.
     let path = at("new");
     let mut command = Command::new("sh");
     command.args(["-c", "umask 027; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_open-ports"), "scan"]);
     command.args(["127.0.0.1", "-p", "1", "--output", path.to_str().unwrap()]);
     assert_eq!(run(command).status.code(), Some(0));
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
-    // A link to a file that is not there yet, by way of another.
+    // A link to a link to a file that does not exist yet.
     fs::create_dir(at("inner")).unwrap();
     symlink("inner/second", at("first")).unwrap();
     symlink("../target", at("inner/second")).unwrap();
@@ -458,8 +460,8 @@ fn plain(host: IpAddr, ports: &BTreeSet<u16>) -> BTreeSet<String> {
     ports.iter().map(|port| format!("{host}:{port}")).collect()
 }
 
-/// Checks that plain lines have the ports that the listeners have, and no other
-/// that nobody listened on.
+/// Checks that plain lines have all ports of the listeners, and no port that nobody
+/// listened on.
 #[track_caller]
 fn assert_exact(ended: &Ended, listeners: &Listeners, witness: Witness) {
     let seen = witness.seen();
@@ -473,7 +475,7 @@ fn assert_exact(ended: &Ended, listeners: &Listeners, witness: Witness) {
     listeners.assert_found(&open, &seen);
 }
 
-/// The hosts of plain lines, each of which has one.
+/// The hosts of plain lines.
 fn hosts(text: &str) -> BTreeSet<String> {
     lines(text).iter().map(|line| line.rsplit_once(':').unwrap().0.to_owned()).collect()
 }
@@ -482,7 +484,7 @@ fn hosts(text: &str) -> BTreeSet<String> {
 fn neighbours() -> [Listeners; 3] {
     let IpAddr::V4(own) = own_address() else { unreachable!("loopback of IPv4") };
     let [_, b, c, _] = own.octets();
-    // `own_address` goes up to 127.255.x.x: this is apart from it.
+    // The second octet of `own_address` is 128 or more, and of these less.
     wait_for("a port that is free on three addresses", || {
         let port = support::targets::free_port();
         let at = |d| Listeners::bind_at([127, b & 0x7f, c, d].into(), port).ok();

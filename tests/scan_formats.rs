@@ -1,5 +1,5 @@
-//! The formats of `open-ports scan`, each read back. `scripts/formats` has them
-//! read by programs that others made.
+//! The formats of `open-ports scan`, each read back. `scripts/formats` also has
+//! programs by others read them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -13,7 +13,7 @@ use support::service::{open_ports, run};
 use support::targets::{Listeners, Silent};
 
 #[test]
-fn every_format_tells_of_the_same_ports_and_counts_them_all() {
+fn every_format_has_the_same_ports_and_counts_them_all() {
     let targets = Targets::bind();
     let (host, ports) = (targets.host(), targets.ports());
     let expected: BTreeMap<u16, &str> = targets.states();
@@ -25,13 +25,13 @@ fn every_format_tells_of_the_same_ports_and_counts_them_all() {
             let ended = run(open_ports(&arguments));
             assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""), "{format}");
             let Read { rows, ignored } = read(&ended.stdout, &host);
-            let told: BTreeMap<u16, &str> =
+            let found: BTreeMap<u16, &str> =
                 rows.iter().map(|(port, state)| (*port, state.as_str())).collect();
             let mut wanted = expected.clone();
             let details = details && format != "plain";
             wanted.retain(|_, state| *state == "open" || details);
-            assert_eq!(told, wanted, "{format}");
-            assert_eq!(rows.len(), told.len(), "{format}: a port twice");
+            assert_eq!(found, wanted, "{format}");
+            assert_eq!(rows.len(), found.len(), "{format}: a port twice");
             if let Some(ignored) = ignored {
                 let closed = usize::from(targets.closed);
                 let filtered = if details { 0 } else { targets.silent.ports.len() };
@@ -61,7 +61,7 @@ fn a_port_record_has_its_host_and_when_it_was_found() {
 }
 
 #[test]
-fn hosts_that_were_not_scanned_are_told_of_by_the_documents() {
+fn hosts_that_were_not_scanned_are_in_the_documents() {
     let names = ["no-such-host.invalid", "169.254.169.254"];
     for (format, find) in [
         (
@@ -80,8 +80,8 @@ fn hosts_that_were_not_scanned_are_told_of_by_the_documents() {
     }
 }
 
-/// What a format tells of one host: a row for some ports, and how many closed
-/// and filtered ports have none, if it tells.
+/// What a format has about one host: a row for some ports and, in some formats, how
+/// many closed and filtered ports have no row.
 struct Read {
     rows: Vec<(u16, String)>,
     ignored: Option<(usize, usize)>,

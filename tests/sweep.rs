@@ -1,5 +1,5 @@
-//! Sweeps over many hosts: nothing missed, nothing made up, and memory that does
-//! not follow their number.
+//! Sweeps over many hosts find every open port and no other, and their memory does
+//! not grow with the number of hosts.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -50,10 +50,10 @@ fn memory_stays_below_sixteen_megabytes() {
     }
 }
 
-/// 4,096 addresses that are this test's, and on some of them listeners.
+/// 4,096 addresses that no other test uses, with listeners on some of them.
 fn network_with_listeners(count: usize) -> (String, Vec<Listeners>) {
     let [a, b] = random().to_be_bytes()[..2].try_into().unwrap();
-    // 127.64.0.0/10 and on is where no other test has its addresses.
+    // The addresses of `own_address` start at 127.128.0.0.
     let base = u32::from(Ipv4Addr::new(127, 64 | a & 0x3f, b & 0xf0, 0));
     let listen = |_| {
         let host = base + u32::try_from(random() % 4096).unwrap();

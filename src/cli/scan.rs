@@ -1,4 +1,5 @@
-//! `open-ports scan`: the engine at the prompt, under the same policy.
+//! `open-ports scan`: scans from the command line, under the same policy as the
+//! service.
 
 mod job;
 mod line;
@@ -25,71 +26,73 @@ use crate::targets::HostListError;
     example = "{command_name} web.internal -p all --expect 22,443",
     example = "{command_name} --targets hosts.txt --format ndjson --output found.ndjson",
     error_code(1, "something failed"),
-    error_code(2, "the command line or a list makes no sense"),
+    error_code(2, "invalid command line or list"),
     error_code(3, "a name does not resolve"),
     error_code(4, "incomplete: something was not scanned"),
-    error_code(5, "what is open is not what was expected"),
-    error_code(130, "stopped by Ctrl-C; what is known was printed")
+    error_code(5, "open ports differ from what was expected"),
+    error_code(130, "stopped by Ctrl-C; results so far were printed")
 )]
 pub(super) struct ScanArgs {
     /// names, addresses, networks (10.0.0.0/24) or ranges (10.0.0.1-50)
     #[argh(positional, arg_name = "host")]
     pub(super) hosts: Vec<String>,
-    /// the ports, like 22,80,8000-8100,top100, or all (top1000)
+    /// ports to scan, like 22,80,8000-8100,top100, or all (top1000)
     #[argh(option, short = 'p', arg_name = "list")]
     pub(super) ports: Option<String>,
-    /// the ports from 1 to this one
+    /// scan the ports from 1 to this one
     #[argh(option, arg_name = "port")]
     pub(super) to_port: Option<String>,
-    /// as many ports, the most common first, 1 to 1000
+    /// scan this many of the most common ports, 1 to 1000
     #[argh(option, arg_name = "count")]
     pub(super) top: Option<String>,
     /// more hosts, from a file, or - for standard input
     #[argh(option, arg_name = "file")]
     pub(super) targets: Option<String>,
-    /// hosts not to scan, apart by commas
+    /// addresses and networks not to scan, separated by commas
     #[argh(option, arg_name = "hosts")]
     pub(super) exclude: Vec<String>,
-    /// addresses of names to scan: any, ipv4 or ipv6 (any)
+    /// which addresses of a name to scan: any, ipv4 or ipv6 (any)
     #[argh(option, arg_name = "any|ipv4|ipv6")]
     pub(super) family: Option<String>,
-    /// how long each port may take to answer (2000)
+    /// how long to wait for the answer of a port (2000)
     #[argh(option, arg_name = "ms")]
     pub(super) timeout_ms: Option<String>,
     /// how long the whole scan may take (no limit)
     #[argh(option, arg_name = "ms")]
     pub(super) deadline_ms: Option<String>,
-    /// probes a second, at most (no limit)
+    /// most probes to send a second (no limit)
     #[argh(option, arg_name = "count")]
     pub(super) rate: Option<String>,
-    /// tell of filtered ports too, one by one
+    /// list filtered ports too
     #[argh(switch)]
     pub(super) details: bool,
     /// table, plain, json, ndjson, csv, grepable or xml (table on a terminal,
     /// plain otherwise)
     #[argh(option, arg_name = "table|plain|json|ndjson|csv|grepable|xml")]
     pub(super) format: Option<String>,
-    /// write to a file, whole or not at all
+    /// write to this file, which is replaced only by complete output
     #[argh(option, arg_name = "file")]
     pub(super) output: Option<String>,
-    /// the ports that ought to be open on each host, or none
+    /// the ports that ought to be open on each host, or none; exits with 5
+    /// if others are
     #[argh(option, arg_name = "list")]
     pub(super) expect: Option<String>,
-    /// file of hosts to scan and their ports, a line "host 22,443" each
+    /// scan the hosts in this file and expect these ports, each line like
+    /// "web.internal 22,443"
     #[argh(option, arg_name = "file")]
     pub(super) expect_file: Option<String>,
-    /// what may be scanned (any); also OPEN_PORTS_ALLOW
+    /// scan only what these rules allow (any); also OPEN_PORTS_ALLOW
     #[argh(option, arg_name = "rules")]
     pub(super) allow: Option<String>,
-    /// what may not, whatever is allowed; also OPEN_PORTS_DENY
+    /// never scan these, even if allowed; also OPEN_PORTS_DENY
     #[argh(option, arg_name = "rules")]
     pub(super) deny: Option<String>,
-    /// a number that makes the order of the probes repeatable
+    /// number that makes the order of the probes repeatable
     #[argh(option, arg_name = "number")]
     pub(super) seed: Option<String>,
 }
 
-/// Scans as `args` say, which were `typed` like that.
+/// Scans as `args` say; `typed` is the command line for formats that keep it.
 pub(super) fn run(args: ScanArgs, typed: &[String]) -> Exit {
     let environment = match Environment::read() {
         Ok(environment) => environment,
@@ -99,7 +102,7 @@ pub(super) fn run(args: ScanArgs, typed: &[String]) -> Exit {
     let environment = |name: &str| environment.get(name);
     let job = match Job::try_new(args, typed, &environment) {
         Ok(job) => job,
-        Err(refusal) => return refusal.told(),
+        Err(refusal) => return refusal.print(),
     };
     let descriptors = match DescriptorPlan::try_new(raise_descriptor_limit()) {
         Ok(descriptors) => descriptors.within(memory_limit()),
@@ -111,12 +114,12 @@ pub(super) fn run(args: ScanArgs, typed: &[String]) -> Exit {
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
     let exit = runtime.block_on(session::run(job, descriptors, cores));
-    // A name may still be resolving; nobody waits for it.
+    // A name may still be resolving, and its result is not needed.
     runtime.shutdown_background();
     exit
 }
 
-/// How a list of hosts that cannot be read on ends the command.
+/// The exit status when the list of hosts cannot be read any further.
 fn exit_of(error: &HostListError) -> Exit {
     match error {
         HostListError::Read { .. } => Exit::Failure,

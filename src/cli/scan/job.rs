@@ -1,4 +1,4 @@
-//! What is to be scanned: as typed, and as it makes sense.
+//! From the flags of `open-ports scan` to a valid scan.
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -21,7 +21,7 @@ use crate::ports::PortSet;
 use crate::scan::Keep;
 use crate::targets::{AddressRange, AddressSet, HostList, HostSet, HostSpec};
 
-/// A scan of many hosts that makes sense.
+/// A valid scan of one or many hosts.
 pub(super) struct Job {
     /// The command line, for formats that keep it.
     pub(super) command: String,
@@ -37,7 +37,7 @@ pub(super) struct Job {
     pub(super) keep: Keep,
     pub(super) seed: u64,
     pub(super) expectations: Expectations,
-    /// `None` is the one that suits where the output goes.
+    /// `None` chooses by where the output goes.
     pub(super) format: Option<Format>,
     pub(super) output: Option<PathBuf>,
     /// How many columns the longest host typed takes.
@@ -51,7 +51,8 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn told(self) -> Exit {
+    /// Prints the reason, and returns the exit status.
+    pub(super) fn print(self) -> Exit {
         match self {
             Self::Failure(reason) => failed(&reason),
             Self::Usage(reason) => {
@@ -63,8 +64,8 @@ impl Refusal {
 }
 
 impl Job {
-    /// Finds everything that is wrong with the flags at once, and then reads the
-    /// first hosts.
+    /// Checks all flags, so that one error names everything that is wrong, and then
+    /// reads the first hosts.
     pub(super) fn try_new(
         args: ScanArgs,
         typed: &[String],
@@ -113,7 +114,7 @@ impl Job {
     }
 }
 
-/// The flags that stand for themselves.
+/// The flags that do not depend on others.
 struct Flags {
     ports: PortSet,
     family: Family,
@@ -178,7 +179,7 @@ fn ports(args: &ScanArgs, errors: &mut FieldErrors) -> Option<PortSet> {
         return errors.reject("-p", "excludes --to-port and --top; give one of them");
     }
     if let Some(list) = &args.ports {
-        // What nmap's users write for all of them.
+        // nmap's notation for all ports.
         let list = if list == "-" { "all" } else { list };
         return match list.parse() {
             Ok(ports) => Some(ports),
@@ -228,7 +229,8 @@ fn specs(words: &[String], errors: &mut FieldErrors) -> Vec<HostSpec> {
     specs
 }
 
-/// Names are refused: what one resolves to may change before it is met.
+/// Names are refused: what a name resolves to may change before its addresses are
+/// scanned.
 fn exclude(lists: &[String], errors: &mut FieldErrors) -> AddressSet {
     let mut ranges: Vec<AddressRange> = Vec::new();
     for word in lists.iter().flat_map(|list| list.split(',')) {
@@ -278,7 +280,7 @@ fn open(path: &str) -> Result<Box<dyn BufRead + Send>, Refusal> {
 /// Columns that the host takes in a table.
 fn width(spec: &HostSpec) -> usize {
     match spec {
-        // With the address behind it.
+        // Its address follows in parentheses.
         HostSpec::Name(name) => name.len() + " (255.255.255.255)".len(),
         HostSpec::Addresses(range) => match range.first() {
             IpAddr::V4(_) => "255.255.255.255".len(),
@@ -287,5 +289,5 @@ fn width(spec: &HostSpec) -> usize {
     }
 }
 
-/// As many ports as nmap, naabu and most others take unless told otherwise.
+/// The default of nmap and most other scanners.
 const DEFAULT_TOP: &str = "1000";

@@ -1,4 +1,5 @@
-//! Where output goes: standard output, or a file that appears whole.
+//! Where output goes: standard output, or a file that is replaced only once the
+//! output is complete.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, IsTerminal, Write};
@@ -11,12 +12,13 @@ use tempfile::NamedTempFile;
 use crate::cli::stdout::stdout;
 use crate::cli::stop::waiting;
 
-/// A place for output.
+/// Where output goes.
 pub(in crate::cli) enum Sink {
     Standard(io::Stdout),
-    /// A file that is not to be replaced: a device or a pipe.
+    /// A device or a pipe, which cannot be replaced.
     Direct(File),
-    /// Beside the file that it becomes in the end; dropped before, it is gone.
+    /// A temporary file beside the one that it replaces in the end. If dropped
+    /// before, it is removed.
     Whole {
         file: NamedTempFile,
         path: PathBuf,
@@ -42,7 +44,7 @@ impl Sink {
                 take_after(file.as_file(), &before)?;
                 file
             }
-            // As any program's output, and not as a secret: the umask decides.
+            // A temporary file would be secret; output gets the mode of the umask.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 builder.permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?
             }
@@ -52,17 +54,17 @@ impl Sink {
         Ok(Self::Whole { file, path })
     }
 
-    /// Whether it is a terminal that the progress line may be on too.
+    /// Whether it is a terminal, which it may share with the progress line.
     pub(super) fn is_terminal(&self) -> bool {
         matches!(self, Self::Standard(stdout) if stdout.is_terminal())
     }
 
-    /// Makes the file appear, if it is one.
+    /// Puts the complete file in its place.
     pub(super) fn finish(self) -> io::Result<()> {
         match self {
             Self::Standard(_) | Self::Direct(_) => Ok(()),
             Self::Whole { file, path } => {
-                // Some file systems tell only now that there is no room.
+                // Some file systems report only now that there is no room.
                 file.as_file().sync_all()?;
                 file.persist(path).map(drop).map_err(|error| error.error)
             }
@@ -88,20 +90,20 @@ impl Write for Sink {
     }
 }
 
-/// Removes a file that is not whole, of a process that ends without dropping it.
+/// Removes the incomplete file of a process that ends without dropping it.
 pub(in crate::cli) fn discard_output() {
     if let Some(path) = unfinished().take() {
-        // It may have got its name just now.
+        // It fails if the file was completed and renamed just now.
         let _ = fs::remove_file(path);
     }
 }
 
-/// What `path` leads to, so that this is replaced and not the links to it. There
-/// may be nothing there yet.
+/// Follows symbolic links from `path`, so that the file is replaced and the links
+/// stay. The file need not exist yet.
 fn follow_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
-        // Fails for what is no link, or not there.
+        // Fails for a path that is not a link, or does not exist.
         let Ok(target) = fs::read_link(&path) else { return Ok(path) };
         path = path.parent().unwrap_or(Path::new("")).join(target);
     }
@@ -111,7 +113,7 @@ fn follow_links(path: &Path) -> io::Result<PathBuf> {
 /// Gives `file` the mode of `before` and, as far as that is allowed, its owner.
 fn take_after(file: &File, before: &File) -> io::Result<()> {
     let before = before.metadata()?;
-    // The owner first: a change of it may take bits of the mode away.
+    // The owner first, because changing it may clear bits of the mode.
     let _ = fchown(file, Some(before.uid()), Some(before.gid()));
     file.set_permissions(Permissions::from_mode(before.mode() & 0o777))
 }
@@ -121,5 +123,5 @@ fn unfinished() -> std::sync::MutexGuard<'static, Option<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// As many as Linux follows, path_resolution(7).
+/// The number that Linux follows, path_resolution(7).
 const MAX_LINKS: usize = 40;

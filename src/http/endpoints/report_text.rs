@@ -1,5 +1,5 @@
-//! A report as text, made a chunk at a time as its reader takes it: with a row for
-//! every port it may be 80 MB long, for each of a hundred readers.
+//! A report as text, made a chunk at a time as its reader takes it. With a row for
+//! every port it may be 80 MB long, and a hundred readers may each take one.
 //!
 //! A report that fits into one chunk is made at once.
 
@@ -25,7 +25,7 @@ enum Part {
     List { items: Box<dyn Iterator<Item = Item> + Send>, is_first: bool },
 }
 
-/// What a list has many of.
+/// One element of a list.
 enum Item {
     Port(u16),
     Row(PortReport),
@@ -99,14 +99,15 @@ impl Chunks {
         Self::filled(&text, lists)
     }
 
-    /// `text` with `lists` where it has empty ones of their names, in this order.
-    // Within a string JSON escapes quotes, so that nobody can type such a place.
+    /// `text` with its empty lists filled from `lists`, which have the same names and
+    /// order.
+    // JSON escapes quotes within strings, so no typed text looks like an empty list.
     fn filled(mut text: &str, lists: Vec<(&str, Part)>) -> Self {
         let mut parts = VecDeque::with_capacity(2 * lists.len() + 1);
         for (name, list) in lists {
-            let place = format!("\"{name}\":[]");
-            let at = text.find(&place).expect("a report has its lists in this order");
-            let (before, rest) = text.split_at(at + place.len() - 1);
+            let empty = format!("\"{name}\":[]");
+            let start = text.find(&empty).expect("a report has its lists in this order");
+            let (before, rest) = text.split_at(start + empty.len() - 1);
             parts.extend([Part::Text(before.into()), list]);
             text = rest;
         }
@@ -119,7 +120,7 @@ impl Iterator for Chunks {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        // A chunk that is all there is takes no more memory than it needs.
+        // The only chunk takes no more memory than it needs.
         if let [Part::Text(text)] = self.0.make_contiguous() {
             let text = std::mem::take(text);
             self.0.clear();
