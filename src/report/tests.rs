@@ -76,6 +76,14 @@ fn a_report_that_is_written_and_read_back_is_equal() {
             assert_eq!(serde_json::to_string(&back).unwrap(), text);
         }
     }
+    // Numbers come back exactly, although JSON has them in decimals.
+    for speed in 1..1000 {
+        let report = report(true, None, speed);
+        let text = serde_json::to_string(&report).unwrap();
+        let back = read(&text).unwrap();
+        assert_eq!(back, report);
+        assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    }
     let subject = Subject {
         domain: "gone.example",
         ports: &PortSet::all(),
