@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -30,10 +31,21 @@ pub(crate) struct Seen {
 impl OnTerminal {
     /// Starts the binary on a screen of 24 lines of 100 columns.
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let command = [&[env!("CARGO_BIN_EXE_open-ports")], arguments].concat();
+        Self::start_program(&command, environment, None)
+    }
+
+    /// Starts any program on such a screen, in `folder` if one is named.
+    pub(crate) fn start_program(
+        command: &[&str],
+        environment: &[(&str, &str)],
+        folder: Option<&Path>,
+    ) -> Self {
         let (pty, pts) = pty_process::blocking::open().unwrap();
         pty.resize(pty_process::Size::new(LINES.get(), COLUMNS.get())).unwrap();
-        let child = pty_process::blocking::Command::new(env!("CARGO_BIN_EXE_open-ports"))
-            .args(arguments)
+        let child = pty_process::blocking::Command::new(command[0])
+            .args(&command[1..])
+            .current_dir(folder.unwrap_or(Path::new(".")))
             .env_clear()
             .env("TERM", "xterm")
             .envs(environment.iter().copied())

@@ -6,6 +6,7 @@
 //! its tests in [`main!`] instead of marking them with `#[test]`. A test that is not
 //! in the list is dead code, which the compiler reports.
 
+use std::env;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -31,6 +32,8 @@ pub(crate) enum Need {
     Cgroup,
     /// To become another user.
     Root,
+    /// The shells that there are completions for, except nushell.
+    Shells,
 }
 
 /// A test of this program.
@@ -97,6 +100,10 @@ impl Need {
             Self::Cgroup => {
                 (Cgroup::try_with_memory(1 << 30).is_some(), "needs a cgroup: run as root")
             }
+            Self::Shells => (
+                ["bash", "fish", "zsh"].iter().all(|shell| is_installed(shell)),
+                "needs the shells bash, fish and zsh: install them",
+            ),
             Self::Root => (rustix::process::getuid().is_root(), "needs to run as root"),
         };
         (!is_met).then_some(why)
@@ -109,4 +116,9 @@ impl Need {
             _ => false,
         }
     }
+}
+
+fn is_installed(program: &str) -> bool {
+    env::split_paths(&env::var_os("PATH").unwrap_or_default())
+        .any(|folder| folder.join(program).is_file())
 }
