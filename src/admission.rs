@@ -4,12 +4,23 @@
 //! targets are probed once, and both get the outcome. Its deadline is its own.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::caller::Account;
-use crate::config::Quotas;
 use crate::scan::{NoMemory, Scan, ScanPlan};
+
+/// The limits on scans at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Of all callers together.
+    pub scans: NonZeroUsize,
+    /// Of one caller, those that it joined included.
+    pub scans_per_caller: NonZeroUsize,
+    /// Of one address.
+    pub scans_per_target: NonZeroUsize,
+}
 
 /// Admits requests and scans within the quotas.
 #[derive(Debug)]

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::admission::Quotas;
 use crate::host::Host;
 use crate::limits;
 use crate::policy::{Policy, Rules};
 use crate::ports::parse_port;
+use crate::request::Ceilings;
 
 /// Settings that make sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,27 +35,14 @@ pub struct Config {
     pub policy: Policy,
     /// The file of bearer tokens.
     pub tokens: Option<PathBuf>,
-    /// Who may scan how much.
+    /// The limits on scans at once.
     pub quotas: Quotas,
+    /// The limit of probes a second of all scans together.
+    pub rate: Option<NonZeroU32>,
+    /// The limits on what one request may ask for.
+    pub ceilings: Ceilings,
     /// How to log.
     pub log: LogConfig,
-}
-
-/// How many scans, how fast and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quotas {
-    /// Scans at once.
-    pub scans: NonZeroUsize,
-    /// Scans at once of one caller, those that it joined included.
-    pub scans_per_caller: NonZeroUsize,
-    /// Scans at once that probe one address.
-    pub scans_per_target: NonZeroUsize,
-    /// Probes a second of all scans together.
-    pub rate: Option<NonZeroU32>,
-    /// Probes a second of one scan.
-    pub scan_rate: Option<NonZeroU32>,
-    /// How long a scan may take.
-    pub deadline: Duration,
 }
 
 /// What is logged, and how.
@@ -207,10 +196,9 @@ impl Config {
                     "max-scans-per-target",
                     limits::DEFAULT_MAX_SCANS_PER_TARGET,
                 )?,
-                rate: rate(sources, "max-rate")?,
-                scan_rate: rate(sources, "max-scan-rate")?,
-                deadline,
             },
+            rate: rate(sources, "max-rate")?,
+            ceilings: Ceilings { deadline, rate: rate(sources, "max-scan-rate")? },
             log: LogConfig::try_new(sources)?,
         })
     }

@@ -246,18 +246,11 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
-    use crate::config::Quotas;
+    use crate::admission::Quotas;
 
     fn metrics() -> Metrics {
         let one = NonZeroUsize::MIN;
-        let quotas = Quotas {
-            scans: one,
-            scans_per_caller: one,
-            scans_per_target: one,
-            rate: None,
-            scan_rate: None,
-            deadline: Duration::from_secs(1),
-        };
+        let quotas = Quotas { scans: one, scans_per_caller: one, scans_per_target: one };
         Metrics::new(Scanner::new(10, one), Arc::new(Admission::new(quotas, 1)))
     }
 

@@ -217,7 +217,7 @@ impl Startup {
         let tokens = self.tokens.as_ref().map(|tokens| tokens.tokens().len().to_string());
         let tokens_file = config.tokens.as_ref().map(|path| path.display().to_string());
         let tokens_file = tokens_file.as_deref().map(Printable).map(tracing::field::display);
-        let quotas = config.quotas;
+        let (quotas, ceilings) = (config.quotas, config.ceilings);
         tracing::info!(
             listen = address(listener),
             metrics_listen = metrics_listener.and_then(address),
@@ -228,9 +228,9 @@ impl Startup {
             max_scans = quotas.scans,
             max_scans_per_caller = quotas.scans_per_caller,
             max_scans_per_target = quotas.scans_per_target,
-            max_rate = quotas.rate.map_or(0, NonZeroU32::get),
-            max_scan_rate = quotas.scan_rate.map_or(0, NonZeroU32::get),
-            max_deadline = quotas.deadline.as_secs(),
+            max_rate = config.rate.map_or(0, NonZeroU32::get),
+            max_scan_rate = ceilings.rate.map_or(0, NonZeroU32::get),
+            max_deadline = ceilings.deadline.as_secs(),
             drain_delay = config.drain_delay.as_secs(),
             grace = config.grace.as_secs(),
             fanouts = self.cores,

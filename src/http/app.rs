@@ -55,16 +55,15 @@ impl App {
     #[must_use]
     pub fn new(config: &Config, parts: Parts) -> Self {
         let Parts { listen, descriptors, cores, resolver, tokens, log } = parts;
-        let quotas = config.quotas;
         let scanner = Scanner::new(descriptors.probes, cores).with_memory(descriptors.scan_memory);
-        let scanner = match quotas.rate {
+        let scanner = match config.rate {
             Some(rate) => scanner.with_rate(rate),
             None => scanner,
         };
         // A quarter of the connections is left for health checks, metrics and
         // refusals.
         let requests = descriptors.connections - descriptors.connections / 4;
-        let admission = Arc::new(Admission::new(quotas, requests));
+        let admission = Arc::new(Admission::new(config.quotas, requests));
         let mut metrics = Metrics::new(scanner.clone(), Arc::clone(&admission));
         let asker = Asker::new(scanner, resolver, config.policy.clone());
         if let Some(log) = log {
@@ -75,7 +74,7 @@ impl App {
         }
         Self {
             asker: SharedAsker::new(asker, admission),
-            ceilings: Ceilings { deadline: quotas.deadline, rate: quotas.scan_rate },
+            ceilings: config.ceilings,
             hosts: Hosts::new(listen, config.hosts.clone()),
             tokens,
             metrics: Arc::new(metrics),
