@@ -291,3 +291,6 @@ impl Running {
 
 /// Bounds an estimate made from next to nothing.
 const MOST_TIMES: f64 = 1e6;
+
+#[cfg(test)]
+mod tests;
