@@ -347,3 +347,6 @@ const SOUGHT_AHEAD: usize = 4096;
 
 /// Batches at once at most, those among them that only look for their addresses.
 const MAX_RUNNING: usize = 256;
+
+#[cfg(test)]
+mod tests;
