@@ -179,3 +179,6 @@ fn options(request: &ScanRequest, deadline: Duration) -> ScanOptions {
         order: Order::Ascending,
     }
 }
+
+#[cfg(test)]
+mod tests;
