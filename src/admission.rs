@@ -1,7 +1,8 @@
-//! Which requests are worked on at once, which scans run, and who shares one.
+//! How many requests and scans there are at once, of one caller and of all.
 //!
-//! A request for exactly what a running scan looks for joins that scan: the
-//! targets are probed once, and both get the outcome. Its deadline is its own.
+//! A request that asks exactly what a running scan asks joins that scan: the
+//! targets are probed once, and both requests get the outcome. Each keeps its own
+//! deadline.
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -26,37 +27,37 @@ pub struct Quotas {
 #[derive(Debug)]
 pub struct Admission {
     quotas: Quotas,
-    /// Requests that are worked on at once.
+    /// The limit of requests at once.
     requests: usize,
     state: Mutex<State>,
 }
 
-/// A request's right to be worked on. Dropped, another may have it.
+/// A request's right to be worked on. Dropping it makes room for another request.
 #[derive(Debug)]
 pub struct Entry {
     admission: Arc<Admission>,
     number: u64,
 }
 
-/// A scan that may run, or that runs already.
+/// A scan that was admitted: started for the request, or joined by it.
 #[derive(Clone, Debug)]
 pub struct Admitted {
-    /// The scan; it stops when the last of those who share it lets go.
+    /// The scan. It stops when the last request that shares it drops it.
     pub scan: Arc<Scan>,
-    /// When the time of the request that was admitted is up.
+    /// The deadline of the request.
     pub until: Option<Instant>,
 }
 
-/// Why a request may not be worked on, or its scan not run, now.
+/// Why a request, or its scan, is not admitted now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAdmitted {
     /// Which quota is used up.
     pub quota: Quota,
-    /// When there may be room, going by how far the running scans are.
+    /// When there may be room, estimated from how far the running scans are.
     pub retry_after: Duration,
 }
 
-/// What there is only so much of.
+/// A limit that can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
     /// Requests at once.
@@ -65,20 +66,20 @@ pub enum Quota {
     CallerRequests,
     /// Scans at once.
     Scans,
-    /// Scans at once of this caller, its own and those it joined.
+    /// Scans at once of this caller, those that it joined included.
     CallerScans,
-    /// Scans at once that probe this address.
+    /// Scans at once of this address.
     Target(IpAddr),
-    /// Memory for what all scans may find.
+    /// Memory for the findings of all scans.
     Memory(NoMemory),
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Those that were let in and still have their entry.
+    /// The requests whose entry was not dropped yet.
     requests: Vec<Request>,
     running: Vec<Running>,
-    /// How many were let in so far.
+    /// The number of the last entry.
     entries: u64,
 }
 
@@ -90,7 +91,7 @@ struct Request {
     waits_for: Option<Awaited>,
 }
 
-/// The scan whose end a request waits for, or has seen.
+/// The scan that a request waits for, or whose end it has seen.
 #[derive(Debug)]
 struct Awaited {
     scan: Weak<Scan>,
@@ -105,7 +106,7 @@ struct Running {
 }
 
 impl NotAdmitted {
-    /// There is no memory left for what is to be reported.
+    /// There is no memory left for the report.
     #[must_use]
     pub fn no_memory(error: NoMemory) -> Self {
         Self { quota: Quota::Memory(error), retry_after: Duration::ZERO }
@@ -113,21 +114,21 @@ impl NotAdmitted {
 }
 
 impl Admission {
-    /// Nothing is running yet. `requests` for scans at most are worked on at
-    /// once, those that share a scan included.
+    /// Admits scans within `quotas`, and `requests` at once, those that share a
+    /// scan included.
     #[must_use]
     pub fn new(quotas: Quotas, requests: usize) -> Self {
         Self { quotas, requests, state: Mutex::default() }
     }
 
-    /// Lets a request in, if there is room for it.
+    /// Lets a request in.
     ///
     /// # Errors
-    /// When there is none.
-    // A request whose scan has ended and whose reply is still being read keeps
-    // nobody out but, where they are many, others on the same account. There is
-    // a limit to all of them together, so that connections are left for other
-    // requests however slowly replies are read.
+    /// The limit that is reached: half of all requests for one account, or all.
+    // A request whose scan has ended, and whose reply is still being read, counts
+    // for its own account only, so that slow readers keep no other caller out. With
+    // these there may be a sixth more requests than the limit, and no more, so that
+    // connections are left for everything else.
     pub fn enter(self: &Arc<Self>, account: &Account) -> Result<Entry, NotAdmitted> {
         let mut state = self.lock();
         let now = Instant::now();
@@ -149,12 +150,12 @@ impl Admission {
         Ok(Entry { admission: Arc::clone(self), number })
     }
 
-    /// Joins the running scan that asks the same as `plan`, or starts one, if the
-    /// quotas of the caller and of the service allow. A scan that is joined goes
-    /// on for as long as `plan` says, if it would otherwise end sooner.
+    /// Joins the running scan that asks the same as `plan`, or calls `start`, within
+    /// the quotas. Joining a scan extends its deadline to that of `plan`, if that is
+    /// later.
     ///
     /// # Errors
-    /// The quota that is used up.
+    /// The limit that is reached.
     pub fn admit(
         &self,
         entry: &Entry,
@@ -184,7 +185,7 @@ impl Admission {
                 })?);
                 let (plan, scan_of) = (plan.clone(), Arc::downgrade(&scan));
                 running.push(Running { plan, started, scan: scan_of });
-                // By the scan's own clock, which started a moment later.
+                // The scan's own clock started a moment later.
                 let until = scan.until();
                 Admitted { scan, until }
             }
@@ -202,7 +203,7 @@ impl Admission {
         self.lock().running.iter().filter(|running| running.active().is_some()).count()
     }
 
-    /// Whoever joins a scan holds as much of the service as who started it.
+    /// Checks the caller's limit of scans. Joining a scan counts like starting one.
     fn check_caller(
         &self,
         entry: &Entry,
@@ -222,7 +223,7 @@ impl Admission {
         Err(NotAdmitted { quota: Quota::CallerScans, retry_after: remaining.unwrap_or_default() })
     }
 
-    /// What a further scan takes of the service and of its targets.
+    /// Checks whether one more scan may run: at these addresses, and at all.
     fn check_scans(&self, plan: &ScanPlan, running: &[Running]) -> Result<(), NotAdmitted> {
         let check = |quota, most: usize, counts: &dyn Fn(&Running) -> bool| {
             let counted = || running.iter().filter(|running| counts(running));
@@ -251,14 +252,14 @@ impl Drop for Entry {
 }
 
 impl Request {
-    /// Whether there is more to do than to read a reply.
+    /// Whether more is left to do than to send the reply.
     fn is_worked_on(&self, now: Instant) -> bool {
         self.waits_for.is_none() || self.awaited(now).is_some()
     }
 
-    /// The scan that the request waits for, if that is still running for it.
-    // The scan says so itself, so that a reply that is not read, and whose code
-    // therefore does not run, gives the place back all the same.
+    /// The scan that the request waits for, if it is still running for it.
+    // The scan is asked, not the code that replies: while a client does not read,
+    // that code does not run, and could not report the end.
     fn awaited(&self, now: Instant) -> Option<Weak<Scan>> {
         let Awaited { scan, until } = self.waits_for.as_ref()?;
         let in_time = until.is_none_or(|until| now < until);
@@ -268,12 +269,12 @@ impl Request {
 }
 
 impl Running {
-    /// The scan, unless it is over or nobody waits for it any more.
+    /// The scan, unless it has ended or no request waits for it any more.
     fn active(&self) -> Option<Arc<Scan>> {
         self.scan.upgrade().filter(|scan| scan.is_running())
     }
 
-    /// How long the scan will go on, if it goes on as it went.
+    /// How long the scan will go on, if it keeps its pace.
     fn remaining(&self) -> Option<Duration> {
         let scan = self.active()?;
         let progress = scan.progress();

@@ -1,31 +1,31 @@
-//! Who asks, and on whose account it goes.
+//! The caller of a request, and the account that its limits are counted by.
 //!
-//! Shares are counted by account: everyone with the same token has one, and so
-//! has everyone at the same IPv4 address or in the same IPv6 network.
+//! All who use one token share an account. Without tokens, all at one IPv4
+//! address, or in one IPv6 network, share one.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Who sent a request. Printed, it is what the log calls them.
+/// Who sent a request, printed as in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Somebody with the token of this name.
+    /// A client with the token of this name.
     Token(String),
-    /// Somebody at this address.
+    /// A client at this address.
     Address(IpAddr),
 }
 
-/// Whose share of the service a request uses.
+/// What the limits of one caller are counted by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Account {
-    /// All who have the token of this name.
+    /// All clients with the token of this name.
     Token(String),
-    /// All who are at one place of the network.
+    /// All clients in one neighbourhood.
     Neighbourhood(Neighbourhood),
 }
 
-/// Where a client is: its IPv4 address or its IPv6 network, of whose addresses
-/// every host may take as many as it likes.
+/// Where a client is: its IPv4 address, or its IPv6 network, because a host may
+/// use any number of addresses there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Neighbourhood {
     /// One address.
@@ -35,7 +35,7 @@ pub enum Neighbourhood {
 }
 
 impl Caller {
-    /// On whose account the caller's requests go.
+    /// The account of the caller's requests.
     #[must_use]
     pub fn account(&self) -> Account {
         match self {
@@ -55,7 +55,7 @@ impl fmt::Display for Caller {
 }
 
 impl Neighbourhood {
-    /// Where the client at `address` is.
+    /// The neighbourhood of `address`.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_are_one_ipv4_address_or_one_ipv6_network() {
+    fn a_neighbourhood_is_an_ipv4_address_or_an_ipv6_network() {
         let same = |a: &str, b: &str| {
             Neighbourhood::of(a.parse().unwrap()) == Neighbourhood::of(b.parse().unwrap())
         };
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_the_name_of_an_address_is_not_that_address() {
+    fn a_token_named_like_an_address_has_an_account_of_its_own() {
         let address: IpAddr = "10.0.0.1".parse().unwrap();
         let (token, other) = (Caller::Token(address.to_string()), Caller::Address(address));
         assert_eq!(token.to_string(), other.to_string());

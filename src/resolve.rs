@@ -1,8 +1,8 @@
 //! From a host to its addresses, by the system's resolver.
 //!
-//! `getaddrinfo` blocks and cannot be cancelled. So every look-up runs on a
-//! thread of its own, there are few at once, and callers wait for them only so
-//! long. The thread ends when the resolver gives up, as resolv.conf(5) has it.
+//! `getaddrinfo` blocks and cannot be cancelled. So every look-up runs on its own
+//! thread, the number of threads is limited, and callers wait for a limited time.
+//! A thread ends when the resolver gives up (resolv.conf(5)).
 
 mod permits;
 
@@ -23,7 +23,7 @@ use crate::caller::Account;
 use crate::host::{Family, Host};
 use crate::limits;
 
-/// Resolves hosts for the whole process.
+/// Resolves hosts. All clones share one limit of look-ups at once.
 #[derive(Clone)]
 pub struct Resolver {
     look_up: Arc<LookUp>,
@@ -33,15 +33,15 @@ pub struct Resolver {
 /// From a name to its addresses, in order; may block.
 type LookUp = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
-/// Who wants to know the addresses of a host, and which of them.
+/// Which addresses of a host are wanted, by whom, and until when.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Terms<'a> {
     /// Which addresses.
     pub family: Family,
-    /// Whose share of the look-ups this one uses. With `None`, there are no
-    /// shares, and it waits for the others for as long as it takes.
+    /// The account that the look-up counts for. `None`: no limit for each account,
+    /// and no limit to how long the look-up waits for its turn.
     pub account: Option<&'a Account>,
-    /// When the addresses are of no use any more.
+    /// When to give up.
     pub until: Option<Instant>,
 }
 
@@ -51,8 +51,8 @@ pub struct Resolved {
     /// Distinct addresses in the resolver's order, at least one and at most
     /// [`limits::MAX_ADDRESSES`].
     pub addresses: Vec<IpAddr>,
-    /// The others that the name has: they are judged with the rest, but not
-    /// scanned.
+    /// Further addresses of the name. Policy is checked against them too, but they
+    /// are not scanned.
     pub left_out: Vec<IpAddr>,
 }
 
@@ -73,15 +73,15 @@ pub enum ResolveError {
         /// The name.
         name: String,
     },
-    /// The resolver was asked, and took too long.
+    /// The resolver did not answer in time.
     #[error("{name} did not resolve within {} s", waited.as_secs_f64())]
     Late {
         /// The name.
         name: String,
-        /// How long it was waited for, in whole milliseconds.
+        /// How long the look-up ran, in whole milliseconds.
         waited: Duration,
     },
-    /// The resolver was not asked, or could not ask, so that nothing is known.
+    /// No look-up was made, so that nothing is known about the name.
     #[error("{name} was not looked up: {reason}")]
     NotLookedUp {
         /// The name.
@@ -94,19 +94,19 @@ pub enum ResolveError {
 /// Why a name was not looked up.
 #[derive(Debug, Error)]
 pub enum NotLookedUp {
-    /// The caller's share is used up.
-    #[error("you have as many names being looked up as you may")]
+    /// The caller has reached its limit.
+    #[error("you have reached your limit of concurrent name look-ups")]
     CallerBusy,
-    /// All look-ups that may run are running.
-    #[error("as many names are being looked up as may be at once")]
+    /// The limit of all callers together is reached.
+    #[error("the limit of concurrent name look-ups is reached")]
     Busy,
-    /// The system has no thread, descriptor or memory for it.
+    /// The system has no thread, descriptor or memory left.
     #[error("{0}")]
     Short(io::Error),
 }
 
 impl Resolver {
-    /// The system's resolver, for `most` names at once.
+    /// The system's resolver, with at most `most` look-ups at once.
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self::asking(most, |name| {
@@ -115,7 +115,7 @@ impl Resolver {
         })
     }
 
-    /// A resolver that asks `look_up` in place of the system.
+    /// A resolver that calls `look_up` instead of the system's resolver.
     #[must_use]
     pub fn asking(
         most: usize,
@@ -127,9 +127,9 @@ impl Resolver {
     /// The addresses of `host`.
     ///
     /// # Errors
-    /// When there are none of the family wanted, when the resolver takes longer
-    /// than [`limits::RESOLVE_TIMEOUT`] or than there is time, and when it could
-    /// not be asked.
+    /// When the host has no address of the family, when the resolver takes longer
+    /// than [`limits::RESOLVE_TIMEOUT`] or than the terms allow, and when no look-up
+    /// could be made.
     pub async fn resolve(&self, host: &Host, terms: Terms<'_>) -> Result<Resolved, ResolveError> {
         let name = match host {
             Host::Address(address) => {
@@ -141,7 +141,7 @@ impl Resolver {
         let permit = self.permits.acquire(terms.account, terms.until);
         let answer = self.start(name, permit.await.map_err(not_looked_up)?, terms.until);
         let answer = answer.await.map_err(|error| not_looked_up(NotLookedUp::Short(error)))?;
-        // The clock starts with the look-up itself.
+        // Waiting for a permit and a thread does not count.
         let begun = Instant::now();
         let latest = begun + limits::RESOLVE_TIMEOUT;
         let latest = terms.until.map_or(latest, |until| until.min(latest));
@@ -176,8 +176,8 @@ impl Resolver {
         Ok(Resolved { addresses, left_out })
     }
 
-    /// Starts a look-up on a thread of its own. While the system has none to
-    /// give, it tries again for some time: other threads may end.
+    /// Starts a look-up on its own thread. While the system refuses one, it tries
+    /// again for some time, because other threads may end.
     async fn start(
         &self,
         name: &str,
@@ -193,9 +193,9 @@ impl Resolver {
             let name = name.to_owned();
             let thread = thread::Builder::new().name("look-up".into()).spawn(move || {
                 let found = look_up(&name);
-                // It stands for the thread, which has nothing to do any more.
+                // The permit stands for this thread, whose work is done.
                 drop(permit);
-                // Nobody may be waiting for it.
+                // The receiver may have given up.
                 let _ = sender.send(found);
             });
             match thread {
@@ -207,10 +207,10 @@ impl Resolver {
     }
 }
 
-/// What the thread of a look-up sends.
+/// What the look-up's thread sends.
 type Answer = oneshot::Receiver<io::Result<Vec<IpAddr>>>;
 
-/// Whether it was this machine that could not ask.
+/// Whether this machine lacked a resource for the look-up.
 fn is_shortage(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS))
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn historic_spellings_are_what_the_system_makes_of_them() {
+    async fn historic_spellings_of_addresses_are_left_to_the_system() {
         for name in ["127.1", "0x7f000001", "2130706433"] {
             let host = Host::Name(name.into());
             let resolved = resolver().resolve(&host, Terms::default()).await.unwrap();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_machine_that_cannot_ask_says_nothing_of_the_name() {
+    async fn without_descriptors_or_memory_nothing_is_known_about_a_name() {
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS] {
             let resolver = Resolver::asking(1, move |_| Err(errno.into()));
             let host = Host::Name("some.example".into());

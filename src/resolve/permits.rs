@@ -1,4 +1,4 @@
-//! How many names are looked up at once, and for whom.
+//! The limits on look-ups at once, of one account and of all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,17 +11,17 @@ use super::NotLookedUp;
 use crate::caller::Account;
 use crate::limits;
 
-/// The look-ups that may run at once, and each account's share of them.
+/// The permits for look-ups, and each account's share of them.
 #[derive(Clone, Debug)]
 pub(super) struct Permits {
     all: Arc<Semaphore>,
-    /// Half of all, so that nobody can keep everybody else waiting.
+    /// Half of all, so that one account cannot block the others.
     share: usize,
-    /// Of accounts that have look-ups, or wait for them.
+    /// The accounts that have look-ups or wait for them.
     shares: Arc<Mutex<HashMap<Account, Weak<Semaphore>>>>,
 }
 
-/// The right to one look-up; dropped, another may have it.
+/// The right to one look-up. Dropping it frees the permit for another.
 #[derive(Debug)]
 pub(super) struct Permit {
     _one: OwnedSemaphorePermit,
@@ -34,8 +34,8 @@ impl Permits {
         Self { all, share: most.div_ceil(2).max(1), shares: Arc::default() }
     }
 
-    /// Waits for a permit: without an account for as long as there is time, with
-    /// one not much longer than a look-up usually takes.
+    /// Waits for a permit: without an account until `until`, with one no longer than
+    /// [`limits::LOOKUP_PATIENCE`].
     pub(super) async fn acquire(
         &self,
         account: Option<&Account>,
@@ -43,8 +43,8 @@ impl Permits {
     ) -> Result<Permit, NotLookedUp> {
         let patience = account.map(|_| Instant::now() + limits::LOOKUP_PATIENCE);
         let until = patience.into_iter().chain(until).min();
-        // One's own comes first: so no account has more than its share of those
-        // that wait for one of all.
+        // The account's permit comes first, so that no account has more than its
+        // share of those that wait for one of all.
         let own = match account {
             None => None,
             Some(account) => {
@@ -68,7 +68,7 @@ impl Permits {
     }
 }
 
-/// A permit of `semaphore`, if there is one in time.
+/// A permit of `semaphore`, if it has one in time.
 async fn permit_of(
     semaphore: Arc<Semaphore>,
     until: Option<Instant>,
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_account_has_half_of_the_look_ups_and_others_the_rest() {
+    async fn one_account_gets_half_of_the_permits_and_others_the_rest() {
         let permits = Permits::new(4);
         let (a, b, c) = (account("a"), account("b"), account("c"));
         let held = [
@@ -115,14 +115,14 @@ mod tests {
         assert!(matches!(refused, Err(NotLookedUp::Busy)), "{refused:?}");
         drop(held);
         permits.acquire(Some(&a), None).await.unwrap();
-        // Nothing is kept of those who have gone.
+        // Accounts without look-ups are forgotten.
         drop(others);
         permits.acquire(Some(&account("d")), None).await.unwrap();
         assert!(!permits.shares.lock().unwrap().contains_key(&c));
     }
 
     #[tokio::test]
-    async fn without_an_account_there_is_no_hurry() {
+    async fn without_an_account_a_look_up_waits_as_long_as_it_takes() {
         let permits = Permits::new(1);
         let held = permits.acquire(None, None).await.unwrap();
         let late = permits.acquire(None, soon()).await;
