@@ -3,28 +3,32 @@
 //! | method    | path            | reply                              | token |
 //! |-----------|-----------------|------------------------------------|-------|
 //! | GET, HEAD | `/livez`        | 200 while the process runs         | no    |
-//! | GET, HEAD | `/readyz`       | 200 until it is told to stop       | no    |
+//! | GET, HEAD | `/readyz`       | 200 until the service is to stop   | no    |
 //! | GET, HEAD | `/`             | help, in plain text                | yes   |
-//! | GET       | `/open-ports`   | the report of a scan               | yes   |
-//! | HEAD      | `/open-ports`   | the same checks, but never a scan  | yes   |
+//! | GET, HEAD | `/open-ports`   | a scan; HEAD only checks the query | yes   |
 //! | GET, HEAD | `/metrics`      | metrics, for Prometheus            | yes   |
 //! | GET, HEAD | `/openapi.json` | the OpenAPI document               | yes   |
 //!
-//! Other methods get 405 there, with or without a token, and other paths 404. A
-//! token is wanted only where the service was given some. Before all that, a
-//! request that is not for this listener, or that a page of another site made a
-//! browser send, is refused with 400, 421 or 403: see `site`.
+//! Any other method gets 405, with or without a token; any other path gets 404. A
+//! token is wanted only if the service was given some. Before all that, [`site`]
+//! refuses a request with 400, 421 or 403 if it is not for this listener, or if a
+//! page of another site made a browser send it.
+//!
+//! To add a route, add it to [`Route`], and write its endpoint.
+//!
+//! [`site`]: super::exchange::site
 
 use std::net::IpAddr;
 
-use hyper::{Method, Request};
+use hyper::{HeaderMap, Method, Request};
 
 use super::app::App;
 use super::endpoints::{health, help, metrics, open_ports, openapi};
 use super::exchange::identity::Exchange;
 use super::exchange::reply::Reply;
-use super::exchange::site::Hosts;
+use super::exchange::site::{Hosts, Links};
 use super::exchange::{authorization, problems};
+use crate::caller::Caller;
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -34,60 +38,202 @@ use crate::metrics::Metrics;
 /// future stops whatever it is doing.
 pub async fn respond<B>(app: &App, client: IpAddr, request: &Request<B>) -> Reply {
     let exchange = Exchange::new(request.headers(), client);
-    let mut reply = match app.hosts.check(request) {
-        Ok(()) => route(app, &exchange, request).await,
+    let route = Route::of(request);
+    let mut reply = match app.hosts.check(request, links(route)) {
+        Ok(()) => answer(app, &exchange, route, request).await,
         Err(refusal) => *refusal,
     };
-    app.metrics.count_request(label(request.uri().path()), reply.status().as_u16());
+    app.metrics.count_request(label(route), reply.status().as_u16());
     exchange.label(&mut reply);
     reply
 }
 
 /// Answers one request on the listener that is for metrics only.
 pub fn respond_metrics<B>(metrics: &Metrics, hosts: &Hosts, request: &Request<B>) -> Reply {
-    if let Err(refusal) = hosts.check(request) {
+    let route = Route::of(request);
+    if let Err(refusal) = hosts.check(request, links(route)) {
         return *refusal;
     }
-    match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/metrics") => metrics::expose(metrics, request.headers()),
-        (_, "/metrics") => problems::method_not_allowed(READ),
-        _ => problems::not_found(),
+    let Some(route @ Route::Metrics) = route else { return problems::not_found() };
+    match route.refuse_method(request.method()) {
+        Some(refusal) => refusal,
+        None => metrics::expose(metrics, request.headers()),
     }
 }
 
-async fn route<B>(app: &App, exchange: &Exchange, request: &Request<B>) -> Reply {
+/// The routes. This is their one list: the router, the replies 404 and 405 and the
+/// labels of metrics are made from it. The table above, the help page and the
+/// OpenAPI document are checked against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Livez,
+    Readyz,
+    Help,
+    OpenPorts,
+    Metrics,
+    OpenApi,
+}
+
+/// What there is to know about a route.
+struct Facts {
+    /// The path, and the label in metrics.
+    path: &'static str,
+    methods: &'static [Method],
+    wants_token: bool,
+    links: Links,
+}
+
+impl Route {
+    const ALL: [Self; 6] =
+        [Self::Livez, Self::Readyz, Self::Help, Self::OpenPorts, Self::Metrics, Self::OpenApi];
+
+    const fn facts(self) -> Facts {
+        let read = Facts { path: "", methods: READ, wants_token: true, links: Links::Allowed };
+        match self {
+            Self::Livez => Facts { path: "/livez", wants_token: false, ..read },
+            Self::Readyz => Facts { path: "/readyz", wants_token: false, ..read },
+            Self::Help => Facts { path: "/", ..read },
+            Self::OpenPorts => Facts { path: "/open-ports", links: Links::Refused, ..read },
+            Self::Metrics => Facts { path: "/metrics", ..read },
+            Self::OpenApi => Facts { path: "/openapi.json", ..read },
+        }
+    }
+
+    fn of<B>(request: &Request<B>) -> Option<Self> {
+        let path = request.uri().path();
+        Self::ALL.into_iter().find(|route| route.facts().path == path)
+    }
+
+    fn refuse_method(self, method: &Method) -> Option<Reply> {
+        let methods = self.facts().methods;
+        (!methods.contains(method)).then(|| problems::method_not_allowed(methods))
+    }
+}
+
+/// Answers a request that is for this listener.
+async fn answer<B>(
+    app: &App,
+    exchange: &Exchange,
+    route: Option<Route>,
+    request: &Request<B>,
+) -> Reply {
     let (uri, method, headers) = (request.uri(), request.method(), request.headers());
     if uri.path_and_query().is_some_and(|target| target.as_str().len() > limits::MAX_TARGET_BYTES) {
         return problems::target_too_long();
     }
-    match (method, uri.path()) {
-        (&Method::GET | &Method::HEAD, "/livez") => return health::alive(),
-        (&Method::GET | &Method::HEAD, "/readyz") => return health::ready(app),
-        (&Method::GET | &Method::HEAD, _) => {}
-        (_, path) if ROUTES.contains(&path) => return problems::method_not_allowed(READ),
-        _ => {}
+    if let Some(refusal) = route.and_then(|route| route.refuse_method(method)) {
+        return refusal;
     }
-    let caller = match authorization::caller(app, exchange, label(uri.path()), headers) {
+    let caller = match caller(app, exchange, route, headers) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };
     let query = uri.query().unwrap_or_default();
-    match (method, uri.path()) {
-        (_, "/") => help::help(),
-        (&Method::HEAD, "/open-ports") => open_ports::head(app, query, headers),
-        (_, "/open-ports") => open_ports::get(app, exchange, &caller, query, headers).await,
-        (_, "/metrics") => metrics::expose(&app.metrics, headers),
-        (_, "/openapi.json") => openapi::openapi(),
-        _ => problems::not_found(),
+    match route {
+        Some(Route::Livez) => health::alive(),
+        Some(Route::Readyz) => health::ready(app),
+        Some(Route::Help) => help::help(),
+        Some(Route::OpenPorts) if method == Method::HEAD => open_ports::head(app, query, headers),
+        Some(Route::OpenPorts) => open_ports::get(app, exchange, &caller, query, headers).await,
+        Some(Route::Metrics) => metrics::expose(&app.metrics, headers),
+        Some(Route::OpenApi) => openapi::openapi(),
+        None => problems::not_found(),
     }
 }
 
-/// The route as metrics name it: few values, whatever clients ask for.
-fn label(path: &str) -> &'static str {
-    ROUTES.into_iter().find(|&route| route == path).unwrap_or("other")
+/// The caller: the name of a token or, where no token is wanted, an address.
+fn caller(
+    app: &App,
+    exchange: &Exchange,
+    route: Option<Route>,
+    headers: &HeaderMap,
+) -> Result<Caller, Box<Reply>> {
+    let wants_token = route.is_none_or(|route| route.facts().wants_token);
+    let Some(tokens) = app.tokens.as_ref().filter(|_| wants_token) else {
+        return Ok(Caller::Address(exchange.client));
+    };
+    authorization::caller(tokens, headers).map_err(|error| {
+        app.metrics.count_unauthorized(error.reason());
+        authorization::log_failure(exchange, label(route), error);
+        Box::new(problems::unauthorized(error))
+    })
 }
 
-const READ: &str = "GET, HEAD";
+/// The route as metrics and the log name it: few values, whatever clients ask for.
+fn label(route: Option<Route>) -> &'static str {
+    route.map_or("other", |route| route.facts().path)
+}
 
-pub(super) const ROUTES: [&str; 6] =
-    ["/livez", "/readyz", "/", "/open-ports", "/metrics", "/openapi.json"];
+fn links(route: Option<Route>) -> Links {
+    route.map_or(Links::Refused, |route| route.facts().links)
+}
+
+const READ: &[Method] = &[Method::GET, Method::HEAD];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn paths() -> BTreeSet<&'static str> {
+        Route::ALL.into_iter().map(|route| route.facts().path).collect()
+    }
+
+    fn methods(route: Route) -> Vec<&'static str> {
+        route.facts().methods.iter().map(Method::as_str).collect()
+    }
+
+    #[test]
+    fn the_table_at_the_head_of_this_file_lists_the_routes() {
+        let rows = include_str!("router.rs").lines().filter_map(|line| line.strip_prefix("//! |"));
+        let rows: Vec<Vec<&str>> = rows
+            .filter(|row| row.contains('`'))
+            .map(|row| row.split('|').map(str::trim).collect())
+            .collect();
+        let routes = Route::ALL.map(|route| {
+            let Facts { path, wants_token, .. } = route.facts();
+            let token = if wants_token { "yes" } else { "no" };
+            (methods(route).join(", "), format!("`{path}`"), token)
+        });
+        assert_eq!(rows.len(), routes.len());
+        for (row, (methods, path, token)) in rows.iter().zip(&routes) {
+            assert_eq!((row[0], row[1], row[3]), (&**methods, &**path, *token));
+        }
+    }
+
+    #[test]
+    fn the_help_page_lists_the_routes() {
+        let lines = str::from_utf8(&help::HELP)
+            .unwrap()
+            .lines()
+            .filter_map(|line| line.strip_prefix("GET "));
+        let listed = lines.filter_map(|line| line.split(' ').next());
+        assert_eq!(listed.collect::<BTreeSet<_>>(), paths());
+    }
+
+    #[test]
+    fn the_openapi_document_has_the_routes_with_their_methods_and_tokens() {
+        let document: Value = serde_json::from_slice(&openapi::DOCUMENT).unwrap();
+        let documented = document["paths"].as_object().unwrap();
+        assert_eq!(documented.keys().map(String::as_str).collect::<BTreeSet<_>>(), paths());
+        for route in Route::ALL {
+            let Facts { path, wants_token, .. } = route.facts();
+            let operations = documented[path].as_object().unwrap();
+            for (method, operation) in operations.iter().filter(|(name, _)| *name != "parameters") {
+                assert!(methods(route).contains(&&*method.to_uppercase()), "{method} {path}");
+                // Without a list of its own, an operation has that of the document.
+                assert_eq!(operation.get("security").is_none(), wants_token, "{method} {path}");
+                let responses = &operation["responses"];
+                assert_eq!(responses.get("401").is_some(), wants_token, "{method} {path}");
+                assert!(responses.get("405").is_some(), "{method} {path}");
+            }
+            // HEAD is what GET is, without a body, unless the document has it.
+            for method in methods(route).into_iter().filter(|&method| method != "HEAD") {
+                assert!(operations.contains_key(&method.to_lowercase()), "{method} {path}");
+            }
+        }
+    }
+}

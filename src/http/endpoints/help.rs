@@ -12,7 +12,7 @@ pub(crate) fn help() -> Reply {
     with_body(StatusCode::OK, PLAIN, HELP.clone())
 }
 
-static HELP: LazyLock<Bytes> = LazyLock::new(|| {
+pub(crate) static HELP: LazyLock<Bytes> = LazyLock::new(|| {
     let lines = PARAMETERS.each_ref().map(line).join("\n");
     Bytes::from(include_str!("help.txt").replace("{parameters}", &lines))
 });

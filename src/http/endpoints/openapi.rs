@@ -17,7 +17,7 @@ pub(crate) fn openapi() -> Reply {
     with_body(StatusCode::OK, "application/openapi+json", DOCUMENT.clone())
 }
 
-static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+pub(crate) static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
     let references = PARAMETERS.each_ref().map(|Parameter { name, .. }| {
         format!("{{ \"$ref\": \"#/components/parameters/{name}\" }},")
     });

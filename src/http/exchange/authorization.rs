@@ -7,33 +7,23 @@ use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 
 use super::identity::Exchange;
-use super::problems;
-use super::reply::Reply;
 use crate::caller::Caller;
-use crate::http::App;
-use crate::tokens::{Change, TokenFile};
+use crate::tokens::{AuthError, Change, TokenFile};
 
-/// Who asks: somebody with a token or, where none is wanted, at an address.
-pub(crate) fn caller(
-    app: &App,
-    exchange: &Exchange,
-    route: &'static str,
-    headers: &HeaderMap,
-) -> Result<Caller, Box<Reply>> {
-    let Some(tokens) = &app.tokens else { return Ok(Caller::Address(exchange.client)) };
+/// The caller whose token the request presents.
+pub(crate) fn caller(tokens: &TokenFile, headers: &HeaderMap) -> Result<Caller, AuthError> {
     follow_tokens(tokens, Instant::now());
     let presented = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    let caller = tokens.authenticate(presented);
-    caller.map(|name| Caller::Token(name.to_string())).map_err(|error| {
-        let reason = error.reason();
-        app.metrics.count_unauthorized(reason);
-        let limit = || LIMIT.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(unlogged) = limit().admit(Instant::now()) {
-            let (request_id, client) = (&exchange.id, exchange.client);
-            tracing::warn!(request_id, %client, route, reason, unlogged, "unauthorized");
-        }
-        Box::new(problems::unauthorized(error))
-    })
+    tokens.authenticate(presented).map(|name| Caller::Token(name.to_string()))
+}
+
+/// Logs that a request had no valid token, once in [`LOG_INTERVAL`] at most.
+pub(crate) fn log_failure(exchange: &Exchange, route: &'static str, error: AuthError) {
+    let limit = || LIMIT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(unlogged) = limit().admit(Instant::now()) {
+        let (request_id, client, reason) = (&exchange.id, exchange.client, error.reason());
+        tracing::warn!(request_id, %client, route, reason, unlogged, "unauthorized");
+    }
 }
 
 /// Takes over what the file of tokens holds by `now`, and logs a change.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::{Method, StatusCode};
 use serde::Serialize;
 
 use super::negotiation::media_type;
@@ -92,7 +92,8 @@ pub(crate) fn not_found() -> Reply {
     .into_reply()
 }
 
-pub(crate) fn method_not_allowed(allow: &'static str) -> Reply {
+pub(crate) fn method_not_allowed(methods: &[Method]) -> Reply {
+    let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
     let mut reply = Problem {
         r#type: "about:blank",
         title: "Method Not Allowed",
@@ -101,7 +102,8 @@ pub(crate) fn method_not_allowed(allow: &'static str) -> Reply {
         errors: FieldErrors::default(),
     }
     .into_reply();
-    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    let allow = HeaderValue::from_str(&allow).expect("names of methods are visible ASCII");
+    reply.headers_mut().insert(ALLOW, allow);
     reply
 }
 

@@ -43,7 +43,7 @@ impl Hosts {
     }
 
     /// Whether the request is for this listener, and nobody else's doing.
-    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Box<Reply>> {
+    pub(crate) fn check<B>(&self, request: &Request<B>, links: Links) -> Result<(), Box<Reply>> {
         let host = target(request).map_err(|told| Box::new(problems::bad_host(told)))?;
         if host.as_ref().is_some_and(|host| !self.includes(host)) {
             return Err(Box::new(problems::misdirected()));
@@ -56,7 +56,7 @@ impl Hosts {
         });
         let of_others = ["cross-site", "same-site"];
         let is_of_others = of_others.iter().any(|site| has(headers, &SEC_FETCH_SITE, site));
-        if is_foreign || is_of_others && !is_link(request) {
+        if is_foreign || is_of_others && !(links == Links::Allowed && is_link(request)) {
             return Err(Box::new(problems::cross_site()));
         }
         Ok(())
@@ -83,6 +83,15 @@ impl Hosts {
         });
         is_target || self.names.iter().any(|name| is_same(name, &origin.host))
     }
+}
+
+/// Whether a page of another site may link to what a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// It only reads.
+    Allowed,
+    /// It scans, or there is nothing.
+    Refused,
 }
 
 /// Whom a request is for.
@@ -163,21 +172,17 @@ fn is_same(one: &Host, other: &Host) -> bool {
     }
 }
 
-/// Whether somebody followed a link, or typed, to something that scans nothing.
+/// Whether somebody followed a link or typed the address.
 fn is_link<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     let is_shown =
         has(headers, &SEC_FETCH_MODE, "navigate") && has(headers, &SEC_FETCH_DEST, "document");
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    is_shown && reads && LINKABLE.contains(&request.uri().path())
+    is_shown && matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
 fn has(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
     headers.get_all(name).iter().any(|given| given == value)
 }
-
-/// What a page of another site may link to.
-const LINKABLE: [&str; 5] = ["/", "/livez", "/readyz", "/metrics", "/openapi.json"];
 
 /// <https://www.w3.org/TR/fetch-metadata/>
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -194,7 +199,11 @@ mod tests {
             request = request.header(*name, *value);
         }
         let request = request.body(()).unwrap();
-        hosts.check(&request).map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
+        let links = match request.uri().path() {
+            "/open-ports" => Links::Refused,
+            _ => Links::Allowed,
+        };
+        hosts.check(&request, links).map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
     }
 
     fn hosts(listen: &str, names: &[&str]) -> Hosts {
