@@ -1,5 +1,7 @@
-//! Every problem document (RFC 9457) that the service sends.
+//! Every problem document (RFC 9457) that the service sends: first the kinds, then
+//! a function for each case.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -17,221 +19,219 @@ use crate::request::Format;
 use crate::resolve::{NotLookedUp, ResolveError};
 use crate::tokens::AuthError;
 
-/// An RFC 9457 problem document.
-#[derive(Debug, Serialize)]
-pub(crate) struct Problem {
+/// What all problems of one kind have in common.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Kind {
     r#type: &'static str,
     title: &'static str,
     status: u16,
-    detail: String,
-    #[serde(skip_serializing_if = "FieldErrors::is_empty")]
-    errors: FieldErrors,
 }
 
-pub(crate) fn invalid_parameters(errors: FieldErrors) -> Reply {
-    Problem {
-        r#type: "urn:open-ports:problem:invalid-parameters",
-        title: "Invalid parameters",
-        status: 400,
-        detail: errors.to_string(),
-        errors,
+#[rustfmt::skip]
+impl Kind {
+    const BAD_REQUEST: Self        = Self::of_http(400, "Bad Request");
+    const UNAUTHORIZED: Self       = Self::of_http(401, "Unauthorized");
+    const NOT_FOUND: Self          = Self::of_http(404, "Not Found");
+    const METHOD_NOT_ALLOWED: Self = Self::of_http(405, "Method Not Allowed");
+    const NOT_ACCEPTABLE: Self     = Self::of_http(406, "Not Acceptable");
+    const TARGET_TOO_LONG: Self    = Self::of_http(414, "URI Too Long");
+    const MISDIRECTED: Self        = Self::of_http(421, "Misdirected Request");
+    const HEAD_TOO_LONG: Self      = Self::of_http(431, "Request Header Fields Too Large");
+
+    const INVALID_PARAMETERS: Self = Self::own(400, "urn:open-ports:problem:invalid-parameters", "Invalid parameters");
+    const CROSS_SITE: Self         = Self::own(403, "urn:open-ports:problem:cross-site", "Cross-site request");
+    const REFUSED: Self            = Self::own(403, "urn:open-ports:problem:refused-by-policy", "Refused by policy");
+    const NOT_RESOLVED: Self       = Self::own(422, "urn:open-ports:problem:not-resolved", "Name not resolved");
+    const QUOTA_USED_UP: Self      = Self::own(429, "urn:open-ports:problem:quota-used-up", "Quota used up");
+    const FULL: Self               = Self::own(503, "urn:open-ports:problem:full", "Full");
+    const NOT_LOOKED_UP: Self      = Self::own(503, "urn:open-ports:problem:not-looked-up", "Name not looked up");
+    const NO_MEMORY: Self          = Self::own(503, "urn:open-ports:problem:no-memory", "No memory");
+    const TARGET_BUSY: Self        = Self::own(503, "urn:open-ports:problem:target-busy", "Target busy");
+
+    /// A kind that says no more than its status does (RFC 9457, section 4.2.1).
+    const fn of_http(status: u16, title: &'static str) -> Self {
+        Self { r#type: "about:blank", title, status }
     }
-    .into_reply()
-}
 
-/// What is wrong with the `Host` field.
-pub(crate) fn bad_host(told: &'static str) -> Reply {
-    let mut errors = FieldErrors::default();
-    errors.add("Host", told);
-    Problem {
-        r#type: "about:blank",
-        title: "Bad Request",
-        status: 400,
-        detail: errors.to_string(),
-        errors,
+    const fn own(status: u16, r#type: &'static str, title: &'static str) -> Self {
+        Self { r#type, title, status }
     }
-    .into_reply()
 }
 
-pub(crate) fn misdirected() -> Reply {
-    let mut errors = FieldErrors::default();
-    errors.add("Host", "must be localhost, an address of this host, or a name given with --host");
-    Problem {
-        r#type: "about:blank",
-        title: "Misdirected Request",
-        status: 421,
-        detail: "this service does not go by the name in Host".into(),
-        errors,
-    }
-    .into_reply()
+/// The `Host` field is missing or malformed.
+pub(crate) fn bad_host(fault: &'static str) -> Reply {
+    Problem::of_field(Kind::BAD_REQUEST, "Host", fault).into_reply()
 }
 
-pub(crate) fn cross_site() -> Reply {
-    let problem = Problem {
-        r#type: "urn:open-ports:problem:cross-site",
-        title: "Cross-site request",
-        status: 403,
-        detail: "a page of another site made your browser send this request".into(),
-        errors: FieldErrors::default(),
-    };
-    uncached(problem.into_reply())
-}
-
-pub(crate) fn target_too_long() -> Reply {
-    Problem::target_too_long(414).into_reply()
-}
-
-pub(crate) fn not_found() -> Reply {
-    Problem {
-        r#type: "about:blank",
-        title: "Not Found",
-        status: 404,
-        detail: "there is nothing here; GET / lists the routes".into(),
-        errors: FieldErrors::default(),
-    }
-    .into_reply()
-}
-
-pub(crate) fn method_not_allowed(methods: &[Method]) -> Reply {
-    let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-    let mut reply = Problem {
-        r#type: "about:blank",
-        title: "Method Not Allowed",
-        status: 405,
-        detail: format!("this route answers {allow}"),
-        errors: FieldErrors::default(),
-    }
-    .into_reply();
-    let allow = HeaderValue::from_str(&allow).expect("names of methods are visible ASCII");
-    reply.headers_mut().insert(ALLOW, allow);
-    reply
-}
-
-pub(crate) fn not_resolved(error: &ResolveError) -> Reply {
-    let mut errors = FieldErrors::default();
-    errors.add("domain", "does not resolve to an address that could be scanned");
-    Problem {
-        r#type: "urn:open-ports:problem:not-resolved",
-        title: "Name not resolved",
-        status: 422,
-        detail: error.to_string(),
-        errors,
-    }
-    .into_reply()
-}
-
-/// Nothing is known of the name, for it was not looked up.
-pub(crate) fn not_looked_up(name: &str, reason: &NotLookedUp) -> Reply {
-    let (r#type, title, status) = match reason {
-        NotLookedUp::CallerBusy => ("urn:open-ports:problem:quota-used-up", "Quota used up", 429),
-        NotLookedUp::Busy | NotLookedUp::Short(_) => {
-            ("urn:open-ports:problem:not-looked-up", "Name not looked up", 503)
-        }
-    };
-    let detail = format!("{name} was not looked up: {reason}");
-    let problem = Problem { r#type, title, status, detail, errors: FieldErrors::default() };
-    // As long as this one waited in vain.
-    with_retry_after(problem.into_reply(), limits::LOOKUP_PATIENCE)
-}
-
-pub(crate) fn not_acceptable() -> Reply {
-    let offered = [Format::Json, Format::Ndjson, Format::Sse, Format::Text].map(media_type);
-    let mut errors = FieldErrors::default();
-    errors.add("Accept", format!("must allow one of {}", offered.join(", ")));
-    let problem = Problem {
-        r#type: "about:blank",
-        title: "Not Acceptable",
-        status: 406,
-        detail: format!("there is {}", offered.join(", ")),
-        errors,
-    };
-    uncached(problem.into_reply())
+/// A request head that is not HTTP.
+pub(crate) fn malformed_head() -> Problem {
+    let detail = "This is not an HTTP/1.1 request. GET / describes the requests.";
+    Problem::new(Kind::BAD_REQUEST, detail)
 }
 
 pub(crate) fn unauthorized(error: AuthError) -> Reply {
-    let mut reply = Problem {
-        r#type: "about:blank",
-        title: "Unauthorized",
-        status: 401,
-        detail: error.to_string(),
-        errors: FieldErrors::default(),
-    }
-    .into_reply();
+    let mut reply = Problem::new(Kind::UNAUTHORIZED, error.to_string()).into_reply();
     let challenge = HeaderValue::from_static(error.challenge());
     reply.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     reply
 }
 
+pub(crate) fn not_found() -> Reply {
+    let detail = "There is nothing at this path. GET / lists the routes.";
+    Problem::new(Kind::NOT_FOUND, detail).into_reply()
+}
+
+pub(crate) fn method_not_allowed(methods: &[Method]) -> Reply {
+    let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    let detail = format!("The methods of this route are {allow}.");
+    let mut reply = Problem::new(Kind::METHOD_NOT_ALLOWED, detail).into_reply();
+    let allow = HeaderValue::from_str(&allow).expect("names of methods are visible ASCII");
+    reply.headers_mut().insert(ALLOW, allow);
+    reply
+}
+
+pub(crate) fn not_acceptable() -> Reply {
+    let offered = [Format::Json, Format::Ndjson, Format::Sse, Format::Text].map(media_type);
+    let offered = offered.join(", ");
+    let detail = format!("The formats on offer are {offered}.");
+    let problem = Problem::new(Kind::NOT_ACCEPTABLE, detail);
+    uncached(problem.with("Accept", format!("must allow one of {offered}")).into_reply())
+}
+
+/// The request target is longer than [`limits::MAX_TARGET_BYTES`].
+pub(crate) fn target_too_long() -> Problem {
+    too_long(Kind::TARGET_TOO_LONG, "The query is too long.".into())
+}
+
+/// The request head, mostly a query, is longer than is read.
+pub(crate) fn head_too_long() -> Problem {
+    let detail = format!("The request head is longer than {} bytes.", limits::MAX_HEAD_BYTES);
+    too_long(Kind::HEAD_TOO_LONG, detail)
+}
+
+fn too_long(kind: Kind, detail: String) -> Problem {
+    let accepted = format!("may be {} bytes long with the path", limits::MAX_TARGET_BYTES);
+    Problem::new(kind, detail).with("query", accepted)
+}
+
+pub(crate) fn misdirected() -> Reply {
+    let detail = "This service does not answer to the name in Host.";
+    let accepted = "must be localhost, an address of this host, or a name given with --host";
+    Problem::new(Kind::MISDIRECTED, detail).with("Host", accepted).into_reply()
+}
+
+pub(crate) fn cross_site() -> Reply {
+    let detail = "A page of another site made your browser send this request.";
+    uncached(Problem::new(Kind::CROSS_SITE, detail).into_reply())
+}
+
+pub(crate) fn invalid_parameters(errors: FieldErrors) -> Reply {
+    let detail = errors.to_string();
+    Problem { errors, ..Problem::new(Kind::INVALID_PARAMETERS, detail) }.into_reply()
+}
+
 pub(crate) fn refused(refusal: &Refusal) -> Reply {
-    let mut errors = FieldErrors::default();
-    errors.add("domain", refusal.to_string());
-    let problem = Problem {
-        r#type: "urn:open-ports:problem:refused-by-policy",
-        title: "Refused by policy",
-        status: 403,
-        detail: refusal.to_string(),
-        errors,
+    let detail = refusal.to_string();
+    let problem = Problem::new(Kind::REFUSED, detail.clone()).with("domain", detail);
+    let decided = Decided { address: refusal.address, rule: refusal.rule.to_string() };
+    uncached(Problem { decided: Some(decided), ..problem }.into_reply())
+}
+
+pub(crate) fn not_resolved(error: &ResolveError) -> Reply {
+    let problem = Problem::new(Kind::NOT_RESOLVED, error.to_string());
+    problem.with("domain", "does not resolve to an address that could be scanned").into_reply()
+}
+
+/// The name was not looked up, so nothing is known about it.
+pub(crate) fn not_looked_up(name: &str, reason: &NotLookedUp) -> Reply {
+    let kind = match reason {
+        NotLookedUp::CallerBusy => Kind::QUOTA_USED_UP,
+        NotLookedUp::Busy | NotLookedUp::Short(_) => Kind::NOT_LOOKED_UP,
     };
-    #[derive(Serialize)]
-    struct PolicyProblem {
-        #[serde(flatten)]
-        problem: Problem,
-        address: std::net::IpAddr,
-        rule: String,
-    }
-    let (address, rule) = (refusal.address, refusal.rule.to_string());
-    let body = json_line(&PolicyProblem { problem, address, rule });
-    uncached(with_body(StatusCode::FORBIDDEN, PROBLEM_TYPE, body))
+    let reply = Problem::new(kind, format!("{name} was not looked up: {reason}")).into_reply();
+    // As long as this request waited in vain.
+    with_retry_after(reply, limits::LOOKUP_PATIENCE)
 }
 
 pub(crate) fn not_admitted(refusal: &NotAdmitted) -> Reply {
-    if let Quota::Memory(memory) = refusal.quota
-        && memory.is_for_ever()
-    {
-        let mut errors = FieldErrors::default();
-        errors.add("ports", format!("are too many at a time: {memory}"));
-        return invalid_parameters(errors);
-    }
-    let (r#type, title, status, detail) = match refusal.quota {
+    let (kind, detail) = match refusal.quota {
+        Quota::Memory(memory) if memory.is_for_ever() => {
+            let mut errors = FieldErrors::default();
+            errors.add("ports", format!("are too many at a time: {memory}"));
+            return invalid_parameters(errors);
+        }
+        Quota::Memory(memory) => (Kind::NO_MEMORY, memory.to_string()),
         Quota::CallerScans => (
-            "urn:open-ports:problem:quota-used-up",
-            "Quota used up",
-            429,
-            "you have as many scans running, or joined, as you may".into(),
+            Kind::QUOTA_USED_UP,
+            "You have reached your limit of concurrent scans. Scans that you joined count.".into(),
         ),
         Quota::CallerRequests => (
-            "urn:open-ports:problem:quota-used-up",
-            "Quota used up",
-            429,
-            "you have as many requests unfinished, or replies unread, as you may".into(),
+            Kind::QUOTA_USED_UP,
+            "You have reached your limit of concurrent requests. A request counts until you have \
+             read its reply."
+                .into(),
         ),
-        Quota::Requests => (
-            "urn:open-ports:problem:full",
-            "Full",
-            503,
-            "as many requests are being worked on as may be at once".into(),
-        ),
-        Quota::Target(address) => (
-            "urn:open-ports:problem:target-busy",
-            "Target busy",
-            503,
-            format!("{address} is being scanned already"),
-        ),
-        Quota::Scans => (
-            "urn:open-ports:problem:full",
-            "Full",
-            503,
-            "as many scans are running as may run at once".into(),
-        ),
-        Quota::Memory(memory) => {
-            ("urn:open-ports:problem:no-memory", "No memory", 503, memory.to_string())
+        Quota::Requests => {
+            (Kind::FULL, "The service has reached its limit of concurrent requests.".into())
+        }
+        Quota::Scans => {
+            (Kind::FULL, "The service has reached its limit of concurrent scans.".into())
+        }
+        Quota::Target(address) => {
+            (Kind::TARGET_BUSY, format!("{address} has reached its limit of concurrent scans."))
         }
     };
-    let problem = Problem { r#type, title, status, detail, errors: FieldErrors::default() };
-    with_retry_after(problem.into_reply(), refusal.retry_after)
+    with_retry_after(Problem::new(kind, detail).into_reply(), refusal.retry_after)
 }
 
-/// Says when to come back: in whole seconds, and not so soon that nothing can
+/// A problem document.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
+    #[serde(flatten)]
+    kind: Kind,
+    detail: String,
+    #[serde(skip_serializing_if = "FieldErrors::is_empty")]
+    errors: FieldErrors,
+    #[serde(flatten)]
+    decided: Option<Decided>,
+}
+
+/// What made policy refuse.
+#[derive(Debug, Serialize)]
+struct Decided {
+    address: IpAddr,
+    rule: String,
+}
+
+impl Problem {
+    fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: FieldErrors::default(), decided: None }
+    }
+
+    /// A problem whose detail is what is wrong with one field.
+    fn of_field(kind: Kind, name: &str, fault: &'static str) -> Self {
+        let mut errors = FieldErrors::default();
+        errors.add(name, fault);
+        Self { detail: errors.to_string(), errors, ..Self::new(kind, "") }
+    }
+
+    fn with(mut self, name: &str, fault: impl Into<String>) -> Self {
+        self.errors.add(name, fault);
+        self
+    }
+
+    /// The document as sent, its newline included.
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        json_line(self)
+    }
+
+    pub(crate) fn into_reply(self) -> Reply {
+        let status = StatusCode::from_u16(self.kind.status).expect("problems have a valid status");
+        with_body(status, PROBLEM_TYPE, self.to_bytes())
+    }
+}
+
+/// Adds when to come back: in whole seconds, and not so soon that nothing can
 /// have changed.
 fn with_retry_after(mut reply: Reply, after: Duration) -> Reply {
     let seconds = after.as_secs_f64().ceil().max(1.0);
@@ -241,43 +241,25 @@ fn with_retry_after(mut reply: Reply, after: Duration) -> Reply {
     reply
 }
 
-impl Problem {
-    /// A request head that is not HTTP.
-    pub(crate) fn malformed_head() -> Self {
-        Self {
-            r#type: "about:blank",
-            title: "Bad Request",
-            status: 400,
-            detail: "this is not an HTTP/1.1 request; GET / tells how to ask".into(),
-            errors: FieldErrors::default(),
-        }
-    }
-
-    /// A request head, mostly a query, beyond what is read.
-    pub(crate) fn target_too_long(status: u16) -> Self {
-        let accepted = format!("may be {} bytes long with the path", limits::MAX_TARGET_BYTES);
-        let mut errors = FieldErrors::default();
-        errors.add("query", accepted);
-        let (title, detail) = match status {
-            414 => ("URI Too Long", "the query is too long".into()),
-            _ => (
-                "Request Header Fields Too Large",
-                format!("the request head may be {} bytes long", limits::MAX_HEAD_BYTES),
-            ),
-        };
-        Self { r#type: "about:blank", title, status, detail, errors }
-    }
-
-    /// The document as sent, its newline included.
-    pub(crate) fn to_bytes(&self) -> Bytes {
-        json_line(self)
-    }
-
-    fn into_reply(self) -> Reply {
-        let status = StatusCode::from_u16(self.status).expect("problems have a valid status");
-        with_body(status, PROBLEM_TYPE, self.to_bytes())
-    }
-}
-
 /// The media type of problem documents.
 pub(crate) const PROBLEM_TYPE: &str = "application/problem+json";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use crate::http::endpoints::openapi;
+
+    #[test]
+    fn the_openapi_document_lists_the_types_of_problems() {
+        let document: Value = serde_json::from_slice(&openapi::DOCUMENT).unwrap();
+        let listed = document.pointer("/components/schemas/Problem/properties/type/enum").unwrap();
+        let listed: BTreeSet<&str> =
+            listed.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let literals = include_str!("problems.rs").split('"');
+        let types = literals.filter(|text| text.starts_with("urn:") && text.len() > 4);
+        assert_eq!(listed, types.chain(["about:blank"]).collect());
+    }
+}

@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use crate::http::exchange::problems::{PROBLEM_TYPE, Problem};
+use crate::http::exchange::problems::{self, PROBLEM_TYPE, Problem};
 use crate::limits;
 
 /// A client's connection, as hyper uses it.
@@ -228,9 +228,9 @@ fn problem_for(bytes: &[u8]) -> Option<Problem> {
         && head.windows(EMPTY_BODY.len()).any(|window| window == EMPTY_BODY);
     match head.get(..2)? {
         _ if !bare => None,
-        b"14" => Some(Problem::target_too_long(414)),
-        b"31" => Some(Problem::target_too_long(431)),
-        _ => Some(Problem::malformed_head()),
+        b"14" => Some(problems::target_too_long()),
+        b"31" => Some(problems::head_too_long()),
+        _ => Some(problems::malformed_head()),
     }
 }
 
