@@ -1,17 +1,18 @@
-//! How many clients are connected, and who has to go when there are too many.
+//! The connections of a listener, and which of them close when there are too many.
 //!
 //! A connection without a request in progress can be closed at any time, and
-//! its client tries again. When all slots are taken, one that is idle, or sends
-//! its request too slowly, makes room for the next client: however many
-//! connections somebody holds open, the service stays reachable. Whoever holds
-//! most of them gives some up, so that a storm from one place is at the cost of
-//! those who make it.
+//! its client tries again. When all slots are taken, a connection that is idle, or
+//! sends its request too slowly, makes room for the next client. So the service
+//! stays reachable, however many connections somebody holds open. The client with
+//! the most idle connections loses some, so that a flood of connections is at the
+//! cost of those who make it.
 //!
-//! A connection that has to go gets some time before it does: a request that was
-//! sent is answered. While there is no room, and when the service is to stop,
-//! replies say `Connection: close`, so that no client sends a further request on
-//! a connection that is about to end.
+//! A connection that is to close gets some time first, so that a request which is
+//! on its way is answered. While there is no free slot, and when the service is to
+//! stop, replies say `Connection: close`, so that no client sends a further request
+//! on a connection that is about to end.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,12 +29,12 @@ use crate::limits;
 #[derive(Debug)]
 pub(super) struct Connections {
     slots: Arc<Semaphore>,
-    /// By number, in the order they were accepted.
+    /// By number, in the order in which they were accepted.
     seats: Mutex<BTreeMap<u64, Arc<Seat>>>,
-    tickets: AtomicU64,
-    /// Told when a connection comes to be idle, ends, or is not to go after all.
+    /// Notified when a connection becomes idle, ends, or has a request after all
+    /// when it was to close.
     changed: Notify,
-    /// How long a connection may be idle before it goes, in microseconds.
+    /// How long a connection may be idle before it is closed, in microseconds.
     patience: AtomicU64,
     /// Whether a client waits for a slot.
     crowded: AtomicBool,
@@ -41,18 +42,29 @@ pub(super) struct Connections {
     winding_up: AtomicBool,
 }
 
-/// One connection as the others see it.
+/// What the other connections see of one.
 #[derive(Debug)]
 struct Seat {
     client: Neighbourhood,
-    /// [`BUSY`], [`LEAVING`] or, if it is idle, a number that grows with every
-    /// connection that comes to be idle.
-    state: AtomicU64,
-    /// When it came to be idle.
-    since: Mutex<Instant>,
-    /// How long it may be idle if it has to go, in microseconds.
-    patience: AtomicU64,
+    // A lock of its own: a request takes it twice, and contends with nobody except
+    // a client that waits for a slot.
+    state: Mutex<State>,
+    /// Notified when the connection is to close.
     leave: Notify,
+}
+
+/// What a connection does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A request is being answered.
+    Busy,
+    Idle {
+        since: Instant,
+    },
+    /// Idle, and closed at this time unless a request comes first.
+    Leaving {
+        at: Instant,
+    },
 }
 
 /// One connection's place among the others. It starts out idle.
@@ -64,7 +76,7 @@ pub(super) struct Place {
     _slot: OwnedSemaphorePermit,
 }
 
-/// A connection is not idle while this lives.
+/// A connection is busy while this lives.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Place>);
 
@@ -73,7 +85,6 @@ impl Connections {
         Arc::new(Self {
             slots: Arc::new(Semaphore::new(most)),
             seats: Mutex::default(),
-            tickets: AtomicU64::new(LEAVING + 1),
             changed: Notify::new(),
             patience: AtomicU64::new(micros(limits::MAX_IDLE_PATIENCE)),
             crowded: AtomicBool::new(false),
@@ -81,7 +92,7 @@ impl Connections {
         })
     }
 
-    /// Waits until there is a slot for one more, sending idle ones away.
+    /// Waits until there is a slot for one more, and closes idle connections for it.
     pub(super) async fn slot(&self) -> OwnedSemaphorePermit {
         loop {
             let changed = self.changed.notified();
@@ -100,7 +111,7 @@ impl Connections {
         }
     }
 
-    /// How many there are.
+    /// How many connections there are.
     pub(super) fn held(&self) -> usize {
         self.seats().len()
     }
@@ -121,8 +132,8 @@ impl Connections {
         }
     }
 
-    /// A connection went that had sent nothing in its time: the next ones get
-    /// half of that time. Who sends a request wins some of it back.
+    /// Counts a connection that was closed without a request: the next ones get half
+    /// of its time. Each request wins some of that back.
     fn count_silent(&self) {
         let least = micros(limits::MIN_IDLE_PATIENCE);
         let halve = |patience: u64| Some((patience / 2).max(least));
@@ -144,34 +155,33 @@ impl Connections {
     // listener's queue waiting for as many turns as it has members.
     fn send_some_away(&self) {
         let seats = self.seats();
-        let mut idle: HashMap<Neighbourhood, Vec<(u64, &Seat)>> = HashMap::new();
+        let mut idle: HashMap<Neighbourhood, Vec<(Instant, &Seat)>> = HashMap::new();
+        // In the order in which they were accepted, which a stable sort keeps.
         for seat in seats.values() {
-            match seat.state.load(Ordering::Acquire) {
-                BUSY => {}
-                LEAVING => return,
-                since => idle.entry(seat.client).or_default().push((since, seat)),
+            match *seat.state() {
+                State::Busy => {}
+                State::Leaving { .. } => return,
+                State::Idle { since } => idle.entry(seat.client).or_default().push((since, seat)),
             }
         }
         for its_seats in idle.values_mut() {
-            its_seats.sort_unstable_by_key(|&(since, _)| since);
+            its_seats.sort_by_key(|&(since, _)| since);
         }
-        let most = idle.into_values().max_by_key(|seats| (seats.len(), u64::MAX - seats[0].0));
+        let most = idle.into_values().max_by_key(|seats| (seats.len(), Reverse(seats[0].0)));
         let Some(longest_idle_first) = most else { return };
         let count = longest_idle_first.len();
         let patience = self.patience.load(Ordering::Relaxed).min(patience_with(count));
+        let patience = Duration::from_micros(patience);
         for &(since, seat) in &longest_idle_first[..leaving_at_once(count)] {
-            seat.patience.store(patience, Ordering::Relaxed);
-            let state = &seat.state;
-            match state.compare_exchange(since, LEAVING, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => seat.leave.notify_one(),
-                // Its request came in between; there are others.
-                Err(_) => self.changed.notify_waiters(),
+            let mut state = seat.state();
+            if *state == (State::Idle { since }) {
+                *state = State::Leaving { at: since + patience };
+                seat.leave.notify_one();
+            } else {
+                // Its request came meanwhile; there are others.
+                self.changed.notify_waiters();
             }
         }
-    }
-
-    fn ticket(&self) -> u64 {
-        self.tickets.fetch_add(1, Ordering::Relaxed)
     }
 
     fn seats(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Seat>>> {
@@ -185,31 +195,32 @@ impl Place {
         client: IpAddr,
         slot: OwnedSemaphorePermit,
     ) -> Arc<Self> {
-        let number = connections.ticket();
         let seat = Arc::new(Seat {
             client: Neighbourhood::of(client),
-            state: AtomicU64::new(number),
-            since: Mutex::new(Instant::now()),
-            patience: AtomicU64::new(micros(limits::MAX_IDLE_PATIENCE)),
+            state: Mutex::new(State::Idle { since: Instant::now() }),
             leave: Notify::new(),
         });
-        connections.seats().insert(number, Arc::clone(&seat));
+        let mut seats = connections.seats();
+        let number = seats.last_key_value().map_or(0, |(last, _)| last + 1);
+        seats.insert(number, Arc::clone(&seat));
+        drop(seats);
         Arc::new(Self { connections: Arc::clone(connections), number, seat, _slot: slot })
     }
 
-    /// Ends when the connection is idle and has to go. `unread` tells whether
-    /// something came that nobody has looked at.
+    /// Ends when the connection is idle and has to close. `unread` says whether
+    /// the client has sent something that was not read yet.
     pub(super) async fn evicted(&self, unread: impl Fn() -> bool) {
         loop {
             self.seat.leave.notified().await;
-            let patience = self.seat.patience.load(Ordering::Relaxed);
-            sleep_until((self.seat.since() + Duration::from_micros(patience)).into()).await;
+            let leaving = *self.seat.state();
+            let State::Leaving { at } = leaving else { continue };
+            sleep_until(at.into()).await;
             if unread() {
                 // The runtime looks for events before it looks at its clock, so
                 // that a request which is here is read before this ends.
                 sleep(limits::MIN_IDLE_PATIENCE).await;
             }
-            if self.seat.state.load(Ordering::Acquire) == LEAVING {
+            if *self.seat.state() == leaving {
                 self.connections.count_silent();
                 return;
             }
@@ -222,9 +233,10 @@ impl Place {
         !crowded.load(Ordering::Relaxed) && !winding_up.load(Ordering::Relaxed)
     }
 
-    /// Takes the connection out of the idle ones.
+    /// Marks the connection as busy, even if it was to close.
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
-        if self.seat.state.swap(BUSY, Ordering::AcqRel) == LEAVING {
+        let before = std::mem::replace(&mut *self.seat.state(), State::Busy);
+        if let State::Leaving { .. } = before {
             self.connections.changed.notify_waiters();
         }
         self.connections.count_request();
@@ -239,17 +251,25 @@ impl Drop for Place {
     }
 }
 
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let Place { connections, seat, .. } = &*self.0;
+        *seat.state() = State::Idle { since: Instant::now() };
+        connections.changed.notify_waiters();
+    }
+}
+
 impl Seat {
-    fn since(&self) -> Instant {
-        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// How long a connection may be idle, in microseconds, if its client has `count`
-/// such connections.
-// Whoever has more than a browser would open at once waits for none of them in
-// particular. Others would wait for a horde: with half a second for each, they did
-// so for as long.
+/// idle ones.
+// A client that has more than a browser would open at once waits for none of them
+// in particular. Others would wait for a horde: when each of its connections had
+// half a second, they did so for as long.
 fn patience_with(count: usize) -> u64 {
     let most = micros(limits::MAX_IDLE_PATIENCE);
     let (few, count) = (FEW_CONNECTIONS as u64, count as u64);
@@ -266,22 +286,8 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).expect("fractions of a second")
 }
 
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let Place { connections, seat, .. } = &*self.0;
-        *seat.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        seat.state.store(connections.ticket(), Ordering::Release);
-        connections.changed.notify_waiters();
-    }
-}
-
 /// Browsers open six connections to a host at once.
 const FEW_CONNECTIONS: usize = 8;
-
-const BUSY: u64 = 0;
-
-/// Told to go; a request that comes all the same is answered.
-const LEAVING: u64 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -297,12 +303,12 @@ mod tests {
     }
 
     fn leaving(places: &[Arc<Place>]) -> Vec<usize> {
-        let is_leaving = |&at: &usize| places[at].seat.state.load(Ordering::Relaxed) == LEAVING;
+        let is_leaving = |&at: &usize| matches!(*places[at].seat.state(), State::Leaving { .. });
         (0..places.len()).filter(is_leaving).collect()
     }
 
     #[test]
-    fn the_more_idle_connections_a_client_has_the_sooner_one_goes() {
+    fn the_more_idle_connections_a_client_has_the_sooner_one_closes() {
         let most = micros(limits::MAX_IDLE_PATIENCE);
         assert_eq!((patience_with(1), patience_with(8)), (most, most));
         assert_eq!(patience_with(16), most / 4);
@@ -310,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_most_idle_connections_gives_up_the_oldest() {
+    async fn the_client_with_the_most_idle_connections_loses_the_oldest() {
         let connections = Connections::new(6);
         let mut places = Vec::new();
         for client in ["10.0.0.1", "10.0.0.2", "2001:db8::1", "10.0.0.2", "2001:db8::2", "10.0.0.1"]
@@ -335,7 +341,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_many_idle_connections_of_a_client_an_eighth_goes_at_once() {
+    async fn a_client_with_many_idle_connections_loses_an_eighth_at_once() {
         let connections = Connections::new(33);
         let mut places = vec![place(&connections, "10.0.0.2").await];
         for _ in 1..33 {
