@@ -3,11 +3,12 @@
 //! | room        | knows                                                        |
 //! |-------------|--------------------------------------------------------------|
 //! | `server`    | bytes: listening, connections, draining                      |
-//! | `exchange`  | HTTP: whom a request is for, who asks, replies and problems  |
+//! | `exchange`  | HTTP: request identity, callers, replies, problems           |
 //! | `endpoints` | what this service does, a file for each route                |
 //! | `router`    | which endpoint answers a request                             |
 //!
-//! hyper lives in this module only.
+//! The server hands requests to the router, the router calls an endpoint, and all of
+//! them use the exchange, which uses none of them. hyper is used in this module only.
 
 mod app;
 mod endpoints;
@@ -31,10 +32,10 @@ pub use self::server::{Drained, ServerLimits, listen};
 use crate::metrics::Metrics;
 
 /// Serves `app` on `listener` until `shutdown` completes. From then on every reply
-/// ends its connection; after the drain delay it stops accepting, and finishes
-/// what is running within the grace period.
+/// ends its connection. After the drain delay the server stops accepting, and
+/// finishes the running requests within the grace period.
 ///
-/// A client that goes away takes its scan with it.
+/// The scan of a client that goes away ends, unless others share it.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
@@ -53,7 +54,7 @@ pub async fn serve(
     .await
 }
 
-/// Serves nothing but `/metrics` on `listener`, until `shutdown` completes.
+/// Serves only `/metrics` on `listener`, until `shutdown` completes.
 pub async fn serve_metrics(
     listener: TcpListener,
     metrics: Arc<Metrics>,

@@ -1,4 +1,4 @@
-//! What the service does, a file for each route and for what they share.
+//! What the service does: a file for each route, and for what several share.
 
 pub(super) mod audit;
 pub(super) mod health;

@@ -1,4 +1,4 @@
-//! Requests and replies, whatever they are about.
+//! What all requests and replies have in common.
 
 pub(super) mod authorization;
 pub(super) mod held;

@@ -159,7 +159,7 @@ fn caller(
     })
 }
 
-/// The route as metrics and the log name it: few values, whatever clients ask for.
+/// The route as metrics and the log name it: few values, even if clients ask for many paths.
 fn label(route: Option<Route>) -> &'static str {
     route.map_or("other", |route| route.facts().path)
 }

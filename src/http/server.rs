@@ -1,6 +1,6 @@
-//! A server: it listens, accepts connections, has them answered, and drains.
+//! A server: listens, accepts connections, passes requests to a handler, and drains.
 //!
-//! hyper is fed with sockets here. What a request means is not known.
+//! It knows bytes and connections. What a request means is the handler's matter.
 
 mod accepting;
 mod client_io;
@@ -28,19 +28,20 @@ use self::drain::ignore_newcomers;
 use super::exchange::reply::Reply;
 use crate::limits;
 
-/// How a server treats its clients.
+/// The limits within which a server serves its clients.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerLimits {
-    /// Connections held at once; an idle one has to go for a further client.
+    /// Connections at once. When all are taken, an idle one is closed for the next
+    /// client.
     pub connections: usize,
-    /// How long to go on accepting once the server is to stop, and says so on
-    /// `/readyz`: load balancers take that long to notice.
+    /// How long to go on accepting once the server is to stop. Meanwhile `/readyz`
+    /// answers 503, which load balancers take some time to notice.
     pub drain_delay: Duration,
-    /// How long running requests may go on after that.
+    /// How long running requests may take after that.
     pub grace: Duration,
 }
 
-/// How a server came to its end.
+/// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
     /// Every request was answered.
@@ -52,15 +53,16 @@ pub enum Drained {
 /// Listens on `address`.
 ///
 /// # Errors
-/// When the system refuses.
+/// When the system refuses it.
 ///
 /// # Panics
 /// Outside a tokio runtime with I/O.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A restarted service need not wait for its old connections to be forgotten.
+    // So that a restarted service can listen while its old connections are in
+    // TIME_WAIT.
     socket.set_reuseaddr(true)?;
-    // Connections that are accepted inherit it.
+    // Accepted connections inherit it.
     socket.set_send_buffer_size(limits::SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(limits::BACKLOG)
@@ -78,8 +80,8 @@ where
 {
     let graceful = GracefulShutdown::new();
     let connections = Connections::new(server.connections);
-    // Its drop ends them. Nothing is kept of one that has ended: a set of tasks
-    // would hold on to its memory until the next client comes.
+    // Its drop ends all connections. A set of tasks would do that too, but would keep
+    // the memory of those that have ended until the next client comes.
     let (serving, _) = watch::channel(());
     let accepted = |stream, client, place: Arc<Place>| {
         let (handler, watcher) = (handler.clone(), graceful.watcher());
@@ -89,7 +91,7 @@ where
             let unread = io.unread();
             tokio::select! {
                 biased;
-                // First, so that a request which is here is seen.
+                // Polled first, so that a request which has arrived is seen.
                 () = serve_connection(io, client, handler, watcher, &place) => {}
                 () = place.evicted(unread) => {}
                 _ = serving.changed() => {}
@@ -107,19 +109,18 @@ where
     }
     let deadline = Instant::now() + server.grace;
     let waited = timeout_at(deadline, async {
-        // What is in the listener's queue when it closes is reset, though its
-        // clients take themselves to be connected. So nobody gets in any more,
-        // then everybody who is in the queue is accepted, and then it closes.
+        // When a listener closes, the kernel resets the connections in its queue,
+        // although their clients are connected. So first no further client gets into
+        // the queue, then everybody in it is accepted, and then it closes.
         ignore_newcomers(&listener);
         let settle = limits::DRAIN_SETTLE.min(server.grace / 2);
         let _ = timeout(settle, accept_all(&listener, &connections, &accepted)).await;
         accept_waiting(listener, &connections, &accepted).await;
-        // The listener is closed by now: a client that comes later is refused
-        // and can go elsewhere.
+        // The listener is closed: a later client is refused and can go elsewhere.
         let idle = limits::DRAIN_IDLE.min(server.grace / 2);
         let _ = timeout(idle, connections.none_left()).await;
     });
-    // If time is up, the next step has none either.
+    // If the time is up, the next step ends at once.
     let _ = waited.await;
     match timeout_at(deadline, graceful.shutdown()).await {
         Ok(()) => Drained::Whole,

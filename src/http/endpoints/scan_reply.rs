@@ -35,12 +35,12 @@ pub(super) fn open_ports_text(report: &Report) -> Reply {
 pub(super) fn stream(media_type: &'static str, body: ReplyBody) -> Reply {
     let mut reply = uncached(with_body(StatusCode::OK, media_type, Bytes::new()));
     *reply.body_mut() = body;
-    // nginx would otherwise hold records back until it has a page of them.
+    // Without it, nginx holds records back until it has a page of them.
     reply.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     reply
 }
 
-/// What `HEAD` gets where `GET` would scan.
+/// The reply to `HEAD` where `GET` would scan.
 pub(super) fn head(media_type: &'static str) -> Reply {
     uncached(with_body(StatusCode::OK, media_type, Bytes::new()))
 }
@@ -61,7 +61,7 @@ pub(super) fn not_started(reason: &NotStarted) -> Reply {
     }
 }
 
-/// Adds how long the steps took, as the W3C's Server Timing has it.
+/// Adds a `Server-Timing` header (W3C) with how long the steps took.
 pub(super) fn with_timing(mut reply: Reply, steps: &[(&str, Duration)]) -> Reply {
     if steps.is_empty() {
         return reply;
@@ -74,8 +74,8 @@ pub(super) fn with_timing(mut reply: Reply, steps: &[(&str, Duration)]) -> Reply
     reply
 }
 
-/// Says outside the body, for formats that have no place for it, whether
-/// everything was scanned.
+/// Adds a header that says whether everything was scanned: in plain text the body
+/// cannot say so.
 fn with_completeness(reply: &mut Reply, report: &Report) {
     let complete =
         HeaderValue::from_static(if report.facts.is_complete() { "true" } else { "false" });

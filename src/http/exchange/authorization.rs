@@ -1,4 +1,4 @@
-//! Who asks: the callers of requests, and those that are turned away.
+//! Bearer tokens of requests, and a log of those without a valid one.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ pub(crate) fn log_failure(exchange: &Exchange, route: &'static str, error: AuthE
     }
 }
 
-/// Takes over what the file of tokens holds by `now`, and logs a change.
+/// Reads the file of tokens again if it has changed, and logs that.
 pub fn follow_tokens(tokens: &TokenFile, now: Instant) {
     match tokens.refresh(now) {
         Some(Change::Taken(tokens)) => tracing::info!(tokens, "tokens read again"),
@@ -36,7 +36,7 @@ pub fn follow_tokens(tokens: &TokenFile, now: Instant) {
     }
 }
 
-/// Lets few things through, and counts the others.
+/// Lets one event through in an interval, and counts the others.
 #[derive(Debug)]
 struct Limit {
     due: Option<Instant>,
@@ -44,7 +44,8 @@ struct Limit {
 }
 
 impl Limit {
-    /// Whether another may pass; if so, how many could not since the last.
+    /// `None`: the event is not to be logged. Otherwise, how many were not logged
+    /// since the last one.
     fn admit(&mut self, now: Instant) -> Option<u64> {
         if self.due.is_some_and(|due| now < due) {
             self.missed += 1;
@@ -55,11 +56,11 @@ impl Limit {
     }
 }
 
-/// Of the log, which the whole process shares.
+/// The limit of the log, which the whole process shares.
 static LIMIT: Mutex<Limit> = Mutex::new(Limit { due: None, missed: 0 });
 
-/// How often a line tells of a request that was turned away. Whoever tries
-/// tokens can send thousands a second.
+/// How often a request without a valid token is logged. A client that tries tokens
+/// can send thousands a second.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_passes_in_an_interval_and_tells_of_the_others() {
+    fn one_event_in_an_interval_passes_with_the_number_of_the_others() {
         let (mut limit, now) = (Limit { due: None, missed: 0 }, Instant::now());
         assert_eq!(limit.admit(now), Some(0));
         assert_eq!(limit.admit(now), None);

@@ -1,11 +1,11 @@
-//! A body that keeps something for as long as it is being sent.
+//! A body that keeps a value alive until it has been sent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, SizeHint};
 
-/// `body`, and what is dropped with it.
+/// A body, and a value that is dropped with it.
 #[derive(Debug)]
 pub(crate) struct Held<B, K> {
     body: B,

@@ -1,4 +1,4 @@
-//! One request and its reply, as logs and clients tell it apart from others.
+//! The identity of a request: its id, its client and its trace.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -10,12 +10,12 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use super::reply::Reply;
 
-/// What is known of a request before it is looked at.
+/// One request and its reply, as logs and clients identify them.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
-    /// The client's own id, or one that was made up.
+    /// The client's own id, or a new one.
     pub(crate) id: String,
-    /// Where the request came from.
+    /// The address that the request came from.
     pub(crate) client: IpAddr,
     traceparent: Option<HeaderValue>,
 }
@@ -33,7 +33,7 @@ impl Exchange {
         }
     }
 
-    /// Puts what tells this exchange apart into its reply.
+    /// Adds the id and the trace to the reply.
     pub(crate) fn label(&self, reply: &mut Reply) {
         let headers = reply.headers_mut();
         let id = HeaderValue::from_str(&self.id).expect("acceptable ids are visible ASCII");
@@ -44,7 +44,7 @@ impl Exchange {
     }
 }
 
-/// What may go into a log line and a header without another thought.
+/// Whether an id is safe in a log line and in a header.
 fn is_acceptable(id: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
     (1..=MAX_ID_LEN).contains(&id.len()) && id.bytes().all(allowed)
@@ -64,7 +64,7 @@ fn trace_id(traceparent: &str) -> Option<&str> {
     Some(trace).filter(|trace| whole && is_set(trace))
 }
 
-/// 16 hex digits, not to be guessed from outside and different each time.
+/// 16 hex digits, different each time, which nobody outside can guess.
 fn new_id() -> String {
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -76,7 +76,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// <https://www.w3.org/TR/trace-context/>
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Twice what the usual generators make.
+/// Twice the length of what common generators make.
 const MAX_ID_LEN: usize = 128;
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acceptable_id_is_taken_over() {
+    fn an_acceptable_id_is_used() {
         assert_eq!(exchange(&[(X_REQUEST_ID, "a-1")]).id, "a-1");
         assert_eq!(exchange(&[(TRACEPARENT, TRACE)]).id, "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(exchange(&[(TRACEPARENT, TRACE), (X_REQUEST_ID, "b")]).id, "b");

@@ -1,19 +1,19 @@
-//! Which form of a reply a client wants: content negotiation, RFC 9110,
-//! section 12.5.1.
+//! Which format of a reply a client wants: content negotiation by the Accept
+//! header, RFC 9110, section 12.5.1.
 
 use hyper::HeaderMap;
 use hyper::header::ACCEPT;
 
 use crate::request::Format;
 
-/// What a client accepts is none of what there is.
+/// The client accepts none of the formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotAcceptable;
 
-/// The format that `named` or, failing that, the `Accept` fields ask for.
+/// The format in the query or, without one, the best that the `Accept` fields allow.
 ///
 /// # Errors
-/// When the fields leave no format.
+/// When the fields allow none of the formats.
 pub(crate) fn negotiate(
     named: Option<Format>,
     headers: &HeaderMap,
@@ -23,14 +23,14 @@ pub(crate) fn negotiate(
     }
     let mut ranges = Vec::new();
     for field in headers.get_all(ACCEPT) {
-        // A field that is not text asks for nothing that there is.
+        // A field that is not text matches no format.
         ranges.extend(field.to_str().unwrap_or("-/-").split(',').filter_map(Range::read));
     }
     if ranges.is_empty() {
         return Ok(Format::Json);
     }
     let weighed = OFFERED.into_iter().map(|format| (format, weight(&ranges, format)));
-    // Of equal weights the first offered wins.
+    // Of formats with equal weights the first on offer wins.
     let best = weighed.reduce(|best, next| if next.1 > best.1 { next } else { best });
     best.filter(|&(_, weight)| weight > 0).map(|(format, _)| format).ok_or(NotAcceptable)
 }
@@ -45,7 +45,7 @@ pub(crate) fn media_type(format: Format) -> &'static str {
     }
 }
 
-/// One media range with its weight in thousandths.
+/// A media range, with its weight in thousandths.
 struct Range<'a> {
     kind: &'a str,
     subtype: &'a str,
@@ -61,13 +61,13 @@ impl<'a> Range<'a> {
             name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
         });
         let quality = quality.map_or(Some(1.0), |quality| quality.parse::<f32>().ok())?;
-        // Compared as it is written, with at most three decimals.
+        // A weight has at most three decimals.
         let thousandths = (quality.clamp(0.0, 1.0) * 1000.0).round();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
         Some(Self { kind, subtype, weight: thousandths as u16 })
     }
 
-    /// How exactly the range names `media_type`; 0 is not at all.
+    /// How precisely the range matches `media_type`; 0: it does not.
     fn fit(&self, media_type: &str) -> u8 {
         let essence = media_type.split(';').next().unwrap_or_default();
         let (kind, subtype) = essence.split_once('/').unwrap_or_default();
@@ -80,13 +80,13 @@ impl<'a> Range<'a> {
     }
 }
 
-/// The weight that the range which fits `format` best gives it.
+/// The weight of `format`, from the range that matches it most precisely.
 fn weight(ranges: &[Range<'_>], format: Format) -> u16 {
     let fits = ranges.iter().map(|range| (range.fit(media_type(format)), range.weight));
     fits.filter(|&(fit, _)| fit > 0).max_by_key(|&(fit, _)| fit).map_or(0, |(_, weight)| weight)
 }
 
-/// What there is, best first.
+/// The formats on offer, the preferred one first.
 const OFFERED: [Format; 4] = [Format::Json, Format::Text, Format::Ndjson, Format::Sse];
 
 #[cfg(test)]
@@ -119,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_accepts_nothing_on_offer_gets_nothing() {
+    fn a_client_that_accepts_no_format_on_offer_is_refused() {
         for accept in ["text/html", "image/*", "application/json;q=0", "*/*;q=0"] {
             assert_eq!(negotiated(accept), Err(NotAcceptable), "{accept}");
         }
     }
 
     #[test]
-    fn a_named_format_comes_before_the_fields() {
+    fn a_format_in_the_query_takes_precedence_over_the_fields() {
         let headers = [(ACCEPT, "text/html".parse().unwrap())].into_iter().collect();
         assert_eq!(negotiate(Some(Format::Sse), &headers), Ok(Format::Sse));
         assert_eq!(negotiate(None, &HeaderMap::new()), Ok(Format::Json));

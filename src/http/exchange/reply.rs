@@ -1,6 +1,6 @@
 //! What every reply has in common.
 //!
-//! Bodies end with a newline, so that a terminal stays tidy after `curl`; only a
+//! Bodies end with a newline, so that a terminal stays tidy after `curl`. Only a
 //! list of no open ports is empty.
 
 use std::convert::Infallible;
@@ -15,7 +15,7 @@ use serde::Serialize;
 /// A reply.
 pub type Reply = Response<ReplyBody>;
 
-/// Its body: in memory, or growing.
+/// The body of a reply: whole in memory, or made while it is sent.
 pub type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
 
 pub(crate) fn json_line(body: &impl Serialize) -> Bytes {
@@ -29,12 +29,12 @@ pub(crate) fn with_body(status: StatusCode, content_type: &'static str, body: By
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    // No browser is to take a reply for something that it runs.
+    // So that no browser takes a reply for a script or a page.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     reply
 }
 
-/// What depends on the moment and on `Accept`.
+/// A reply that depends on the time and on `Accept`, and is not to be cached.
 pub(crate) fn uncached(mut reply: Reply) -> Reply {
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));

@@ -1,17 +1,18 @@
-//! Whom a request is for, and on whose behalf it was sent.
+//! The check that a request is for this listener, and that no page of another site
+//! made a browser send it.
 //!
-//! A browser sends requests for every page that it shows, and so carries them
-//! past a firewall, or to a listener on loopback. Two things tell them apart:
+//! A browser sends requests for every page that it shows, also from behind a
+//! firewall, and also to a listener on loopback. Two things give such requests away:
 //!
-//! - `Host` is the name that the browser looked up. A page whose own name is made
-//!   to lead here (DNS rebinding) could read the replies; but its name is not one
-//!   that a listener on loopback goes by.
-//! - `Origin` and `Sec-Fetch-Site` tell of the page that asks. One of another
-//!   origin cannot read the reply, but could still make the service scan.
+//! - `Host` is the name that the browser looked up. A page whose own name resolves
+//!   to this listener (DNS rebinding) could read the replies. But a listener on
+//!   loopback does not answer to that name.
+//! - `Origin` and `Sec-Fetch-Site` describe the page. A page of another origin
+//!   cannot read the reply, but could still make the service scan.
 //!
 //! Browsers send `Sec-Fetch-Site` to HTTPS and to loopback only, and no `Origin`
-//! with what a page merely embeds. A listener that browsers can reach otherwise
-//! wants tokens, which no page of another origin has.
+//! for what a page merely embeds. So a listener that browsers can reach otherwise
+//! needs tokens, which no page of another origin has.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -23,18 +24,18 @@ use super::problems;
 use super::reply::Reply;
 use crate::host::Host;
 
-/// The names that a listener goes by.
+/// The names that a listener answers to.
 #[derive(Clone, Debug)]
 pub struct Hosts {
-    /// The address it listens on, where it goes by that, by those of loopback and
-    /// by the names below alone; `None` where it goes by any name.
+    /// The address of a listener that answers only to this address, to those of
+    /// loopback and to the names below. `None`: it answers to any name.
     only: Option<IpAddr>,
     names: Vec<Host>,
 }
 
 impl Hosts {
-    /// The names of a listener on this address, and those that it was given. On
-    /// loopback, or if any was given, others are refused.
+    /// The names of a listener on this address, which was given `names`. On
+    /// loopback, or if there are names, any other name is refused.
     #[must_use]
     pub fn new(listen: SocketAddr, names: Vec<Host>) -> Self {
         let address = listen.ip().to_canonical();
@@ -42,9 +43,10 @@ impl Hosts {
         Self { only: is_strict.then_some(address), names }
     }
 
-    /// Whether the request is for this listener, and nobody else's doing.
+    /// Checks that the request is for this listener, and that no page of another
+    /// site made a browser send it. Such a page may link to some routes: see `links`.
     pub(crate) fn check<B>(&self, request: &Request<B>, links: Links) -> Result<(), Box<Reply>> {
-        let host = target(request).map_err(|told| Box::new(problems::bad_host(told)))?;
+        let host = target(request).map_err(|fault| Box::new(problems::bad_host(fault)))?;
         if host.as_ref().is_some_and(|host| !self.includes(host)) {
             return Err(Box::new(problems::misdirected()));
         }
@@ -66,8 +68,8 @@ impl Hosts {
         let Some(listen) = self.only else { return true };
         let is_local = match &host.host {
             Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
-            // A pod is probed by its address, whatever its names are; and no
-            // name leads to a Host that is an address.
+            // Health checks of a pod use its address, even if it was given names.
+            // DNS rebinding cannot make a browser send an address as Host.
             Host::Address(address) => {
                 address.is_loopback() || *address == listen || !listen.is_loopback()
             }
@@ -94,14 +96,14 @@ pub(crate) enum Links {
     Refused,
 }
 
-/// Whom a request is for.
+/// The host that a request is for.
 #[derive(Debug)]
 struct Target {
     host: Host,
     port: Option<u16>,
 }
 
-/// Where a page comes from: RFC 6454, section 6.2.
+/// The origin of a page: RFC 6454, section 6.2.
 #[derive(Debug)]
 struct Origin {
     host: Host,
@@ -110,7 +112,7 @@ struct Origin {
 }
 
 impl Origin {
-    /// `None` for `null`, and for schemes that are not of the web.
+    /// `None` for `null`, and for schemes except HTTP and HTTPS.
     fn parse(text: &str) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
         let default_port = match uri.scheme_str()? {
@@ -123,36 +125,37 @@ impl Origin {
     }
 }
 
-/// RFC 9112, sections 3.2 and 3.2.2: a target with a host of its own counts more
-/// than the field, which has to be there once all the same. HTTP/1.0 knew none.
+/// RFC 9112, sections 3.2 and 3.2.2: the host of an absolute target takes
+/// precedence over the field, which must be there once all the same. HTTP/1.0 has
+/// no such field.
 fn target<B>(request: &Request<B>) -> Result<Option<Target>, &'static str> {
     let mut fields = request.headers().get_all(HOST).iter();
     let field = match (fields.next(), fields.next()) {
-        (Some(_), Some(_)) => return Err("must be there once, not several times"),
+        (Some(_), Some(_)) => return Err("must be given once, not several times"),
         (None, _) if request.version() >= Version::HTTP_11 => return Err("is missing"),
         (field, _) => field,
     };
     let field = match field {
         Some(field) => {
             let parsed = field.to_str().ok().and_then(parse);
-            Some(parsed.ok_or("must be a host, with a port or without")?)
+            Some(parsed.ok_or("must be a host, with or without a port")?)
         }
         None => None,
     };
     match request.uri().authority() {
         Some(authority) => {
             let parsed = parse(authority.as_str());
-            parsed.map(Some).ok_or("in the target must be a host, with a port or without")
+            parsed.map(Some).ok_or("in the target must be a host, with or without a port")
         }
         None => Ok(field),
     }
 }
 
-/// A host with a port or without, as RFC 9110, section 7.2, has it.
+/// A host with or without a port: RFC 9110, section 7.2.
 fn parse(text: &str) -> Option<Target> {
     let authority: Authority = text.parse().ok()?;
     let host = authority.host();
-    // What is no part of the host has to be a port: no user, for one.
+    // The rest must be a port. This refuses user information, among others.
     let port = match authority.as_str().strip_prefix(host)? {
         "" | ":" => None,
         rest => Some(rest.strip_prefix(':')?.parse().ok()?),
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_on_loopback_goes_by_names_of_this_host_alone() {
+    fn a_listener_on_loopback_answers_only_to_names_of_this_host() {
         let strict = hosts("127.0.0.5:8080", &[]);
         let named = hosts("[::1]:8080", &["scan.example.com", "10.0.0.1"]);
         let open = hosts("[::]:8080", &[]);
@@ -249,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_in_the_target_counts_more_than_the_field() {
+    fn a_host_in_the_target_takes_precedence_over_the_field() {
         let strict = hosts("127.0.0.1:8080", &[]);
         let local = &[("host", "localhost")];
         assert_eq!(status(&strict, "http://evil.example/livez", local), 421);
@@ -262,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_the_host_that_was_asked_or_foreign() {
+    fn an_origin_is_foreign_unless_it_is_the_host_of_the_request() {
         let open = hosts("0.0.0.0:8080", &[]);
         let named = hosts("0.0.0.0:8080", &["scan.example.com"]);
         for (host, origin, statuses) in [
@@ -289,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_others_may_link_to_what_does_not_scan_and_no_more() {
+    fn pages_of_other_sites_may_only_link_and_only_to_what_does_not_scan() {
         let open = hosts("0.0.0.0:8080", &[]);
         for (site, mode, dest, statuses) in [
             ("none", "navigate", "document", [200, 200]),

@@ -1,4 +1,4 @@
-//! Accepting clients, one after the other.
+//! Accepting clients, one after the other, within the slots that there are.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::connections::{Connections, Place};
 use crate::limits;
 
-/// Accepts for ever, as many at once as there are slots.
+/// Accepts for ever. Each client takes a slot.
 pub(super) async fn accept_all(
     listener: &TcpListener,
     connections: &Arc<Connections>,
@@ -22,15 +22,15 @@ pub(super) async fn accept_all(
         match listener.accept().await {
             Ok((stream, client)) => {
                 pause = limits::MIN_ACCEPT_PAUSE;
-                // Replies are written whole; waiting to join them to others
-                // gains nothing.
+                // Replies are written whole, so that Nagle's algorithm would only
+                // delay them.
                 let _ = stream.set_nodelay(true);
                 let place = Place::new(connections, client.ip(), slot);
                 accepted(stream, client.ip(), place);
             }
-            // That client's trouble; accept(2) says to try the next one.
+            // That client is gone. accept(2) says to try the next one.
             Err(error) if is_about_the_client(&error) => {}
-            // Ours, say EMFILE: at once it would fail again, and spin.
+            // EMFILE, for instance: without a pause, this loop would spin.
             Err(error) => {
                 tracing::warn!(%error, pause_ms = pause.as_millis(), "cannot accept");
                 sleep(pause).await;
@@ -40,16 +40,16 @@ pub(super) async fn accept_all(
     }
 }
 
-/// Accepts those who are waiting, and closes the listener.
+/// Accepts the clients in the listener's queue, and closes the listener.
 pub(super) async fn accept_waiting(
     listener: TcpListener,
     connections: &Arc<Connections>,
     accepted: &impl Fn(TcpStream, IpAddr, Arc<Place>),
 ) {
-    // Nonblocking, and without the runtime, which learns of a client only some
-    // time after it came.
+    // Nonblocking, and without the runtime, which notices a client only some time
+    // after it came.
     let Ok(listener) = listener.into_std() else { return };
-    // Bounded, should they come faster than they are accepted.
+    // Bounded, in case clients come faster than they are accepted.
     for _ in 0..limits::BACKLOG {
         let slot = connections.slot().await;
         match listener.accept() {

@@ -1,15 +1,15 @@
-//! What stands between hyper and a client's socket.
+//! The layer between hyper and a client's socket.
 //!
-//! A request head that hyper cannot read never becomes a request: it answers
-//! with a bare status and closes. [`ClientIo`] notices such an answer, and sends
-//! a problem document in its place. It then reads on for a moment before it
+//! A request head that hyper cannot parse never becomes a request: hyper itself
+//! answers with a bare status and closes. [`ClientIo`] recognises such an answer, and
+//! sends a problem document in its place. It then reads on for a moment before it
 //! closes, as RFC 9112, section 9.6, advises: a close with unread data in the
 //! socket sends a RST, which can destroy the reply before the client has read it.
 //!
-//! It also gives up a client that leaves for too long unread what was sent.
+//! It also closes a connection whose client reads nothing for too long.
 //!
-//! A [`Presence`] looks at the same socket while a reply is in the making, to
-//! find out whether its client is still there.
+//! A [`Presence`] watches the same socket while a reply is made, to find out whether
+//! the client is still there.
 
 use std::io;
 use std::pin::Pin;
@@ -35,20 +35,20 @@ pub(super) struct ClientIo {
     stall: Option<Pin<Box<Sleep>>>,
 }
 
-/// A refusal on its way out.
+/// A problem document that is being sent.
 struct Refusal {
     bytes: Vec<u8>,
     sent: usize,
     linger: Option<Pin<Box<Sleep>>>,
 }
 
-/// A client's socket, which hyper and a [`Presence`] share. Both belong to one
-/// task, so that neither ever waits for the other.
+/// A client's socket, which hyper and a [`Presence`] share. Both run in one task, so
+/// neither ever waits for the lock.
 struct Socket(Mutex<Shared>);
 
 struct Shared {
     stream: TcpStream,
-    /// Whether hyper has handed over all that it has to send so far.
+    /// Whether hyper has written everything that it has to send so far.
     flushed: bool,
 }
 
@@ -64,22 +64,22 @@ impl Shared {
     }
 }
 
-/// Finds out whether a client still waits for its reply.
+/// Finds out whether a client is still waiting for its reply.
 #[derive(Clone)]
 pub(super) struct Presence(Arc<Socket>);
 
 impl Presence {
     /// Ends when the client of a request of this version is gone.
     ///
-    /// A client that ends its side of the connection may still read: that is how
-    /// `nc -N` asks, and how others leave. The packets are the same, and only an
-    /// answer to what is sent tells them apart: one that is gone answers with a
-    /// RST. What may be sent before a reply is an interim one (RFC 9110, section
-    /// 15.2), to HTTP/1.1. An older client is believed to be there until its
-    /// system has forgotten the connection, which Linux does after a minute
-    /// (net.ipv4.tcp_fin_timeout), and says so when it is asked to keep it alive.
+    /// A client that closes its side of the connection may still read, as `nc -N`
+    /// does, or may be gone. Its packets are the same. The difference shows only when
+    /// something is sent: the system of a client that is gone answers with a RST.
+    /// What HTTP/1.1 allows before a reply is an interim one (RFC 9110, section
+    /// 15.2). An HTTP/1.0 client gets TCP keepalives instead. Its system answers
+    /// these with a RST once it has forgotten the connection, on Linux after a minute
+    /// (net.ipv4.tcp_fin_timeout).
     pub(super) async fn lost(&self, version: Version) {
-        // How many more looks a client that sends no more is believed.
+        // How many more checks a client that sends no more passes without a test.
         let mut believed = limits::PRESENCE_PATIENCE;
         loop {
             sleep(limits::PRESENCE_INTERVAL).await;
@@ -94,8 +94,7 @@ impl Presence {
                 continue;
             }
             believed = believed.saturating_sub(1);
-            // In the midst of something that hyper has begun to send there is no
-            // room for anything else.
+            // Nothing can be inserted into a reply that hyper has begun to send.
             if believed > 0 || !socket.flushed {
                 continue;
             }
@@ -103,12 +102,12 @@ impl Presence {
                 match socket.stream.try_write(INTERIM) {
                     Ok(count) if count == INTERIM.len() => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                    // The rest of it cannot be sent any more in one piece.
+                    // A part was sent, and the rest can no longer follow in one piece.
                     Ok(_) | Err(_) => return,
                 }
             } else {
                 let keepalive = TcpKeepalive::new().with_time(limits::PRESENCE_KEEPALIVE);
-                // Without it the scan runs to its end, as it would anyway.
+                // Without keepalives the scan runs to its end.
                 let _ = SockRef::from(&socket.stream).set_tcp_keepalive(&keepalive);
             }
             believed = limits::PRESENCE_ASK_AGAIN;
@@ -122,12 +121,12 @@ impl ClientIo {
         Self { socket, refusal: None, stall: None }
     }
 
-    /// What tells whether this client is still there.
+    /// A watch on whether this client is still there.
     pub(super) fn presence(&self) -> Presence {
         Presence(Arc::clone(&self.socket))
     }
 
-    /// What tells whether something came that hyper has not looked at.
+    /// Says whether the client has sent something that hyper has not read yet.
     pub(super) fn unread(&self) -> impl Fn() -> bool + use<> {
         let socket = Arc::clone(&self.socket);
         move || {
@@ -177,8 +176,8 @@ impl AsyncRead for ClientIo {
 }
 
 impl AsyncWrite for ClientIo {
-    // Vectored writes stay at their default, off: hyper then hands over a whole
-    // head in one piece, which is how a refusal is known.
+    // Vectored writes stay at their default, off: hyper then writes a whole head in
+    // one piece, so that its own refusals can be recognised.
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -189,14 +188,14 @@ impl AsyncWrite for ClientIo {
         };
         let refusal = Refusal { bytes: render(bytes, &problem), sent: 0, linger: None };
         self.refusal = Some(refusal);
-        // Sent by the flush that follows.
+        // The flush that follows sends it.
         Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
         let mut socket = self.socket.lock();
-        // hyper flushes when it has written all that it has.
+        // hyper flushes once it has written everything.
         socket.flushed = true;
         socket.stream().poll_flush(cx)
     }
@@ -220,8 +219,13 @@ impl AsyncWrite for ClientIo {
     }
 }
 
-/// The document in place of a refusal of hyper's own; `None` for anything
-/// else. The service itself sends no 4xx without a body.
+/// The document that replaces a refusal by hyper itself; `None` for anything else.
+// Recognising it by its bytes is not pretty, but hyper offers nothing else: it has no
+// hook for this reply, and its `serve_connection` returns the parse error only after
+// the reply was flushed. To know it by what it is not, a reply of the service, is no
+// option: hyper may still be writing a reply whose body it has read to the end. A
+// refusal that hyper appends to an earlier reply goes out as it is. The service itself
+// sends no 4xx without a body.
 fn problem_for(bytes: &[u8]) -> Option<Problem> {
     let head = bytes.strip_prefix(b"HTTP/1.1 4")?;
     let bare = head.ends_with(b"\r\n\r\n")
@@ -234,7 +238,7 @@ fn problem_for(bytes: &[u8]) -> Option<Problem> {
     }
 }
 
-/// The refusal with its body: hyper's head, but for the length.
+/// The refusal with its body: hyper's head, with another length and more fields.
 fn render(head: &[u8], problem: &Problem) -> Vec<u8> {
     let body = problem.to_bytes();
     let mut bytes = Vec::with_capacity(head.len() + body.len() + 64);
@@ -254,12 +258,12 @@ fn render(head: &[u8], problem: &Problem) -> Vec<u8> {
     bytes
 }
 
-/// An interim reply that means nothing but that there will be a final one: RFC
-/// 2518, section 10.1, and still so registered.
+/// An interim reply which only says that a final one will follow: RFC 2518, section
+/// 10.1, still registered for that.
 const INTERIM: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
 const EMPTY_BODY: &[u8] = b"content-length: 0\r\n";
 
-/// How long a refused client may go on sending: a second takes a megabyte over
-/// any link worth the name, and holds a connection no longer than a request.
+/// How long a refused client may go on sending. In a second, a megabyte arrives even
+/// over a slow link, and the connection is held no longer than for a request.
 const LINGER: Duration = Duration::from_secs(1);

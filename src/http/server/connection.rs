@@ -1,4 +1,4 @@
-//! One connection: hyper reads its requests, the handler answers them.
+//! One connection: hyper reads its requests, and the handler answers them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -54,9 +54,9 @@ pub(super) async fn serve_connection<H, R>(
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEADER_READ_TIMEOUT)
         .max_buf_size(limits::MAX_HEAD_BYTES)
-        // Who sends no more may still read; `presence` finds out who does not.
+        // A client that sends no more may still read. `presence` finds out if not.
         .half_close(true)
         .serve_connection(TokioIo::new(io), service);
-    // Whatever ended a connection was the client's doing, and no news.
+    // An error here is something the client did, and is not logged.
     let _ = watcher.watch(connection).await;
 }

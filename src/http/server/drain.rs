@@ -1,14 +1,14 @@
-//! How a listener that is to close turns away those who come late.
+//! How a listener that is to close ignores new clients.
 
 use socket2::{SockFilter, SockRef};
 use tokio::net::TcpListener;
 
-/// Has the kernel drop every SYN to the listener. Their clients send it again
-/// after a second, and are refused then.
+/// Makes the kernel drop every SYN to the listener. A client sends its SYN again
+/// after a second, and is refused then.
 pub(super) fn ignore_newcomers(listener: &TcpListener) {
-    // A filter of a TCP socket sees segments from their header on; the flags are
-    // at offset 13 (RFC 9293, section 3.1). Accepted sockets inherit it, and get
-    // no SYN.
+    // The filter of a TCP socket sees segments from the TCP header on. The flags are
+    // at offset 13 (RFC 9293, section 3.1). Accepted sockets inherit the filter, but
+    // receive no SYN.
     let (syn, syn_ack, flags) = (0x02, 0x12, 13);
     let filter = [
         SockFilter::new(BPF_LOAD_BYTE, 0, 0, flags),
@@ -17,7 +17,7 @@ pub(super) fn ignore_newcomers(listener: &TcpListener) {
         SockFilter::new(BPF_RETURN, 0, 0, 0),
         SockFilter::new(BPF_RETURN, 0, 0, u32::MAX),
     ];
-    // Where the system has none, some that come last may be reset.
+    // Without filters in the kernel, the last clients may be reset.
     let _ = SockRef::from(listener).attach_filter(&filter);
 }
 
