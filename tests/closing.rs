@@ -1,5 +1,5 @@
-//! Connections that come to their end: by the client, for want of room, and
-//! because the service is to stop. No request that was taken is lost by it.
+//! Connections that end: because of the client, because there are too many, and
+//! because the service is to stop. No accepted request is lost.
 
 #![allow(
     clippy::print_stdout,
@@ -23,8 +23,8 @@ use support::service::{Service, setting, with_descriptors, with_limit};
 use support::targets::Silent;
 use support::{DEADLINE, own_address, wait_for};
 
-/// Sends a request and then no more, as `nc -N` does, and returns every byte
-/// that comes.
+/// Sends a request, closes the sending side as `nc -N` does, and returns every byte
+/// of the reply.
 #[track_caller]
 fn half_closing(service: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(service).unwrap();
@@ -37,7 +37,7 @@ fn half_closing(service: SocketAddr, request: &str) -> String {
 }
 
 #[test]
-fn a_client_that_sends_no_more_after_its_request_gets_the_reply() {
+fn a_half_closed_client_gets_its_reply() {
     let service = serve(&[]);
     let silent = Silent::bind(own_address(), 1);
     let (address, port) = (silent.address, silent.list());
@@ -49,11 +49,11 @@ fn a_client_that_sends_no_more_after_its_request_gets_the_reply() {
         (&format!("{scan}&format=ndjson"), "}\n\r\n0\r\n\r\n"),
     ] {
         let reply = half_closing(service.address, &request_head("GET", target, &[]));
-        // On a busy machine a short scan is a long one.
+        // On a busy machine even a short scan takes long.
         let reply = reply.strip_prefix("HTTP/1.1 102 Processing\r\n\r\n").unwrap_or(&reply);
         assert!(reply.starts_with("HTTP/1.1 200 ") && reply.ends_with(end), "{target}: {reply:?}");
     }
-    // Two requests, and a client of the old version.
+    // Two requests, and an HTTP/1.0 client.
     let two = request_head("GET", &scan, &[]) + &request_head("GET", "/livez", &[]);
     let replies = half_closing(service.address, &two);
     assert_eq!(replies.matches("HTTP/1.1 200 ").count(), 2, "{replies:?}");
@@ -63,7 +63,7 @@ fn a_client_that_sends_no_more_after_its_request_gets_the_reply() {
 }
 
 #[test]
-fn a_client_that_sends_no_more_waits_for_a_long_scan_and_is_asked_whether_it_is_there() {
+fn a_half_closed_client_waits_for_a_long_scan_and_gets_interim_replies() {
     let service = serve(&[]);
     let silent = Silent::bind(own_address(), 1);
     let (address, port) = (silent.address, silent.list());
@@ -72,8 +72,8 @@ fn a_client_that_sends_no_more_waits_for_a_long_scan_and_is_asked_whether_it_is_
     let (interim, reply) = reply.split_once("\r\n\r\n").unwrap();
     assert_eq!(interim, "HTTP/1.1 102 Processing");
     assert!(reply.starts_with("HTTP/1.1 200 ") && reply.ends_with("}\n"), "{reply:?}");
-    // Nothing of the kind for those who can be seen to be there, or who would
-    // not know what it is (RFC 9110, section 15.2).
+    // No interim reply for a client whose sending side is open, nor for an HTTP/1.0
+    // client, which would not understand it (RFC 9110, section 15.2).
     let mut connection = Connection::open(service.address);
     assert_eq!(connection.get(&target).report()["addresses"][0]["filtered"], 1);
     let reply = half_closing(service.address, &format!("GET {target} HTTP/1.0\r\n\r\n"));
@@ -101,8 +101,8 @@ fn half_closed_connections_hold_nothing_once_they_are_answered() {
 }
 
 #[test]
-fn a_burst_where_there_is_hardly_room_is_answered_whole() {
-    // 12 connections are left of so few descriptors; streams hold 9 of them.
+fn a_burst_with_few_free_connections_is_answered_completely() {
+    // So few descriptors leave 12 connections; streams hold 9 of them.
     const BURST: usize = 20;
     const ROUNDS: usize = 10;
     let service = Service::spawn(with_descriptors(64));
@@ -114,7 +114,7 @@ fn a_burst_where_there_is_hardly_room_is_answered_whole() {
     for round in 0..ROUNDS {
         let mut clients: Vec<Connection> =
             (0..BURST).map(|_| Connection::open(service.address)).collect();
-        // Some of them are accepted by now, and the others want their slots.
+        // Some of them are accepted already, and the others wait for their slots.
         thread::sleep(Duration::from_millis(20));
         for client in &mut clients {
             client.request("GET", "/livez");
@@ -126,7 +126,7 @@ fn a_burst_where_there_is_hardly_room_is_answered_whole() {
     drop(streams);
 }
 
-/// What a client with one connection that it uses again and again saw.
+/// What a client saw that used one connection again and again.
 #[derive(Debug, Default)]
 struct Seen {
     answered: usize,
@@ -134,16 +134,16 @@ struct Seen {
     lost: usize,
 }
 
-/// Asks every so often, on one connection as long as that lasts, until nobody
-/// listens any more.
+/// Sends requests at intervals, on one connection as long as that lasts, until
+/// nobody listens.
 fn keep_asking(service: SocketAddr, pause: Duration, stopped: &AtomicBool) -> Seen {
     let mut seen = Seen::default();
     while let Ok(stream) = TcpStream::connect(service) {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         loop {
             thread::sleep(pause);
-            // As HTTP clients do: a connection that was closed in between is
-            // not used for another request.
+            // As HTTP clients do: a connection that was closed meanwhile is not used
+            // again.
             stream.set_nonblocking(true).unwrap();
             let closed = !matches!(
                 stream.peek(&mut [0]).map_err(|error| error.kind()),
@@ -157,7 +157,7 @@ fn keep_asking(service: SocketAddr, pause: Duration, stopped: &AtomicBool) -> Se
                 Some(head) => {
                     seen.answered += 1;
                     if head.contains("connection: close") {
-                        assert!(stopped.load(Ordering::Relaxed), "told to close too soon");
+                        assert!(stopped.load(Ordering::Relaxed), "closed too soon");
                         seen.told_to_close += 1;
                         break;
                     }
@@ -193,7 +193,7 @@ fn keep_alive_clients_lose_no_request_when_the_service_stops() {
         let (address, stopped) = (service.address, AtomicBool::new(false));
         let seen: Vec<Seen> = thread::scope(|scope| {
             let stopped = &stopped;
-            // Some of them never pause, so that a request is always on its way.
+            // Some of them never pause, so that a request is always in flight.
             let clients: Vec<_> = (0..8)
                 .map(|client| {
                     let pause = Duration::from_millis(10 * (client % 4));
@@ -218,7 +218,7 @@ fn keep_alive_clients_lose_no_request_when_the_service_stops() {
 }
 
 #[test]
-fn an_idle_connection_may_ask_once_more_after_the_signal() {
+fn an_idle_connection_may_send_one_more_request_after_the_signal() {
     for drain_delay in ["0", "60"] {
         let mut service = serve(&["--drain-delay", drain_delay, "--grace", "60"]);
         let mut idle = Connection::open(service.address);
@@ -227,14 +227,14 @@ fn an_idle_connection_may_ask_once_more_after_the_signal() {
         service.signal(Signal::TERM);
         service.wait_for_log("stopping");
         for connection in [&mut idle, &mut unused] {
-            // The line in the log comes a moment before it is acted on.
+            // The service logs the signal a moment before it acts on it.
             while connection.get("/readyz").header("connection") != Some("close") {}
             assert_eq!(connection.rest(), b"");
         }
         if drain_delay == "0" {
             assert_eq!(service.wait().code(), Some(0), "{:?}", service.log());
         } else {
-            // Newcomers are welcome, once each.
+            // New clients are accepted, for one request each.
             let mut late = Connection::open(service.address);
             let reply = late.get("/readyz");
             assert_eq!((reply.status, reply.header("connection")), (503, Some("close")));
@@ -246,7 +246,7 @@ fn an_idle_connection_may_ask_once_more_after_the_signal() {
 #[test]
 fn connections_that_wait_to_be_accepted_are_answered_before_the_listener_closes() {
     let mut service = serve(&[]);
-    // It does nothing until it goes on, and then has the signal and the requests.
+    // The stopped process sees the signal and the requests once it continues.
     service.signal(Signal::STOP);
     let mut waiting: Vec<Connection> = (0..50)
         .map(|_| {
@@ -264,7 +264,7 @@ fn connections_that_wait_to_be_accepted_are_answered_before_the_listener_closes(
 }
 
 #[test]
-fn newcomers_are_answered_or_refused_until_the_end() {
+fn new_clients_are_answered_or_refused_until_the_end() {
     for _ in 0..5 {
         let mut service = serve(&[]);
         let address = service.address;
@@ -285,13 +285,13 @@ fn newcomers_are_answered_or_refused_until_the_end() {
             service.signal(Signal::TERM);
             clients.into_iter().map(|client| client.join().unwrap()).sum()
         });
-        assert_eq!(lost, 0, "connected and not answered");
+        assert_eq!(lost, 0, "connected, but not answered");
         assert_eq!(service.wait().code(), Some(0), "{:?}", service.log());
     }
 }
 
 #[test]
-fn a_terminal_that_closes_does_not_cut_what_is_running() {
+fn a_terminal_that_closes_does_not_cut_running_scans() {
     let mut service = serve(&[]);
     let silent = Silent::bind(own_address(), 5);
     let (address, ports) = (silent.address, silent.list());
@@ -309,7 +309,7 @@ fn a_terminal_that_closes_does_not_cut_what_is_running() {
 }
 
 #[test]
-fn who_starts_the_service_with_nohup_keeps_it_when_the_terminal_closes() {
+fn a_service_started_with_nohup_outlives_its_terminal() {
     let mut service = Service::spawn(with_limit("trap '' HUP"));
     service.signal(Signal::HUP);
     service.signal(Signal::TERM);

@@ -1,5 +1,5 @@
-//! Clients that mean no good, or know no better: health checks are answered
-//! all the same, and what they took comes back.
+//! Hostile and broken clients: health checks are answered all the same, and the
+//! service gets back the descriptors and the memory that they took.
 
 #![allow(
     clippy::print_stdout,
@@ -45,8 +45,8 @@ impl Latencies {
         Self(latencies)
     }
 
-    /// Prints them. A tenth of a second is promised; a test runs beside others,
-    /// unoptimized, and so allows ten times that.
+    /// Prints them. The promise is a tenth of a second. This test runs beside others
+    /// and unoptimized, and so allows ten times that.
     #[track_caller]
     fn assert_short(&self, when: &str) {
         let Self(sorted) = self;
@@ -60,7 +60,7 @@ impl Latencies {
     }
 }
 
-/// What a service holds.
+/// The descriptors and the memory that a service holds.
 #[derive(Debug)]
 struct Holdings {
     descriptors: usize,
@@ -90,11 +90,11 @@ impl Holdings {
 /// A fraction of what a service has at rest.
 const SLACK_KB: u64 = 2048;
 
-/// What so many connections are worth, each in the middle of a request.
+/// The memory of so many connections, each in the middle of a request.
 const CONNECTIONS_KB: u64 = limits::MAX_CONNECTIONS as u64 * 40;
 
 #[test]
-fn two_thousand_connections_at_once_keep_nobody_out() {
+fn two_thousand_connections_at_once_lock_nobody_out() {
     let _ = open_ports::scan::raise_descriptor_limit();
     let service = serve(&[]);
     let storm = || {
@@ -107,7 +107,7 @@ fn two_thousand_connections_at_once_keep_nobody_out() {
                 2 => b"GET /livez HTTP/1.1\r\nX-Half: ",
                 _ => b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
             };
-            // It may have been sent away again already.
+            // It may be closed again already.
             let _ = stream.write_all(start);
             connections.push(stream);
         }
@@ -171,7 +171,7 @@ fn a_storm_while_scans_hold_every_descriptor_delays_no_health_check() {
     assert_eq!(sample(&service, "open_ports_descriptors_used"), 0.0);
 }
 
-/// Ends the threads that look at it, whatever else happens.
+/// Ends the threads that watch it, even if the test fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -180,7 +180,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Connects and misbehaves; how many connections that were.
+/// Connects and misbehaves; returns the number of connections.
 fn hostile_connection(service: SocketAddr, kind: usize) -> usize {
     let Ok(mut stream) = TcpStream::connect(service) else { return 0 };
     let _ = match kind {
@@ -192,7 +192,7 @@ fn hostile_connection(service: SocketAddr, kind: usize) -> usize {
 }
 
 #[test]
-fn a_byte_now_and_then_is_not_enough_to_stay() {
+fn a_client_that_sends_a_byte_now_and_then_is_closed() {
     let service = serve(&[]);
     let mut stream = TcpStream::connect(service.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -227,17 +227,17 @@ fn a_thousand_pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn who_asks_on_and_never_reads_is_not_read_on_either() {
+fn a_client_that_sends_requests_and_never_reads_is_no_longer_read() {
     let service = serve(&[]);
     let before = service.status("VmRSS");
     let mut stream = TcpStream::connect(service.address).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
     let requests = request_head("GET", "/metrics", &[]).repeat(100);
     let mut sent = 0;
-    // A write that lasts a second means that nobody reads.
+    // A write that blocks for a second means that the service does not read.
     while stream.write_all(requests.as_bytes()).is_ok() {
         sent += requests.len();
-        assert!(sent < 1 << 30, "no end of it");
+        assert!(sent < 1 << 30, "the service reads without end");
     }
     let after = service.status("VmRSS");
     println!("{sent} bytes were taken; {before} kB before, {after} kB after");
@@ -267,7 +267,7 @@ fn heads_that_are_too_large_are_refused_with_a_problem() {
             _ => drop(reply.problem(status)),
         }
     }
-    // One that does not end: as much is read as is refused for.
+    // A head without an end: the service reads up to its limit, and refuses it.
     let mut stream = TcpStream::connect(service.address).unwrap();
     stream.write_all(b"GET /livez HTTP/1.1\r\nX-Endless: ").unwrap();
     while stream.write_all(long.as_bytes()).is_ok() {}
@@ -276,12 +276,12 @@ fn heads_that_are_too_large_are_refused_with_a_problem() {
 
 #[test]
 fn streams_leave_connections_to_others() {
-    // 12 connections are left of so few descriptors, 9 of them for scans.
+    // So few descriptors leave 12 connections, 9 of them for scans.
     let service = Service::spawn(with_descriptors(64));
     let silent = Silent::bind(own_address(), 1);
     let (address, port) = (silent.address, silent.list());
     let query = format!("/open-ports?domain={address}&ports={port}&timeoutMs=30000&format=sse");
-    // All share one scan, and no caller may have all of them.
+    // All of them share one scan, and no caller may have all connections.
     let callers = ["127.0.0.2", "127.0.0.3"].map(|address| address.parse().unwrap());
     let streams: Vec<Streamed> = (0..9)
         .map(|count| {

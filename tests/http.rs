@@ -1,4 +1,4 @@
-//! What `GET /open-ports` answers, asked of the real binary.
+//! The replies of `GET /open-ports`, from the real binary.
 
 mod support;
 
@@ -22,17 +22,17 @@ support::trials::main! {
     details_are_a_row_for_every_port_that_is_not_closed,
     a_range_ends_where_it_says_and_starts_at_port_1,
     named_sets_hold_as_many_ports_as_they_say,
-    silence_lasts_as_long_as_the_timeout_that_was_asked_for,
-    ipv6_addresses_are_taken_with_and_without_brackets: Ipv6,
-    what_differs_from_an_expectation_is_told,
-    that_nothing_is_open_can_be_expected,
-    what_was_not_scanned_is_not_as_expected,
-    what_is_not_scanned_cannot_be_expected,
-    a_name_is_all_of_its_addresses: OwnNames,
-    a_name_is_all_of_its_addresses_in_both_families: OwnNames | Ipv6,
+    silent_ports_take_as_long_as_the_timeout_in_the_query,
+    ipv6_addresses_are_accepted_with_and_without_brackets: Ipv6,
+    differences_from_an_expectation_are_reported,
+    no_open_port_can_be_expected,
+    an_incomplete_scan_is_not_as_expected,
+    ports_outside_the_scan_cannot_be_expected,
+    a_scan_of_a_name_covers_all_its_addresses: OwnNames,
+    a_scan_of_a_name_covers_all_its_addresses_in_both_families: OwnNames | Ipv6,
     head_checks_the_query_but_never_scans,
     pipelined_requests_are_answered_in_order,
-    half_a_request_and_idleness_end_at_the_limit_but_a_long_scan_does_not,
+    unfinished_requests_and_idle_connections_end_at_the_limit_but_a_long_scan_does_not,
 }
 
 fn a_report_is_one_line_of_json_with_its_fields_in_order() {
@@ -127,7 +127,7 @@ fn named_sets_hold_as_many_ports_as_they_say() {
     listeners.assert_found(&open, &witness.seen());
 }
 
-fn silence_lasts_as_long_as_the_timeout_that_was_asked_for() {
+fn silent_ports_take_as_long_as_the_timeout_in_the_query() {
     let (service, silent) = (Service::start(), Silent::bind(own_address(), 1));
     let (address, port) = (silent.address, silent.list());
     for (timeout, least) in [("&timeoutMs=300", 300.0), ("", 2000.0)] {
@@ -140,7 +140,7 @@ fn silence_lasts_as_long_as_the_timeout_that_was_asked_for() {
     }
 }
 
-fn ipv6_addresses_are_taken_with_and_without_brackets() {
+fn ipv6_addresses_are_accepted_with_and_without_brackets() {
     let service = Service::start();
     let listeners = Listeners::bind(Ipv6Addr::LOCALHOST.into(), 3);
     for (written, domain) in
@@ -152,7 +152,7 @@ fn ipv6_addresses_are_taken_with_and_without_brackets() {
         assert_eq!(report["addresses"][0]["address"], "::1");
         assert_eq!(ports(&report["open_ports"]), Vec::from_iter(listeners.ports.clone()));
     }
-    // An IPv4 address in an IPv6 one's clothes is scanned as what it is.
+    // An IPv4-mapped IPv6 address is scanned as the IPv4 address.
     let listeners = Listeners::bind(own_address(), 3);
     let query = format!(
         "/open-ports?domain=[::ffff:{}]&ports={}&family=ipv4",
@@ -164,7 +164,7 @@ fn ipv6_addresses_are_taken_with_and_without_brackets() {
     assert_eq!(ports(&report["open_ports"]), Vec::from_iter(listeners.ports.clone()));
 }
 
-fn what_differs_from_an_expectation_is_told() {
+fn differences_from_an_expectation_are_reported() {
     let (service, address) = (Service::start(), own_address());
     let (listeners, refused) = (Listeners::bind(address, 3), Refused::bind(address));
     let [first, second, third] = Vec::from_iter(listeners.ports.clone()).try_into().unwrap();
@@ -188,7 +188,7 @@ fn what_differs_from_an_expectation_is_told() {
         assert_eq!(report["as_expected"], !differs, "{expected}: {report}");
         assert_eq!(ports(&report["unexpected"]), unexpected, "{expected}: {report}");
         assert_eq!(ports(&report["missing"]), missing, "{expected}: {report}");
-        // It is the scan's answer, however it turns out, also at the end of a stream.
+        // The report at the end of a stream has the same members.
         let stream = Streamed::open(service.address, &format!("{query}&format=ndjson"), &[]);
         let end = stream.records().pop().unwrap();
         for member in ["as_expected", "unexpected", "missing"] {
@@ -197,7 +197,7 @@ fn what_differs_from_an_expectation_is_told() {
     }
 }
 
-fn that_nothing_is_open_can_be_expected() {
+fn no_open_port_can_be_expected() {
     let (service, address) = (Service::start(), own_address());
     let refused = Refused::bind(address);
     let query = format!("/open-ports?domain={address}&ports={}&expect=none", refused.port);
@@ -206,7 +206,7 @@ fn that_nothing_is_open_can_be_expected() {
     assert_eq!((&report["unexpected"], &report["missing"]), (&json!([]), &json!([])));
 }
 
-fn what_was_not_scanned_is_not_as_expected() {
+fn an_incomplete_scan_is_not_as_expected() {
     let (service, address) = (Service::start(), own_address());
     let query = format!("/open-ports?domain={address}&ports=all&rate=1&deadlineMs=100&expect=none");
     let report = service.get(&query).report();
@@ -214,18 +214,18 @@ fn what_was_not_scanned_is_not_as_expected() {
     assert_eq!((&report["unexpected"], &report["missing"]), (&json!([]), &json!([])));
 }
 
-fn what_is_not_scanned_cannot_be_expected() {
+fn ports_outside_the_scan_cannot_be_expected() {
     let query = "/open-ports?domain=localhost&ports=1-10&expect=5,22";
     let problem = Service::start().get(query).problem(400);
     let told = "names ports that are not to be scanned: 22";
     assert_eq!(problem["errors"], json!({ "expect": [told] }), "{problem}");
 }
 
-fn a_name_is_all_of_its_addresses() {
+fn a_scan_of_a_name_covers_all_its_addresses() {
     assert_scanned_by_name(&[own_address(), own_address()]);
 }
 
-fn a_name_is_all_of_its_addresses_in_both_families() {
+fn a_scan_of_a_name_covers_all_its_addresses_in_both_families() {
     assert_scanned_by_name(&[own_address(), own_address(), Ipv6Addr::LOCALHOST.into()]);
 }
 
@@ -282,8 +282,8 @@ fn head_checks_the_query_but_never_scans() {
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
     connection.request("HEAD", "/open-ports");
     assert_eq!(connection.reply_to_head().status, 400);
-    // One connection to the listener is what this scan makes, and it comes
-    // after any that the first request could have made.
+    // This scan makes one connection to the listener, after any that the first
+    // request could have made.
     connection.get(&query).report();
     wait_for("the listener to be probed", || (listener.probed() > 0).then_some(()));
     assert_eq!(listener.probed(), 1);
@@ -303,8 +303,8 @@ fn pipelined_requests_are_answered_in_order() {
     }
 }
 
-// These share a test because all of them take as long as the limit.
-fn half_a_request_and_idleness_end_at_the_limit_but_a_long_scan_does_not() {
+// One test for all of these, since each takes as long as the limit.
+fn unfinished_requests_and_idle_connections_end_at_the_limit_but_a_long_scan_does_not() {
     let (service, silent) = (Service::start(), Silent::bind(own_address(), 1));
     let start = Instant::now();
     let address = service.address;
@@ -340,14 +340,14 @@ fn half_a_request_and_idleness_end_at_the_limit_but_a_long_scan_does_not() {
     }
 }
 
-/// How many ports of an address the report speaks of.
+/// How many ports of an address the report accounts for.
 fn accounted(address: &Value) -> u64 {
     let counts = ["closed", "filtered", "not_scanned"]
         .map(|count| address[count].as_u64().expect("a count"));
     ports(&address["open_ports"]).len() as u64 + counts.iter().sum::<u64>()
 }
 
-/// A body in which each duration, which no two runs share, is `_`.
+/// A body with each duration, which differs from run to run, replaced by `_`.
 fn without_times(body: &str) -> String {
     let mut parts = body.split("_ms\":");
     let mut masked = parts.next().expect("one part at least").to_owned();

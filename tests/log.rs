@@ -1,5 +1,5 @@
-//! A log that nobody reads, or that cannot be written, is lost and counted. The
-//! service goes on.
+//! Lines of a log that nobody reads, or that cannot be written, are lost and
+//! counted. The service goes on.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -20,7 +20,7 @@ use support::{full_pipe, wait_for};
 const DROPPED: &str = "open_ports_log_lines_dropped_total";
 
 #[test]
-fn a_log_without_room_is_lost_and_counted_and_scans_go_on() {
+fn lines_of_a_full_log_are_lost_and_counted_and_scans_go_on() {
     let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
     let service = Logging::to(full());
     let address = service.listener();
@@ -32,7 +32,7 @@ fn a_log_without_room_is_lost_and_counted_and_scans_go_on() {
 }
 
 #[test]
-fn a_log_whose_reader_went_away_is_lost_and_counted_and_scans_go_on() {
+fn lines_of_a_log_without_a_reader_are_lost_and_counted_and_scans_go_on() {
     let (reader, writer) = pipe().unwrap();
     let service = Logging::to(writer);
     let (address, reader) = first_line(reader);
@@ -45,11 +45,11 @@ fn a_log_whose_reader_went_away_is_lost_and_counted_and_scans_go_on() {
 }
 
 #[test]
-fn a_log_that_is_not_read_holds_nothing_up_and_what_is_read_later_is_whole() {
+fn a_log_that_is_not_read_delays_nothing_and_what_is_read_later_is_complete() {
     let (reader, writer) = pipe().unwrap();
     let service = Logging::to(writer);
     let (address, reader) = first_line(reader);
-    // Lines of some 8 KB: far more than a pipe holds, and than waits.
+    // Lines of some 8 KB: far more than the pipe and the queue hold.
     let odd: Vec<String> = (0..1300).map(|number| (2 * number + 1).to_string()).collect();
     let long = query(&odd.join(","));
     let asked = 400;
@@ -65,7 +65,7 @@ fn a_log_that_is_not_read_holds_nothing_up_and_what_is_read_later_is_whole() {
     while let Some(line) = lines.next() {
         match serde_json::from_str::<Value>(&line) {
             Ok(_) => whole += 1,
-            // The process ended in the middle of the last one.
+            // The process ended in the middle of the last line.
             Err(error) => assert!(lines.peek().is_none(), "{error}: {line}"),
         }
     }
@@ -73,7 +73,7 @@ fn a_log_that_is_not_read_holds_nothing_up_and_what_is_read_later_is_whole() {
 }
 
 #[test]
-fn a_start_that_fails_ends_though_nobody_reads_why() {
+fn a_failed_start_ends_although_nobody_reads_the_reason() {
     let (_reader, writer) = full_pipe();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
@@ -81,7 +81,7 @@ fn a_start_that_fails_ends_though_nobody_reads_why() {
     assert_eq!(service.wait().code(), Some(1));
 }
 
-/// A service, and where its log goes.
+/// A service, and the destination of its log.
 struct Logging(Option<Child>);
 
 impl Logging {
@@ -93,7 +93,7 @@ impl Logging {
         Self(Some(command.stdin(Stdio::null()).stderr(log).spawn().unwrap()))
     }
 
-    /// Where it listens, as the kernel knows.
+    /// The address it listens on, from the kernel.
     fn listener(&self) -> SocketAddr {
         let folder = format!("/proc/{}", self.0.as_ref().unwrap().id());
         wait_for("the service to listen", || {
@@ -138,9 +138,9 @@ fn query(ports: &str) -> String {
     format!("/open-ports?domain=127.0.0.1&explain=true&ports={ports}")
 }
 
-/// Reads the line that tells the address, and no more than that.
+/// Reads the line with the address, and nothing after it.
 fn first_line(reader: PipeReader) -> (SocketAddr, BufReader<PipeReader>) {
-    // Read byte by byte, so that all else stays in the pipe.
+    // Byte by byte, so that the rest stays in the pipe.
     let mut reader = BufReader::with_capacity(1, reader);
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();

@@ -1,4 +1,4 @@
-//! The life of the service as a process: settings, start-up, signals, exit.
+//! The service as a process: settings, start, signals, exit.
 
 mod support;
 
@@ -14,7 +14,7 @@ use support::targets::{Silent, free_port};
 use support::{own_address, wait_for};
 
 #[test]
-fn the_first_line_of_the_log_tells_what_was_decided() {
+fn the_first_line_of_the_log_has_the_settings_in_force() {
     let service = Service::spawn(with_descriptors(256));
     let log = service.log();
     let line = log.first().unwrap();
@@ -35,7 +35,7 @@ fn the_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
 }
 
 #[test]
-fn a_flag_comes_before_the_variable_and_that_before_port() {
+fn a_flag_takes_precedence_over_the_variable_and_that_over_port() {
     let address = || SocketAddr::from((own_address(), free_port()));
     let (flag, variable, port) = (address(), address(), free_port());
 
@@ -53,13 +53,13 @@ fn a_flag_comes_before_the_variable_and_that_before_port() {
     one.env("PORT", port.to_string()).env("OPEN_PORTS_ALLOW", "loopback");
     let service = Service::spawn(one);
     assert!(service.address.ip().is_unspecified());
-    // All interfaces: any loopback address will do.
+    // It listens on all interfaces, so any loopback address works.
     let reply = support::client::get((own_address(), port).into(), "/");
     assert_eq!(reply.status, 200);
 }
 
 #[test]
-fn what_cannot_be_started_says_why_in_one_line_and_fails() {
+fn a_start_that_fails_gives_the_reason_in_one_line() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for (arguments, variable, names) in [
@@ -100,14 +100,14 @@ fn help_and_version_go_to_standard_output() {
 }
 
 #[test]
-fn sigterm_in_mid_scan_lets_it_finish_and_refuses_newcomers() {
+fn sigterm_during_a_scan_lets_it_finish_and_refuses_new_clients() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut service = Service::start();
         let silent = Silent::bind(own_address(), 20);
         let scan = start_scan(&service, &silent, 1500);
         service.signal(signal);
         wait_for_refusal(service.address);
-        assert!(!scan.is_finished(), "the scan was not in its middle");
+        assert!(!scan.is_finished(), "the scan had ended already");
         let report = scan.join().unwrap().expect("a reply").report();
         assert_eq!(report["addresses"][0]["filtered"], 20);
         assert_eq!(report["complete"], true);
@@ -160,8 +160,8 @@ fn idle_connections_do_not_delay_the_exit() {
     }
 }
 
-/// Starts a scan of silent ports on a thread, and waits until it is going on.
-/// The thread returns the reply, if there is one before the connection ends.
+/// Starts a scan of silent ports on a thread, and waits until it runs. The thread
+/// returns the reply, if there is one before the connection ends.
 fn start_scan(service: &Service, silent: &Silent, timeout: u32) -> JoinHandle<Option<Reply>> {
     let before = service.descriptors();
     let query = format!(
@@ -172,7 +172,7 @@ fn start_scan(service: &Service, silent: &Silent, timeout: u32) -> JoinHandle<Op
     let mut connection = Connection::open(service.address);
     connection.request("GET", &query);
     let scan = thread::spawn(move || connection.reply_or_end());
-    // The connection and a readiness set come on top.
+    // Besides the probes there are the connection and a readiness set.
     wait_for("the probes to be in flight", || {
         (service.descriptors() >= before + 2 + silent.ports.len()).then_some(())
     });

@@ -1,5 +1,5 @@
-//! What the service refuses, and how: with a problem that names the field and
-//! what is accepted, and never with a scan.
+//! What the service refuses: it replies with a problem that names the field and what
+//! is accepted, and never scans.
 
 mod support;
 
@@ -13,7 +13,7 @@ use support::{own_address, wait_for};
 #[test]
 fn every_bad_query_gets_a_problem_that_names_the_field_and_no_scan() {
     let (service, listener) = (Service::start(), Listeners::bind(own_address(), 1));
-    // What is right, where the rest is wrong, is the listener's.
+    // The valid parameters of these queries name the listener.
     let (host, port) = (format!("domain={}", listener.address), listener.list());
     let mut connection = Connection::open(service.address);
     for (query, errors) in bad_queries() {
@@ -33,7 +33,7 @@ fn every_bad_query_gets_a_problem_that_names_the_field_and_no_scan() {
     assert_eq!(listener.probed(), 1, "something refused was scanned");
 }
 
-/// Queries, and the fields they get wrong in alphabetical order.
+/// Queries, and their invalid fields in alphabetical order.
 fn bad_queries() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
     let name_of_254 = ["a".repeat(63).as_str(); 4].join(".")[..254].to_owned();
     let mut queries: Vec<(String, Vec<_>)> = vec![
@@ -151,7 +151,7 @@ fn bad_queries() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
 }
 
 #[test]
-fn a_query_beyond_what_is_read_gets_a_problem_and_no_scan() {
+fn a_query_that_is_too_long_gets_a_problem_and_no_scan() {
     let (service, listener) = (Service::start(), Listeners::bind(own_address(), 1));
     let scan = format!("/open-ports?domain={}&ports={}", listener.address, listener.list());
     for (bytes, status) in [(9_000, 414), (64 * 1024, 431)] {
@@ -160,7 +160,7 @@ fn a_query_beyond_what_is_read_gets_a_problem_and_no_scan() {
         let problem = connection.get(&format!("{scan}{padding}")).problem(status);
         assert_eq!(problem["errors"]["query"], json!(["may be 8192 bytes long with the path"]));
     }
-    // What is long, but not too long, is read.
+    // A long query within the limit is read.
     let padding = "&".repeat(8192 - scan.len());
     service.get(&format!("{scan}{padding}")).report();
     wait_for("the listener to be probed", || (listener.probed() > 0).then_some(()));
@@ -168,7 +168,7 @@ fn a_query_beyond_what_is_read_gets_a_problem_and_no_scan() {
 }
 
 #[test]
-fn what_is_not_http_gets_a_problem_and_is_closed() {
+fn what_is_not_http_gets_a_problem_and_the_connection_closes() {
     let service = Service::start();
     for request in [
         &b"GET\r\n\r\n"[..],
@@ -193,7 +193,7 @@ fn what_is_not_http_gets_a_problem_and_is_closed() {
 }
 
 #[test]
-fn other_paths_and_methods_get_a_problem_that_says_where_to_go() {
+fn other_paths_and_methods_get_a_problem_that_names_the_help() {
     let service = Service::start();
     let mut connection = Connection::open(service.address);
     for path in
@@ -213,12 +213,12 @@ fn other_paths_and_methods_get_a_problem_that_says_where_to_go() {
     connection
         .send("POST /open-ports HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\ntoPort=80");
     connection.reply().problem(405);
-    // The body of the request before is no request.
+    // The body of the previous request is not a request.
     assert_eq!(connection.get("/").status, 200);
 }
 
 #[test]
-fn help_tells_the_routes_and_how_to_ask() {
+fn help_lists_the_routes_and_parameters() {
     let service = Service::start();
     let mut connection = Connection::open(service.address);
     let help = connection.get("/");
@@ -238,7 +238,7 @@ fn help_tells_the_routes_and_how_to_ask() {
 }
 
 #[test]
-fn nothing_of_a_request_comes_back_or_is_logged_unescaped() {
+fn nothing_of_a_request_is_sent_back_or_logged_unescaped() {
     let service = Service::start();
     let started = service.log().len();
     let mut connection = Connection::open(service.address);

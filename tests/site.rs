@@ -1,5 +1,5 @@
-//! Which requests are taken for what they say they are: those of a web page that
-//! a browser carries past a firewall are not.
+//! Requests for another host, and requests that a page of another site made a
+//! browser send, are refused.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -30,7 +30,7 @@ fn get(target: &str, fields: &[(&str, &str)]) -> String {
     format!("GET {target} HTTP/1.1\r\n{fields}\r\n")
 }
 
-/// A service that others can reach as well, as it runs in a pod.
+/// A service that other hosts can reach, as in a pod.
 fn open_to_all(more: &[&str]) -> Service {
     let mut command = open_ports(&["--listen", "0.0.0.0:0", "--allow", "loopback"]);
     command.args(more);
@@ -45,7 +45,7 @@ const ROUTES: [&str; 7] =
     ["/", "/livez", "/readyz", "/metrics", "/openapi.json", "/open-ports", "/nowhere"];
 
 #[test]
-fn a_name_that_was_made_to_lead_to_loopback_is_not_answered() {
+fn a_name_that_was_rebound_to_loopback_is_refused() {
     let service = serve(&[]);
     let listener = Listeners::bind(own_address(), 1);
     let scan = format!("/open-ports?domain={}&ports={}", listener.address, listener.list());
@@ -54,7 +54,7 @@ fn a_name_that_was_made_to_lead_to_loopback_is_not_answered() {
             let problem = ask(service.address, &get(target, &[("Host", host)])).problem(421);
             assert!(problem["errors"]["Host"].is_array(), "{problem}");
         }
-        // The target's host counts where there is one.
+        // A host in the target takes precedence.
         let absolute = format!("http://rebound.example{target}");
         ask(service.address, &get(&absolute, &[("Host", "localhost")])).problem(421);
     }
@@ -68,7 +68,7 @@ fn a_name_that_was_made_to_lead_to_loopback_is_not_answered() {
 }
 
 #[test]
-fn more_names_are_a_setting() {
+fn a_setting_adds_names() {
     let mut command = open_ports(&["--listen", "127.0.0.1:0"]);
     command.env("OPEN_PORTS_HOST", "scan.example.com,10.0.0.1");
     for service in [serve(&["--host", "scan.example.com,10.0.0.1"]), Service::spawn(command)] {
@@ -84,7 +84,7 @@ fn more_names_are_a_setting() {
             assert_eq!(reply.status, status, "{host}");
         }
     }
-    // Where others can connect, it is by these names and by addresses alone.
+    // Other hosts can use only these names, and addresses.
     let service = open_to_all(&["--host", "scan.example.com"]);
     for (host, status) in [
         ("scan.example.com", 200),
@@ -102,7 +102,7 @@ fn more_names_are_a_setting() {
 }
 
 #[test]
-fn a_host_has_to_be_there_once() {
+fn host_must_be_given_once() {
     for service in [serve(&[]), open_to_all(&[])] {
         for fields in [
             &[][..],
@@ -120,7 +120,7 @@ fn a_host_has_to_be_there_once() {
                 assert!(problem["errors"]["Host"].is_array(), "{fields:?}: {problem}");
             }
         }
-        // The old version of HTTP has no such field.
+        // HTTP/1.0 has no such field.
         let mut old = Connection::open(local(&service));
         old.send("GET /livez HTTP/1.0\r\n\r\n");
         let reply = String::from_utf8(old.rest()).unwrap();
@@ -129,7 +129,7 @@ fn a_host_has_to_be_there_once() {
 }
 
 #[test]
-fn a_service_in_a_cluster_answers_by_whatever_name_it_is_asked() {
+fn a_service_in_a_cluster_answers_to_any_name() {
     let service = open_to_all(&["--metrics-listen", "127.0.0.1:0"]);
     let listener = Listeners::bind(own_address(), 1);
     let scan = format!("/open-ports?domain={}&ports={}", listener.address, listener.list());
@@ -157,7 +157,7 @@ fn a_service_in_a_cluster_answers_by_whatever_name_it_is_asked() {
 }
 
 #[test]
-fn pages_of_other_sites_make_no_browser_scan() {
+fn pages_of_other_sites_cannot_make_a_browser_scan() {
     for service in [serve(&[]), open_to_all(&[])] {
         let listener = Listeners::bind(own_address(), 1);
         let scan = format!("/open-ports?domain={}&ports={}", listener.address, listener.list());
@@ -198,7 +198,7 @@ fn pages_of_other_sites_make_no_browser_scan() {
         }
         assert!(audit_lines(&service).is_empty(), "{:?}", service.log());
         assert_eq!(listener.probed(), 0);
-        // Who types the address, and a page of the service's own.
+        // Somebody who types the address, and a page of the service itself.
         for fields in [
             &[("Sec-Fetch-Site", "none"), ("Sec-Fetch-Mode", "navigate")][..],
             &[("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "cors")],
@@ -211,7 +211,7 @@ fn pages_of_other_sites_make_no_browser_scan() {
 }
 
 #[test]
-fn what_is_asked_ahead_of_a_request_of_another_site_is_refused_as_well() {
+fn the_preflight_of_another_site_is_refused_too() {
     let service = serve(&[]);
     let head = "OPTIONS /open-ports HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\
                 Access-Control-Request-Method: GET\r\n\r\n";
@@ -221,7 +221,7 @@ fn what_is_asked_ahead_of_a_request_of_another_site_is_refused_as_well() {
 }
 
 #[test]
-fn a_request_that_is_no_http_is_not_sniffed_either() {
+fn a_reply_to_what_is_not_http_is_not_sniffed_either() {
     let service = serve(&[]);
     ask(service.address, "GET / HTTP/1.1\r\nHost test\r\n\r\n").problem(400);
 }

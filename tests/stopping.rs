@@ -1,5 +1,5 @@
-//! Ctrl-C stops every command, whatever it waits for, and a sweep of hosts that
-//! are refused takes no memory.
+//! Ctrl-C stops every command, no matter what it waits for, and a sweep of refused
+//! hosts takes no memory.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -25,14 +25,14 @@ use support::{full_pipe, own_address, wait_for};
 /// A network of 16 million hosts, none of which may be scanned.
 const REFUSED: [&str; 6] = ["scan", "10.0.0.0/8", "--allow", "none", "-p", "1"];
 
-/// The promise is a second; this leaves room for a busy machine.
+/// The promise is a second. This allows for a busy machine.
 const SOON: Duration = Duration::from_secs(10);
 
-/// What a sweep may take, in kB.
+/// The memory that a sweep may take, in kB.
 const MEMORY: u64 = 40 * 1024;
 
 #[test]
-fn refused_hosts_take_no_memory_and_do_not_hold_up_a_signal() {
+fn refused_hosts_take_no_memory_and_do_not_delay_a_signal() {
     let mut scan = Scan::start(&[&REFUSED[..], &["--format", "grepable"]].concat(), |command| {
         command.stdout(Stdio::piped()).stderr(Stdio::null());
     });
@@ -42,7 +42,7 @@ fn refused_hosts_take_no_memory_and_do_not_hold_up_a_signal() {
 }
 
 #[test]
-fn a_list_without_an_end_takes_no_memory_and_does_not_hold_up_a_signal() {
+fn an_endless_list_takes_no_memory_and_does_not_delay_a_signal() {
     let scan = ["scan", "--targets", "-", "--allow", "none", "-p", "1", "--format", "grepable"];
     let mut scan = Scan::start(&scan, |command| {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -65,7 +65,7 @@ fn a_list_without_an_end_takes_no_memory_and_does_not_hold_up_a_signal() {
 }
 
 #[test]
-fn output_that_nobody_reads_does_not_hold_up_a_signal() {
+fn output_that_nobody_reads_does_not_delay_a_signal() {
     for format in ["grepable", "json", "xml"] {
         let (reader, writer) = pipe().unwrap();
         let mut scan = Scan::start(&[&REFUSED[..], &["--format", format]].concat(), |command| {
@@ -77,7 +77,7 @@ fn output_that_nobody_reads_does_not_hold_up_a_signal() {
 }
 
 #[test]
-fn complaints_that_nobody_reads_do_not_hold_up_a_signal() {
+fn complaints_that_nobody_reads_do_not_delay_a_signal() {
     let (_reader, writer) = full_pipe();
     let mut scan = Scan::start(&REFUSED, |command| {
         command.stdout(Stdio::null()).stderr(writer);
@@ -87,7 +87,7 @@ fn complaints_that_nobody_reads_do_not_hold_up_a_signal() {
 }
 
 #[test]
-fn an_output_pipe_without_a_reader_does_not_hold_up_a_signal() {
+fn an_output_pipe_without_a_reader_does_not_delay_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let fifo = folder.path().join("fifo");
     mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
@@ -102,7 +102,7 @@ fn an_output_pipe_without_a_reader_does_not_hold_up_a_signal() {
 }
 
 #[test]
-fn other_commands_end_by_a_signal_though_nobody_reads_them() {
+fn other_commands_end_on_a_signal_although_nobody_reads_their_output() {
     for arguments in [&["doctor"][..], &["completions", "bash"], &["--help"]] {
         let (_reader, writer) = full_pipe();
         let mut command = Scan::start(arguments, |command| {
@@ -117,7 +117,7 @@ fn other_commands_end_by_a_signal_though_nobody_reads_them() {
 }
 
 #[test]
-fn a_terminal_that_goes_away_leaves_a_whole_file_and_nothing_else() {
+fn a_closed_terminal_leaves_a_complete_file_and_nothing_else() {
     let silent = Silent::bind(own_address(), 20);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("found");
@@ -152,8 +152,8 @@ fn a_command_that_is_to_outlive_its_terminal_does() {
 }
 
 #[test]
-fn what_cannot_be_finished_leaves_no_file() {
-    // The complaints cannot be written, so that the end is never reached.
+fn an_output_that_cannot_be_finished_leaves_no_file() {
+    // The complaints cannot be written, so the command never gets to its end.
     let (_reader, writer) = full_pipe();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("found");
@@ -166,7 +166,7 @@ fn what_cannot_be_finished_leaves_no_file() {
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
-/// The command at work.
+/// A running command.
 struct Scan(Child);
 
 impl Scan {
@@ -185,7 +185,7 @@ impl Scan {
         fs::read_to_string(format!("/proc/{}/{name}", self.0.id())).unwrap()
     }
 
-    /// Waits, and sees to it that memory stays small until then.
+    /// Waits, and checks that memory stays small meanwhile.
     #[track_caller]
     fn wait_for(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
         wait_for(what, || {
@@ -219,7 +219,7 @@ impl Scan {
         ended
     }
 
-    /// Sends a signal; returns the exit status, which must come soon.
+    /// Sends a signal and returns the exit status, which must come soon.
     #[track_caller]
     fn stopped_by(self, signal: Signal) -> Option<i32> {
         self.stopped(signal).code()
@@ -233,7 +233,7 @@ impl Drop for Scan {
     }
 }
 
-/// Reads to the end, and tells how many lines there were so far.
+/// Reads to the end, and counts the lines so far.
 fn count_lines(out: impl std::io::Read + Send + 'static) -> Arc<AtomicUsize> {
     let lines = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&lines);

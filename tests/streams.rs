@@ -1,4 +1,4 @@
-//! Each form of a reply, read to its end, and readers that do not.
+//! Each format of a reply, read to its end, and clients that stop reading.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -18,25 +18,25 @@ use support::targets::{Listeners, Refused, Silent};
 use support::{own_address, wait_for};
 
 support::trials::main! {
-    ndjson_tells_each_finding_once_and_ends_with_the_whole_report,
+    ndjson_has_each_finding_once_and_ends_with_the_whole_report,
     server_sent_events_are_the_same_records,
     plain_text_is_one_open_port_a_line,
-    a_format_is_negotiated_and_a_named_one_comes_first,
-    a_port_is_told_when_it_is_found_and_progress_once_a_second,
-    an_open_port_is_told_while_the_scan_goes_on,
-    a_client_that_leaves_takes_its_scan_with_it_within_a_second,
+    a_format_is_negotiated_and_the_query_takes_precedence,
+    a_port_is_reported_when_it_is_found_and_progress_once_a_second,
+    an_open_port_is_reported_while_the_scan_goes_on,
+    the_scan_of_a_client_that_leaves_ends_within_a_second,
     a_stream_that_was_cut_has_no_end_record_and_no_last_chunk,
-    a_reader_that_stops_costs_no_memory_and_gets_everything_in_the_end: OwnNetwork,
+    a_reader_that_pauses_costs_no_memory_and_gets_everything_in_the_end: OwnNetwork,
     each_port_of_an_address_without_a_route_has_its_row: OwnNetwork,
 }
 
-/// Two open ports, a refused and a silent one of one address, and others that
-/// are closed and above them.
+/// Two open ports, a refused and a silent one of one address, and closed ports above
+/// them.
 struct Mixed {
     open: Listeners,
     silent: Silent,
     query: String,
-    /// The same with the closed ones, few a second.
+    /// The same with the closed ports, at a low rate.
     slow_query: String,
 }
 
@@ -66,7 +66,7 @@ impl Mixed {
     }
 }
 
-/// A record without its time, of which there must be one where there was an answer.
+/// A record without its rtt, which an answered probe must have.
 #[track_caller]
 fn without_rtt(record: &Value) -> String {
     let mut record = record.clone();
@@ -87,7 +87,7 @@ fn of_type<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
     records.iter().filter(|record| record["type"] == kind).collect()
 }
 
-fn ndjson_tells_each_finding_once_and_ends_with_the_whole_report() {
+fn ndjson_has_each_finding_once_and_ends_with_the_whole_report() {
     let service = serve(&[]);
     for details in [true, false] {
         let mixed = Mixed::bind(&format!("&timeoutMs=300&details={details}"));
@@ -133,7 +133,7 @@ fn server_sent_events_are_the_same_records() {
     let accept = [("Accept", "text/event-stream")];
     let mut stream = Streamed::open(service.address, &mixed.slow_query, &accept);
     assert_fresh(&stream.reply(), "text/event-stream");
-    // The HTML Standard, section 9.2.6: fields, and a blank line that dispatches.
+    // The HTML Standard, section 9.2.6: fields, and a blank line that ends the event.
     let (mut records, mut fields) = (Vec::new(), BTreeMap::new());
     while let Some(line) = stream.line() {
         match line.trim_end_matches('\n').split_once(": ") {
@@ -165,13 +165,13 @@ fn plain_text_is_one_open_port_a_line() {
     let reply = get_with(service.address, &mixed.query, &[("Accept", "text/plain")]);
     assert_fresh(&reply, "text/plain; charset=utf-8");
     assert_eq!(reply.header("open-ports-complete"), Some("true"));
-    // As xargs takes it: words.
+    // Words, as xargs expects them.
     let words: Vec<u16> = reply.body.split_whitespace().map(|word| word.parse().unwrap()).collect();
     assert_eq!(words, Vec::from_iter(mixed.open.ports.clone()));
     assert_eq!(reply.body.lines().count(), words.len());
 }
 
-fn a_format_is_negotiated_and_a_named_one_comes_first() {
+fn a_format_is_negotiated_and_the_query_takes_precedence() {
     let service = serve(&[]);
     let query = format!("/open-ports?domain={}&ports=1", own_address());
     let media_type = |query: &str, accept: &str| {
@@ -202,11 +202,11 @@ fn a_format_is_negotiated_and_a_named_one_comes_first() {
         assert!(problem["detail"].as_str().unwrap().contains(offered), "{problem}");
     }
     assert!(problem["errors"]["Accept"].is_array());
-    // Nothing was scanned for it: there were three by fields, and four by name.
+    // No scan for it: three came from the fields, and four from the query.
     wait_for("seven audit lines", || (audit_lines(&service).len() == 7).then_some(()));
 }
 
-fn a_port_is_told_when_it_is_found_and_progress_once_a_second() {
+fn a_port_is_reported_when_it_is_found_and_progress_once_a_second() {
     let service = serve(&[]);
     let listener = Listeners::bind(own_address(), 1);
     let (address, port) = (listener.address, listener.list());
@@ -226,7 +226,7 @@ fn a_port_is_told_when_it_is_found_and_progress_once_a_second() {
     };
     assert_eq!((stream.record(), seen.len()), (None, 3), "{seen:?}");
     let took = start.elapsed().as_secs_f64();
-    // Four seconds, with as many records, or as many as a busy machine let through.
+    // Four seconds, with a record each, or fewer on a busy machine.
     assert!(progress.len() >= 2 && progress.len() as f64 <= took, "{} in {took} s", progress.len());
     let count = |record: &Value, name: &str| record[name].as_u64().unwrap();
     for pair in progress.windows(2) {
@@ -242,7 +242,7 @@ fn a_port_is_told_when_it_is_found_and_progress_once_a_second() {
     assert_eq!(report["complete"], true);
 }
 
-fn an_open_port_is_told_while_the_scan_goes_on() {
+fn an_open_port_is_reported_while_the_scan_goes_on() {
     let service = serve(&[]);
     let mixed = Mixed::bind("");
     let accept = [("Accept", "application/x-ndjson")];
@@ -251,7 +251,7 @@ fn an_open_port_is_told_while_the_scan_goes_on() {
     assert_eq!(sample(&service, "open_ports_scans_running"), 1.0);
 }
 
-fn a_client_that_leaves_takes_its_scan_with_it_within_a_second() {
+fn the_scan_of_a_client_that_leaves_ends_within_a_second() {
     const SILENT: usize = 200;
     let service = serve(&[]);
     let before = service.descriptors();
@@ -264,7 +264,7 @@ fn a_client_that_leaves_takes_its_scan_with_it_within_a_second() {
         ("sse", Leave::Close),
         ("json", Leave::Close),
         ("json", Leave::Abort),
-        // The server has not taken all of what was sent when it ends.
+        // The server ends before it has read everything that was sent.
         ("ndjson", Leave::AskAndClose),
     ] {
         let mut connection = Connection::open(service.address);
@@ -284,7 +284,7 @@ fn a_client_that_leaves_takes_its_scan_with_it_within_a_second() {
         wait_for("its descriptors to be free", || (service.descriptors() <= before).then_some(()));
         let took = left.elapsed();
         println!("{format}, {leave:?}: free after {took:?}");
-        // A second is promised, and a probe would wait for 30.
+        // The promise is a second, and a probe would wait for 30.
         assert!(took < Duration::from_secs(3), "{format}, {leave:?}: {took:?}");
     }
     assert_eq!(sample(&service, "open_ports_probes_in_flight"), 0.0);
@@ -314,7 +314,7 @@ fn a_stream_that_was_cut_has_no_end_record_and_no_last_chunk() {
     service.wait_for_log("cutting some off");
 }
 
-fn a_reader_that_stops_costs_no_memory_and_gets_everything_in_the_end() {
+fn a_reader_that_pauses_costs_no_memory_and_gets_everything_in_the_end() {
     const STALL: Duration = Duration::from_secs(10);
     // Every port of it is filtered, at once: each is a record.
     let route = ["route", "add", "prohibit", "192.0.2.1"];
@@ -378,7 +378,7 @@ fn each_port_of_an_address_without_a_route_has_its_row() {
     let end = &records.last().unwrap()["report"]["addresses"][0];
     assert_rows(&Vec::from_iter(end["ports"].as_array().unwrap()));
 
-    // As many as fit into a pipe.
+    // The number that fits into a pipe.
     let formats = [("csv", ",net-unreach"), ("ndjson", "net-unreach"), ("xml", "<port ")];
     for (format, of_a_row) in formats {
         let scan = ["scan", "192.0.2.1", "-p", "1-200", "--details", "--format", format];

@@ -1,4 +1,4 @@
-//! Who may ask: bearer tokens, as the real binary wants them.
+//! Bearer tokens, tested with the real binary.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -75,7 +75,7 @@ fn without_a_valid_token_everything_but_the_health_checks_is_401() {
             assert!(!reply.body.contains("0123456789"), "{problem}");
         }
     }
-    // A method that there is not needs no token to be told so.
+    // A wrong method gets 405 without a token.
     for target in ["/livez", "/open-ports"] {
         let mut connection = Connection::open(service.address);
         connection.request("DELETE", target);
@@ -90,7 +90,7 @@ fn without_a_valid_token_everything_but_the_health_checks_is_401() {
 }
 
 #[test]
-fn requests_without_a_valid_token_are_counted_by_reason_and_logged_but_not_each() {
+fn requests_without_a_valid_token_are_counted_by_reason_and_logged_once_a_second() {
     let (_folder, path) = tokens(&both());
     let service = serve(&["--tokens", &path]);
     let unknown = format!("Bearer {ALICE}x");
@@ -117,7 +117,7 @@ fn requests_without_a_valid_token_are_counted_by_reason_and_logged_but_not_each(
     let expected = ["WARN", "127.0.0.1", "/open-ports", "missing", "0"];
     assert_eq!(told, expected.map(|value| Some(value.to_owned())), "{line}");
     assert!(setting(&line, "request_id").is_some(), "{line}");
-    // The next line comes a second later, and tells of those in between.
+    // The next line comes a second later, with the number of those in between.
     let second = wait_for("another line", || {
         get_with(service.address, CLOSED[1], &[]).problem(401);
         let lines = service.log().into_iter().filter(|line| line.contains("\"unauthorized\""));
@@ -128,7 +128,7 @@ fn requests_without_a_valid_token_are_counted_by_reason_and_logged_but_not_each(
 }
 
 #[test]
-fn a_file_that_cannot_be_used_shows_in_metrics_though_nobody_asks() {
+fn a_file_that_cannot_be_used_shows_in_metrics_without_requests() {
     let (_folder, path) = tokens(&both());
     let service = Service::spawn(serving(&["--tokens", &path, "--metrics-listen", "127.0.0.1:0"]));
     let line = service.wait_for_log("\"metrics_listen\"");
@@ -146,16 +146,16 @@ fn a_file_that_cannot_be_used_shows_in_metrics_though_nobody_asks() {
 }
 
 #[test]
-fn a_valid_token_opens_and_only_its_name_is_ever_told() {
+fn a_valid_token_is_accepted_and_only_its_name_is_ever_shown() {
     let (_folder, path) = tokens(&both());
     let service = serve(&["--tokens", &path]);
     let statuses = CLOSED.map(|target| with_token(service.address, target, ALICE).status);
     assert_eq!(statuses, [200, 200, 200, 200, 404]);
-    // The scheme's name has no case, RFC 9110, section 11.1.
+    // The name of the scheme is case-insensitive, RFC 9110, section 11.1.
     let lower = [("authorization", format!("bearer {BOB}"))];
     let lower = lower.each_ref().map(|(name, value)| (*name, value.as_str()));
     assert_eq!(get_with(service.address, CLOSED[1], &lower).status, 200);
-    // HEAD wants one too.
+    // HEAD needs one too.
     let mut connection = Connection::open(service.address);
     connection.send(request_head("HEAD", CLOSED[1], &[]));
     assert_eq!(connection.reply_to_head().status, 401);
@@ -170,7 +170,7 @@ fn a_valid_token_opens_and_only_its_name_is_ever_told() {
 }
 
 #[test]
-fn a_rewritten_file_is_taken_over_while_the_service_runs() {
+fn a_rewritten_file_takes_effect_while_the_service_runs() {
     let (_folder, path) = tokens(&format!("alice:{ALICE}\n"));
     let service = serve(&["--tokens", &path]);
     let status = |token| with_token(service.address, "/", token).status;
@@ -181,7 +181,7 @@ fn a_rewritten_file_is_taken_over_while_the_service_runs() {
     assert_eq!((status(ALICE), status(BOB)), (401, 200));
     service.wait_for_log("tokens read again");
 
-    // What cannot be used is told, and changes nothing.
+    // A file that cannot be used is logged, and changes nothing.
     fs::write(&path, format!("alice {ALICE}\n")).unwrap();
     let told = wait_for("a warning", || {
         assert_eq!(status(BOB), 200);
@@ -202,7 +202,7 @@ fn a_rewritten_file_is_taken_over_while_the_service_runs() {
 }
 
 #[test]
-fn a_secret_that_kubernetes_swaps_is_followed() {
+fn a_secret_that_kubernetes_replaces_takes_effect() {
     // The kubelet's atomic writer: tokens -> ..data/tokens, and ..data, which
     // is replaced by a rename, -> a folder for each version.
     let folder = tempdir().unwrap();
@@ -227,7 +227,7 @@ fn a_secret_that_kubernetes_swaps_is_followed() {
 }
 
 #[test]
-fn quotas_go_by_the_name_of_the_token_not_by_the_address() {
+fn quotas_count_by_the_name_of_the_token_not_by_the_address() {
     let (_folder, path) = tokens(&both());
     let service = serve(&["--tokens", &path, "--max-scans-per-caller", "1"]);
     let (silent, other) = (Silent::bind(own_address(), 1), Silent::bind(own_address(), 1));
@@ -248,7 +248,7 @@ fn quotas_go_by_the_name_of_the_token_not_by_the_address() {
 }
 
 #[test]
-fn the_listener_for_metrics_wants_no_token_and_has_nothing_else() {
+fn the_listener_for_metrics_needs_no_token_and_serves_nothing_else() {
     let (_folder, path) = tokens(&both());
     let service = Service::spawn(serving(&["--tokens", &path, "--metrics-listen", "127.0.0.1:0"]));
     let line = service.wait_for_log("\"metrics_listen\"");
@@ -264,7 +264,7 @@ fn the_listener_for_metrics_wants_no_token_and_has_nothing_else() {
     let reply = connection.reply();
     reply.problem(405);
     assert_eq!(reply.header("allow"), Some("GET, HEAD"));
-    // It tells of the scans of the other.
+    // It counts the scans of the other listener.
     let listener = Listeners::bind(own_address(), 1);
     let query = format!("/open-ports?domain={}&ports={}", listener.address, listener.list());
     with_token(service.address, &query, ALICE).report();

@@ -1,5 +1,5 @@
-//! The pure parts of the lab's wire: what becomes of frames, and in which
-//! order they come out.
+//! The logic of the lab's wire, without sockets: which frames are lost or delayed,
+//! and in which order they come out.
 
 #[path = "lab/wire/link.rs"]
 mod link;
@@ -18,7 +18,7 @@ fn link(settings: &str, seed: u64) -> Link {
     Link::new(settings.parse().expect("settings that make sense"), seed)
 }
 
-/// What becomes of `count` frames that all come at once.
+/// The fates of `count` frames that arrive at once.
 fn fates(link: &mut Link, count: usize) -> Vec<Fate> {
     let now = Instant::now();
     (0..count).map(|_| link.admit(now)).collect()
@@ -52,7 +52,7 @@ fn a_frame_is_lost_whatever_else_the_link_does() {
 }
 
 #[test]
-fn losses_come_as_often_as_asked_for() {
+fn losses_come_at_the_rate_that_is_set() {
     for (settings, expected) in [("loss=0%", 0), ("loss=5%", 5000), ("loss=100%", 100_000)] {
         let fates = fates(&mut link(settings, 11), 100_000);
         let lost = fates.iter().filter(|fate| **fate == Fate::Lost).count();
@@ -62,7 +62,7 @@ fn losses_come_as_often_as_asked_for() {
 }
 
 #[test]
-fn delays_fill_the_range_of_the_jitter_and_stay_in_it() {
+fn delays_cover_the_range_of_the_jitter_and_stay_in_it() {
     let now = Instant::now();
     let mut link = link("delay=20ms,jitter=5ms", 5);
     let delays: Vec<Duration> = (0..10_000)
@@ -83,15 +83,15 @@ fn a_frame_that_overtakes_skips_the_delay() {
 }
 
 #[test]
-fn a_line_sends_at_its_rate_and_overflows_beyond_its_queue() {
+fn a_line_sends_at_its_rate_and_drops_what_its_queue_cannot_hold() {
     let now = Instant::now();
     let mut link = link("rate=1000,queue=3,delay=10ms", 1);
     let arrivals: Vec<Fate> = (0..6).map(|_| link.admit(now)).collect();
     let passes = |turns| Fate::Passes(now + 10 * MS + MS * turns);
-    // One is being sent and three wait.
+    // One frame is being sent and three wait.
     let expected = [passes(1), passes(2), passes(3), passes(4), Fate::Overflowed, Fate::Overflowed];
     assert_eq!(arrivals, expected);
-    // A turn later one more has room, and an idle line owes nobody anything.
+    // One transmission later there is room for one more. Idle time gives no credit.
     assert_eq!(link.admit(now + MS), passes(5));
     assert_eq!(link.admit(now + 100 * MS), passes(101));
 }
