@@ -36,7 +36,7 @@ use crate::metrics::Metrics;
 ///
 /// A plain function of the request: it needs no connection, and dropping the
 /// future stops whatever it is doing.
-pub async fn respond<B>(app: &App, client: IpAddr, request: &Request<B>) -> Reply {
+pub(super) async fn respond<B>(app: &App, client: IpAddr, request: &Request<B>) -> Reply {
     let exchange = Exchange::new(request.headers(), client);
     let route = Route::of(request);
     let mut reply = match app.hosts.check(request, links(route)) {
@@ -49,7 +49,7 @@ pub async fn respond<B>(app: &App, client: IpAddr, request: &Request<B>) -> Repl
 }
 
 /// Answers one request on the listener that is for metrics only.
-pub fn respond_metrics<B>(metrics: &Metrics, hosts: &Hosts, request: &Request<B>) -> Reply {
+pub(super) fn respond_metrics<B>(metrics: &Metrics, hosts: &Hosts, request: &Request<B>) -> Reply {
     let route = Route::of(request);
     if let Err(refusal) = hosts.check(request, links(route)) {
         return *refusal;

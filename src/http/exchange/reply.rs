@@ -13,10 +13,10 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 /// A reply.
-pub type Reply = Response<ReplyBody>;
+pub(crate) type Reply = Response<ReplyBody>;
 
 /// The body of a reply: whole in memory, or made while it is sent.
-pub type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
 
 pub(crate) fn json_line(body: &impl Serialize) -> Bytes {
     let mut bytes = serde_json::to_vec(body).expect("reports and problems have string keys");
