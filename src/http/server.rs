@@ -18,13 +18,13 @@ use hyper::body::Incoming;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use self::accepting::{accept_all, accept_waiting};
+use self::accepting::accept_all;
 use self::client_io::ClientIo;
 use self::connection::serve_connection;
 use self::connections::{Connections, Place};
-use self::drain::ignore_newcomers;
+use self::drain::close;
 use super::exchange::reply::Reply;
 use crate::limits;
 
@@ -108,20 +108,9 @@ where
         () = accept_all(&listener, &connections, &accepted) => {}
     }
     let deadline = Instant::now() + server.grace;
-    let waited = timeout_at(deadline, async {
-        // When a listener closes, the kernel resets the connections in its queue,
-        // although their clients are connected. So first no further client gets into
-        // the queue, then everybody in it is accepted, and then it closes.
-        ignore_newcomers(&listener);
-        let settle = limits::DRAIN_SETTLE.min(server.grace / 2);
-        let _ = timeout(settle, accept_all(&listener, &connections, &accepted)).await;
-        accept_waiting(listener, &connections, &accepted).await;
-        // The listener is closed: a later client is refused and can go elsewhere.
-        let idle = limits::DRAIN_IDLE.min(server.grace / 2);
-        let _ = timeout(idle, connections.none_left()).await;
-    });
+    let closed = timeout_at(deadline, close(listener, &connections, &accepted, server.grace));
     // If the time is up, the next step ends at once.
-    let _ = waited.await;
+    let _ = closed.await;
     match timeout_at(deadline, graceful.shutdown()).await {
         Ok(()) => Drained::Whole,
         Err(_) => Drained::Cut(connections.held()),

@@ -40,32 +40,8 @@ pub(super) async fn accept_all(
     }
 }
 
-/// Accepts the clients in the listener's queue, and closes the listener.
-pub(super) async fn accept_waiting(
-    listener: TcpListener,
-    connections: &Arc<Connections>,
-    accepted: &impl Fn(TcpStream, IpAddr, Arc<Place>),
-) {
-    // Nonblocking, and without the runtime, which notices a client only some time
-    // after it came.
-    let Ok(listener) = listener.into_std() else { return };
-    // Bounded, in case clients come faster than they are accepted.
-    for _ in 0..limits::BACKLOG {
-        let slot = connections.slot().await;
-        match listener.accept() {
-            Ok((stream, client)) => {
-                let nonblocking = stream.set_nonblocking(true);
-                if let Ok(stream) = nonblocking.and_then(|()| TcpStream::from_std(stream)) {
-                    accepted(stream, client.ip(), Place::new(connections, client.ip(), slot));
-                }
-            }
-            Err(error) if is_about_the_client(&error) => {}
-            Err(_) => return,
-        }
-    }
-}
-
-fn is_about_the_client(error: &io::Error) -> bool {
+/// Whether `accept` failed for a reason that concerns one client only.
+pub(super) fn is_about_the_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable};
     matches!(
         error.kind(),
