@@ -10,6 +10,7 @@ mod deadlines;
 pub(super) mod network;
 mod probe;
 mod slots;
+mod waits;
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -19,10 +20,10 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use tokio::time::{Sleep, sleep, timeout_at};
 
-use self::deadlines::Deadlines;
 use self::network::Network;
 use self::probe::Judgement;
 use self::slots::Slots;
+use self::waits::Waits;
 use super::budget::DescriptorBudget;
 use super::gate::Gate;
 use super::gate::pacer::Pacer;
@@ -47,14 +48,10 @@ pub(super) struct Fanout<T, N> {
     // Dropped before its share of the descriptors.
     network: N,
     slots: Slots,
-    in_flight: Deadlines,
+    in_flight: Waits,
     gate: Gate,
     timer: Pin<Box<Sleep>>,
-    /// The revision of the paths that the deadlines follow from, and since when.
-    timed_by: (u32, Instant),
     last_launch: Option<Instant>,
-    /// The most probes that were in flight at once.
-    window: usize,
     told: InFlight,
     /// Steps since the last look at the readiness set.
     unwatched: u32,
@@ -115,12 +112,10 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
             again: Vec::new(),
             network,
             slots,
-            in_flight: Deadlines::default(),
+            in_flight: Waits::new(Arc::clone(&plan.paths), plan.purpose, Instant::now()),
             gate: Gate::new(plan.pacers.clone(), Window::new(plan.window, Instant::now())),
             timer: Box::pin(sleep(Duration::ZERO)),
-            timed_by: (plan.paths.revision(), Instant::now()),
             last_launch: None,
-            window: 0,
             told: InFlight::default(),
             unwatched: 0,
             unyielded: 0,
@@ -145,7 +140,7 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
 
     /// The most probes that were in flight at once.
     pub(super) fn window(&self) -> usize {
-        self.window
+        self.in_flight.max_in_flight()
     }
 
     /// The next outcome; `None` once there will be no more.
@@ -188,7 +183,8 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
                 self.gate.close(Shortage::Time);
                 return Step::Done;
             }
-            self.retime(now);
+            let probe = |slot: u32| (self.slots[slot].target.address, self.slots[slot].started);
+            self.in_flight.retime(now, probe);
             if !self.in_flight.is_empty() {
                 self.network.fetch();
                 return match self.expire_next(now) {
@@ -268,27 +264,8 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         if let Some(answer) = self.network.ask(slot) {
             return self.settle(slot, answer);
         }
-        let wait = self.plan.paths.wait(target.address, self.plan.purpose);
-        self.in_flight.insert(slot, started + wait);
-        self.window = self.window.max(self.in_flight.len());
+        self.in_flight.insert(slot, target.address, started);
         Step::Busy
-    }
-
-    /// Once an address has answered, its probes in flight may not need to wait as
-    /// long as they were meant to, or may need to wait longer.
-    // A sweep learns of many addresses in a row. To sort all deadlines each time
-    // would cost more than it saves.
-    fn retime(&mut self, now: Instant) {
-        let Self { plan, slots, in_flight, timed_by, .. } = self;
-        let revision = plan.paths.revision();
-        if revision == timed_by.0 || now < timed_by.1 + RETIME_EVERY {
-            return;
-        }
-        *timed_by = (revision, now);
-        in_flight.retime(|slot, _| {
-            let probe = &slots[slot];
-            probe.started + plan.paths.wait(probe.target.address, plan.purpose)
-        });
     }
 
     /// Asks a socket that the readiness set named how its probe stands.
@@ -309,16 +286,11 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
 
     /// Ends the oldest probe if its deadline has passed.
     fn expire_next(&mut self, now: Instant) -> Step {
-        match self.in_flight.first() {
-            Some((slot, deadline)) if deadline <= now => {
-                self.in_flight.remove(slot);
-                // The answer may have come while this task waited for its turn.
-                let silence = Answer::Port(PortState::Filtered, Reason::NoResponse);
-                let answer = self.network.look(slot).unwrap_or(silence);
-                self.settle(slot, answer)
-            }
-            _ => Step::Idle,
-        }
+        let Some(slot) = self.in_flight.take_expired(now) else { return Step::Idle };
+        // The answer may have come while this task waited for its turn.
+        let silence = Answer::Port(PortState::Filtered, Reason::NoResponse);
+        let answer = self.network.look(slot).unwrap_or(silence);
+        self.settle(slot, answer)
     }
 
     /// Turns the answer to an attempt, no longer in flight, into an outcome or
@@ -335,9 +307,9 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         let elapsed = started.elapsed();
         self.gate.note(answered, started);
         let handshake_time = || self.network.handshake_time(slot);
-        let Self { plan, .. } = self;
-        plan.paths.learn(target.address, plan.purpose, answer, elapsed, handshake_time);
-        if self.plan.paths.revision() != self.timed_by.0 {
+        let FanoutPlan { paths, purpose, .. } = &self.plan;
+        paths.learn(target.address, *purpose, answer, elapsed, handshake_time);
+        if answered && self.in_flight.is_outdated() {
             // What is in flight waits too long: see to it next.
             self.unwatched = WATCH_EVERY;
         }
@@ -383,11 +355,8 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
 
     /// Arms the timer for what comes first; ready if that has passed.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = self.in_flight.first().map(|(_, deadline)| deadline);
-        let outdated = self.plan.paths.revision() != self.timed_by.0;
-        let retime = (outdated && deadline.is_some()).then(|| self.timed_by.1 + RETIME_EVERY);
-        let pauses = [self.gate.opens_at(), self.plan.until.get(), retime];
-        let Some(wake) = pauses.into_iter().flatten().chain(deadline).min() else {
+        let causes = [self.gate.opens_at(), self.plan.until.get(), self.in_flight.wake_at()];
+        let Some(wake) = causes.into_iter().flatten().min() else {
             return Poll::Pending;
         };
         if self.timer.deadline().into_std() != wake {
@@ -421,10 +390,6 @@ enum Step {
 /// One look at the readiness set for so many attempts: the call then costs
 /// under 2 % of them, and an answer waits at most some 0.3 ms to be seen.
 const WATCH_EVERY: u32 = 64;
-
-/// To sort 20,000 deadlines takes some 2 ms, which is too much for every answer
-/// of a sweep; no wait is shorter than ten times this.
-const RETIME_EVERY: Duration = Duration::from_millis(10);
 
 /// Steps between yields, about half a millisecond of work on loopback.
 const YIELD_EVERY: u32 = 64;

@@ -74,11 +74,11 @@ impl Deadlines {
     }
 
     /// Sets every deadline anew.
-    pub(crate) fn retime(&mut self, deadline: impl Fn(u32, Instant) -> Instant) {
+    pub(crate) fn retime(&mut self, deadline: impl Fn(u32) -> Instant) {
         let mut queue = Vec::with_capacity(self.len);
-        while let Some((slot, old)) = self.first() {
+        while let Some((slot, _)) = self.first() {
             self.remove(slot);
-            queue.push((deadline(slot, old), slot));
+            queue.push((deadline(slot), slot));
         }
         queue.sort_unstable();
         for (deadline, slot) in queue {
@@ -132,7 +132,7 @@ mod tests {
                 );
             }
             let later = |slot: u32| start + Duration::from_millis(u64::from(slot * 7 % 12));
-            deadlines.retime(|slot, _| later(slot));
+            deadlines.retime(later);
             for (slot, due) in &mut model {
                 *due = later(*slot);
             }
