@@ -201,7 +201,7 @@ impl Effort {
             elapsed_ms: milliseconds(elapsed),
             attempts: timing.attempts,
             loss: (timing.loss * 1e4).round() / 1e4,
-            max_in_flight: timing.window,
+            max_in_flight: timing.max_in_flight,
             paths: paths.map(|path| path.map(PathEffort::new)).collect(),
         }
     }

@@ -139,7 +139,7 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
     }
 
     /// The most probes that were in flight at once.
-    pub(super) fn window(&self) -> usize {
+    pub(super) fn max_in_flight(&self) -> usize {
         self.in_flight.max_in_flight()
     }
 

@@ -38,9 +38,9 @@ pub struct ScanTiming {
     pub attempts: usize,
     /// The share of attempts at ports that answer which went unanswered.
     pub loss: f64,
-    /// Probes in flight at once, at most.
-    pub window: usize,
-    /// What is known of the ways to the addresses, in the order of the plan.
+    /// The most probes that were in flight at once.
+    pub max_in_flight: usize,
+    /// What is known of the paths to the addresses, in the order of the plan.
     pub paths: Vec<Option<PathTiming>>,
 }
 

@@ -54,28 +54,28 @@ where
     pub(super) async fn run(self) {
         let mut course = Course::new(Arc::clone(&self.fanout_plan.paths));
         let mut end = self.first_pass().await;
-        let mut most_in_flight = 0;
+        let mut max_in_flight = 0;
         loop {
-            most_in_flight = most_in_flight.max(end.window);
+            max_in_flight = max_in_flight.max(end.max_in_flight);
             let step = course.after(end, Instant::now());
-            self.note_timing(&course, most_in_flight);
+            self.note_timing(&course, max_in_flight);
             end = match step {
                 Step::Ask(pass) => self.ask_again(pass).await,
                 Step::Conclude(silent) => {
                     self.give_verdict(&silent);
                     self.try_canaries().await;
-                    return self.note_timing(&course, most_in_flight);
+                    return self.note_timing(&course, max_in_flight);
                 }
                 Step::FallShort(shortage) => return self.shared.lock().fall_short(Some(shortage)),
             };
         }
     }
 
-    fn note_timing(&self, course: &Course, window: usize) {
+    fn note_timing(&self, course: &Course, max_in_flight: usize) {
         self.shared.note_timing(ScanTiming {
             attempts: course.retry().passes().max(1),
             loss: course.retry().loss(),
-            window,
+            max_in_flight,
             paths: self.fanout_plan.paths.timings(),
         });
     }
@@ -281,7 +281,7 @@ impl Part {
         self.end.sending = fanout
             .last_launch()
             .map_or(self.started.elapsed(), |last| last.saturating_duration_since(self.started));
-        self.end.window = fanout.window();
+        self.end.max_in_flight = fanout.max_in_flight();
         self.end.window_hint = fanout.window_hint();
         self.end
     }
@@ -297,16 +297,18 @@ impl Part {
 impl PassEnd {
     /// Adds what one fan-out leaves behind, which worked beside the others.
     fn absorb(&mut self, part: Self) {
-        let (sending, window) = (self.sending.max(part.sending), self.window + part.window);
+        let sending = self.sending.max(part.sending);
+        let max_in_flight = self.max_in_flight + part.max_in_flight;
         self.add(part);
-        (self.sending, self.window) = (sending, window);
+        (self.sending, self.max_in_flight) = (sending, max_in_flight);
     }
 
     /// Adds the next part of the same pass, which began when this one was over.
     fn go_on_with(&mut self, next: Self) {
-        let (sending, window) = (self.sending + next.sending, self.window.max(next.window));
+        let sending = self.sending + next.sending;
+        let max_in_flight = self.max_in_flight.max(next.max_in_flight);
         self.add(next);
-        (self.sending, self.window) = (sending, window);
+        (self.sending, self.max_in_flight) = (sending, max_in_flight);
     }
 
     fn add(&mut self, mut other: Self) {

@@ -87,8 +87,8 @@ pub(crate) struct PassEnd {
     pub(crate) shortage: Option<Shortage>,
     /// From its start to the start of its last attempt.
     pub(crate) sending: Duration,
-    /// Probes that were in flight at once.
-    pub(crate) window: usize,
+    /// The most probes that were in flight at once.
+    pub(crate) max_in_flight: usize,
     /// The narrowest window that a fan-out found good, if loss cut one.
     pub(crate) window_hint: Option<usize>,
 }
