@@ -393,3 +393,6 @@ const WATCH_EVERY: u32 = 64;
 
 /// Steps between yields, about half a millisecond of work on loopback.
 const YIELD_EVERY: u32 = 64;
+
+#[cfg(test)]
+mod tests;

@@ -44,3 +44,6 @@ pub(crate) trait Network {
     /// Ready when there are events, which are then fetched.
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
+
+#[cfg(test)]
+pub(crate) mod script;

@@ -226,3 +226,6 @@ impl Tallies {
 
 /// Hosts that serve people have fewer ports open.
 const SUSPICIOUSLY_MANY: u32 = 10;
+
+#[cfg(test)]
+mod tests;
