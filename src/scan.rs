@@ -22,8 +22,6 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-
 use self::budget::memory::{MemoryShare, ScanMemory};
 pub use self::budget::memory::{NoMemory, memory_limit};
 pub use self::budget::{
@@ -46,9 +44,6 @@ pub use self::running::{Progress, Scan};
 pub use self::stats::{EngineStats, RTT_BUCKETS, RttCounts};
 use crate::limits;
 use crate::machine::neighbours::Neighbours;
-
-/// How a fan-out is connected to the kernel.
-type Connect = fn(Arc<ScanPlan>) -> Result<Sockets, Errno>;
 
 /// Runs scans, and shares this process's resources between them.
 #[derive(Clone, Debug)]
@@ -106,7 +101,7 @@ impl Scanner {
     /// Outside a tokio runtime with I/O and time.
     #[must_use]
     pub fn start(&self, plan: &ScanPlan) -> Scan {
-        Scan::start(self.passes(plan, None))
+        Scan::start(self.passes(plan, None, Sockets::try_new))
     }
 
     /// The same, if there is memory for what may be found.
@@ -119,7 +114,7 @@ impl Scanner {
     pub fn try_start(&self, plan: &ScanPlan) -> Result<Scan, NoMemory> {
         let targets = plan.addresses.len().saturating_mul(plan.ports.len() as usize);
         let memory = self.memory.take(targets.saturating_mul(limits::TARGET_MEMORY))?;
-        Ok(Scan::start(self.passes(plan, Some(memory))))
+        Ok(Scan::start(self.passes(plan, Some(memory), Sockets::try_new)))
     }
 
     /// Probes every port of every address and tells what was found, address by
@@ -147,15 +142,16 @@ impl Scanner {
         silent.max(paced + plan.timeout).min(plan.deadline.unwrap_or(Duration::MAX))
     }
 
-    /// The passes over `plan`, with `memory` for what they find.
-    fn passes(&self, plan: &ScanPlan, memory: Option<MemoryShare>) -> Passes<Connect> {
+    /// The passes over `plan`, with `memory` for what they find. `connect` gives each
+    /// fan-out its network.
+    fn passes<C>(&self, plan: &ScanPlan, memory: Option<MemoryShare>, connect: C) -> Passes<C> {
         let plan = Arc::new(plan.clone());
         let memory = memory.map(|share| (share, self.memory.clone()));
         Passes {
             fanout_plan: self.fanout_plan(&plan),
             fanouts: self.fanouts,
             neighbours: self.neighbours.clone(),
-            connect: Sockets::try_new,
+            connect,
             shared: Arc::new(Shared::new(&plan, Arc::clone(&self.stats), memory)),
             plan,
         }

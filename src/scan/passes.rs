@@ -7,12 +7,12 @@
 
 mod attached;
 mod course;
-pub(crate) mod retry;
-pub(crate) mod work;
+mod part;
+mod retry;
+mod work;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::task::{Poll, ready};
 use std::time::Instant;
 
 use rustix::io::Errno;
@@ -20,16 +20,16 @@ use tokio::task::JoinSet;
 
 use self::attached::{Attached, SearchPlan};
 use self::course::{Course, Pass, PassEnd, Step};
-use self::work::{Targets, Work};
+use self::part::{Part, SILENCE};
+use self::work::Work;
 use super::connect::route;
+use super::fanout::FanoutPlan;
 use super::fanout::network::Network;
-use super::fanout::{Fanout, FanoutPlan};
 use super::findings::tally::Tallies;
 use super::findings::{ScanTiming, Shared};
 use super::gate::pacer::Pacer;
-use super::outcome::{Outcome, PortState, Reason, Verdict};
+use super::outcome::{Outcome, PortState};
 use super::plan::{ScanPlan, Target};
-use super::stats::Observations;
 use crate::machine::neighbours::{Neighbour, Neighbours};
 
 /// A scan as its driving task sees it.
@@ -47,7 +47,7 @@ pub(super) struct Passes<C> {
 
 impl<C, N> Passes<C>
 where
-    C: Fn(Arc<ScanPlan>) -> Result<N, Errno> + Copy + Send + Sync + 'static,
+    C: Fn(Arc<ScanPlan>) -> Result<N, Errno> + Clone + Send + Sync + 'static,
     N: Network + Send + 'static,
 {
     /// Runs the scan to its end.
@@ -156,14 +156,8 @@ where
         let started = Instant::now();
         let mut fanouts = JoinSet::new();
         for _ in 0..work.useful_fanouts(self.fanouts) {
-            let part = Part {
-                tallies: Tallies::new(&self.plan),
-                observations: Observations::default(),
-                end: PassEnd::default(),
-                shared: Arc::clone(&self.shared),
-                started,
-            };
-            let (connect, scan) = (self.connect, Arc::clone(&self.plan));
+            let part = Part::new(&self.plan, Arc::clone(&self.shared), started);
+            let (connect, scan) = (self.connect.clone(), Arc::clone(&self.plan));
             let targets = Work::targets(work);
             fanouts.spawn(part.fill(targets, plan.clone(), move || connect(scan)));
         }
@@ -197,7 +191,7 @@ where
                 fanout_plan: self.fanout_plan.clone(),
                 fanouts: self.fanouts,
                 neighbours: self.neighbours.clone(),
-                connect: self.connect,
+                connect: self.connect.clone(),
                 plan,
             };
             let work = Work::all(suspects.clone(), aside.plan.ports.clone(), aside.plan.order);
@@ -225,102 +219,8 @@ where
     }
 }
 
-/// What one fan-out has found since it last handed over.
-struct Part {
-    tallies: Tallies,
-    observations: Observations,
-    end: PassEnd,
-    shared: Arc<Shared>,
-    /// When its pass started.
-    started: Instant,
-}
-
-impl Part {
-    /// Runs a fan-out to its end.
-    async fn fill<N: Network>(
-        mut self,
-        targets: Targets,
-        plan: FanoutPlan,
-        connect: impl FnOnce() -> Result<N, Errno>,
-    ) -> PassEnd {
-        let paths = Arc::clone(&plan.paths);
-        let mut fanout = match Fanout::try_new(targets, plan, connect).await {
-            Ok(fanout) => fanout,
-            Err(shortage) => {
-                self.end.shortage = Some(shortage);
-                return self.end;
-            }
-        };
-        loop {
-            let next = std::future::poll_fn(|cx| {
-                let next = fanout.poll_next(cx);
-                if next.is_pending() {
-                    self.hand_over();
-                }
-                Poll::Ready(ready!(next))
-            });
-            let Some(outcome) = next.await else { break };
-            match outcome.verdict {
-                SILENCE => {
-                    self.end.silent.push(outcome.target);
-                    continue;
-                }
-                Verdict::Port(..) => {
-                    self.end.answered += 1;
-                    let address = outcome.target.address;
-                    let is_late = outcome.rtt.is_some_and(|rtt| paths.is_late(address, rtt));
-                    self.end.late += u64::from(is_late);
-                }
-                Verdict::NotScanned(_) => {}
-            }
-            self.tallies.record(&outcome);
-            self.observations.record(&outcome);
-        }
-        self.hand_over();
-        self.end.shortage = fanout.shortage();
-        self.end.sending = fanout
-            .last_launch()
-            .map_or(self.started.elapsed(), |last| last.saturating_duration_since(self.started));
-        self.end.max_in_flight = fanout.max_in_flight();
-        self.end.window_hint = fanout.window_hint();
-        self.end
-    }
-
-    fn hand_over(&mut self) {
-        if self.tallies.done() > 0 {
-            self.observations.hand_over(&self.shared.stats);
-            self.shared.absorb(&mut self.tallies);
-        }
-    }
-}
-
-impl PassEnd {
-    /// Adds what one fan-out leaves behind, which worked beside the others.
-    fn absorb(&mut self, part: Self) {
-        let sending = self.sending.max(part.sending);
-        let max_in_flight = self.max_in_flight + part.max_in_flight;
-        self.add(part);
-        (self.sending, self.max_in_flight) = (sending, max_in_flight);
-    }
-
-    /// Adds the next part of the same pass, which began when this one was over.
-    fn go_on_with(&mut self, next: Self) {
-        let sending = self.sending + next.sending;
-        let max_in_flight = self.max_in_flight.max(next.max_in_flight);
-        self.add(next);
-        (self.sending, self.max_in_flight) = (sending, max_in_flight);
-    }
-
-    fn add(&mut self, mut other: Self) {
-        self.silent.append(&mut other.silent);
-        self.answered += other.answered;
-        self.late += other.late;
-        self.shortage = self.shortage.or(other.shortage);
-        self.window_hint = self.window_hint.into_iter().chain(other.window_hint).min();
-    }
-}
-
 /// Rows of silent targets that are handed over at once.
 const ROWS_AT_ONCE: usize = 4096;
 
-const SILENCE: Verdict = Verdict::Port(PortState::Filtered, Reason::NoResponse);
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,7 @@ impl Scan {
     /// Starts to run `passes` in a task of their own.
     pub(super) fn start<C, N>(passes: Passes<C>) -> Self
     where
-        C: Fn(Arc<ScanPlan>) -> Result<N, Errno> + Copy + Send + Sync + 'static,
+        C: Fn(Arc<ScanPlan>) -> Result<N, Errno> + Clone + Send + Sync + 'static,
         N: Network + Send + 'static,
     {
         let mut scan = Self {

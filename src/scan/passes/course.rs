@@ -15,7 +15,7 @@ use crate::scan::plan::Target;
 
 /// The course of one scan, from the end of its first pass.
 #[derive(Debug)]
-pub(crate) struct Course {
+pub(super) struct Course {
     paths: Arc<Paths>,
     retry: Retry,
     stage: Stage,
@@ -54,7 +54,7 @@ struct Sent {
 
 /// What to do next.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(super) enum Step {
     Ask(Pass),
     /// All is asked; these targets were silent to the last.
     Conclude(Vec<Target>),
@@ -64,38 +64,64 @@ pub(crate) enum Step {
 
 /// A pass to be made over silent targets.
 #[derive(Debug)]
-pub(crate) struct Pass {
-    pub(crate) targets: Vec<Target>,
+pub(super) struct Pass {
+    pub(super) targets: Vec<Target>,
     /// Its number, counted from 1; a pilot has that of the pass that follows.
-    pub(crate) attempt: u32,
-    pub(crate) purpose: Purpose,
+    pub(super) attempt: u32,
+    pub(super) purpose: Purpose,
     /// Probes a second, at most.
-    pub(crate) rate: Option<NonZeroU32>,
+    pub(super) rate: Option<NonZeroU32>,
     /// The window of each fan-out to start with.
-    pub(crate) window: Option<usize>,
+    pub(super) window: Option<usize>,
 }
 
 /// How a pass went.
 #[derive(Debug, Default)]
-pub(crate) struct PassEnd {
+pub(super) struct PassEnd {
     /// Targets that did not answer.
-    pub(crate) silent: Vec<Target>,
+    pub(super) silent: Vec<Target>,
     /// How many did, and how many of these later than every pass before waited.
-    pub(crate) answered: u64,
-    pub(crate) late: u64,
+    pub(super) answered: u64,
+    pub(super) late: u64,
     /// Why it ended early.
-    pub(crate) shortage: Option<Shortage>,
+    pub(super) shortage: Option<Shortage>,
     /// From its start to the start of its last attempt.
-    pub(crate) sending: Duration,
+    pub(super) sending: Duration,
     /// The most probes that were in flight at once.
-    pub(crate) max_in_flight: usize,
+    pub(super) max_in_flight: usize,
     /// The narrowest window that a fan-out found good, if loss cut one.
-    pub(crate) window_hint: Option<usize>,
+    pub(super) window_hint: Option<usize>,
+}
+
+impl PassEnd {
+    /// Adds what one fan-out leaves behind, which worked beside the others.
+    pub(super) fn absorb(&mut self, part: Self) {
+        let sending = self.sending.max(part.sending);
+        let max_in_flight = self.max_in_flight + part.max_in_flight;
+        self.add(part);
+        (self.sending, self.max_in_flight) = (sending, max_in_flight);
+    }
+
+    /// Adds the next part of the same pass, which began when this one was over.
+    pub(super) fn go_on_with(&mut self, next: Self) {
+        let sending = self.sending + next.sending;
+        let max_in_flight = self.max_in_flight.max(next.max_in_flight);
+        self.add(next);
+        (self.sending, self.max_in_flight) = (sending, max_in_flight);
+    }
+
+    fn add(&mut self, mut other: Self) {
+        self.silent.append(&mut other.silent);
+        self.answered += other.answered;
+        self.late += other.late;
+        self.shortage = self.shortage.or(other.shortage);
+        self.window_hint = self.window_hint.into_iter().chain(other.window_hint).min();
+    }
 }
 
 impl Course {
     /// The course of a scan whose first pass has still to end.
-    pub(crate) fn new(paths: Arc<Paths>) -> Self {
+    pub(super) fn new(paths: Arc<Paths>) -> Self {
         Self {
             paths,
             retry: Retry::default(),
@@ -107,7 +133,7 @@ impl Course {
     }
 
     /// Takes in how the last pass went, which ended at `now`.
-    pub(crate) fn after(&mut self, end: PassEnd, now: Instant) -> Step {
+    pub(super) fn after(&mut self, end: PassEnd, now: Instant) -> Step {
         if let Some(shortage) = end.shortage {
             return Step::FallShort(shortage);
         }
@@ -118,7 +144,7 @@ impl Course {
     }
 
     /// What the passes so far have shown.
-    pub(crate) fn retry(&self) -> &Retry {
+    pub(super) fn retry(&self) -> &Retry {
         &self.retry
     }
 
@@ -203,10 +229,10 @@ impl Course {
 fn take_pilot(silent: &mut Vec<Target>) -> Vec<Target> {
     let stride = silent.len() / limits::PILOT_TARGETS;
     let mut pilot = Vec::with_capacity(limits::PILOT_TARGETS + 1);
-    let mut place = 0;
+    let mut index = 0;
     silent.retain(|target| {
-        let taken = place % stride == 0;
-        place += 1;
+        let taken = index % stride == 0;
+        index += 1;
         if taken {
             pilot.push(*target);
         }

@@ -19,7 +19,7 @@ use crate::limits;
 
 /// What the passes so far have shown.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Retry {
+pub(super) struct Retry {
     /// Targets that answered, pass by pass; late ones count for the first.
     answered: Vec<u64>,
     /// Targets that answered in the last pass, whenever.
@@ -31,33 +31,33 @@ pub(crate) struct Retry {
 
 /// How a pass went.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct PassResult {
+pub(super) struct PassResult {
     /// Targets that answered.
-    pub(crate) answered: u64,
+    pub(super) answered: u64,
     /// How many of them answered later than any pass before had waited: those
     /// passes lost nothing.
-    pub(crate) late: u64,
+    pub(super) late: u64,
     /// Targets that did not.
-    pub(crate) silent: u64,
+    pub(super) silent: u64,
 }
 
 /// How the previous pass was sent, and what a pilot of its silent targets shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Pilot {
+pub(super) struct Pilot {
     /// Targets of the previous pass, and how long it took to ask them.
-    pub(crate) sent: u64,
-    pub(crate) sending: Duration,
+    pub(super) sent: u64,
+    pub(super) sending: Duration,
     /// Targets of the pilot, and how many of them answered.
-    pub(crate) asked: u64,
-    pub(crate) answered: u64,
+    pub(super) asked: u64,
+    pub(super) answered: u64,
     /// Targets that were silent in the previous pass.
-    pub(crate) silent: u64,
+    pub(super) silent: u64,
 }
 
 impl Retry {
     /// Takes the result of a pass, and says whether another is worth while.
     /// `retrying` is how long silent targets have been asked again for.
-    pub(crate) fn goes_on_after(&mut self, pass: PassResult, retrying: Duration) -> bool {
+    pub(super) fn goes_on_after(&mut self, pass: PassResult, retrying: Duration) -> bool {
         self.last_answered = pass.answered;
         match self.answered.first_mut() {
             // With enough patience the first pass would have had them.
@@ -84,7 +84,7 @@ impl Retry {
     /// silent port is to be asked twice in any case.
     // A pass that is short beside those before it is always worth while: at a
     // slow policer it is the one that finds what the long one missed.
-    pub(crate) fn has_time_for(&self, targets: u64, retrying: Duration) -> bool {
+    pub(super) fn has_time_for(&self, targets: u64, retrying: Duration) -> bool {
         let (spent, patience) = (retrying.as_secs_f64(), limits::RETRY_PATIENCE.as_secs_f64());
         let takes = self.rate.map_or(0.0, |rate| targets as f64 / f64::from(rate.get()));
         let is_short = self.rate.is_some() && takes < spent * SHORT;
@@ -96,7 +96,7 @@ impl Retry {
     /// anything answers, none of the `silent` targets it asks would.
     // A pilot of 128 has to meet more than chance would have it. With nine of ten
     // attempts lost, nine times as many are hidden as have answered.
-    pub(crate) fn wants_pilot(&self, silent: u64) -> bool {
+    pub(super) fn wants_pilot(&self, silent: u64) -> bool {
         let hidden = 9 * self.last_answered;
         let meets = hidden * limits::PILOT_TARGETS as u64 / silent.max(1);
         let to_ask_again = self.answered.len() == 1 && meets >= CHANCE;
@@ -104,7 +104,7 @@ impl Retry {
     }
 
     /// Sets the speed of the coming pass by what its pilot showed.
-    pub(crate) fn steer(&mut self, pilot: Pilot) {
+    pub(super) fn steer(&mut self, pilot: Pilot) {
         let previous = self.last_answered as f64;
         let share = pilot.answered as f64 / pilot.asked.max(1) as f64;
         let missed = share * pilot.silent as f64;
@@ -128,17 +128,17 @@ impl Retry {
     }
 
     /// Probes a second, at most; `None` is as fast as can be.
-    pub(crate) fn rate(&self) -> Option<NonZeroU32> {
+    pub(super) fn rate(&self) -> Option<NonZeroU32> {
         self.rate
     }
 
     /// How many passes there were.
-    pub(crate) fn passes(&self) -> usize {
+    pub(super) fn passes(&self) -> usize {
         self.answered.len()
     }
 
     /// The share of attempts at targets that answer which went unanswered.
-    pub(crate) fn loss(&self) -> f64 {
+    pub(super) fn loss(&self) -> f64 {
         let attempts: u64 = (1..).zip(&self.answered).map(|(nth, count)| nth * count).sum();
         let targets: u64 = self.answered.iter().sum();
         (attempts - targets) as f64 / attempts.max(1) as f64

@@ -12,7 +12,7 @@ use crate::shuffle::Shuffle;
 
 /// All targets of a pass.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(super) struct Work {
     list: List,
     /// The first target that nobody has claimed.
     unclaimed: AtomicU64,
@@ -43,14 +43,14 @@ struct Rounds {
 /// The targets that one fan-out claims, as an endless series of chunks until
 /// the work is out.
 #[derive(Debug)]
-pub(crate) struct Targets {
+pub(super) struct Targets {
     work: Arc<Work>,
     claimed: Range<u64>,
 }
 
 impl Work {
     /// Every port of every one of `addresses`, which are indexes of the plan.
-    pub(crate) fn all(addresses: Vec<u16>, ports: PortSet, order: Order) -> Arc<Self> {
+    pub(super) fn all(addresses: Vec<u16>, ports: PortSet, order: Order) -> Arc<Self> {
         let rounds = match order {
             Order::Ascending => None,
             Order::Shuffled(seed) => Some(Rounds {
@@ -64,7 +64,7 @@ impl Work {
     /// These targets, in the order that `seed` stands for.
     // A limit on the way lets the first of a burst pass and drops the last. Asked
     // in the same order again, the same targets would be dropped each time.
-    pub(crate) fn listed(targets: Vec<Target>, seed: u64) -> Arc<Self> {
+    pub(super) fn listed(targets: Vec<Target>, seed: u64) -> Arc<Self> {
         let order = Shuffle::new(targets.len() as u64, seed);
         Self::new(List::Listed { targets, order })
     }
@@ -74,18 +74,18 @@ impl Work {
     }
 
     /// How many fan-outs, `at_most` at most, have enough to do.
-    pub(crate) fn useful_fanouts(&self, at_most: NonZeroUsize) -> usize {
+    pub(super) fn useful_fanouts(&self, at_most: NonZeroUsize) -> usize {
         let chunks = self.len().div_ceil(CHUNK);
         usize::try_from(chunks).map_or(at_most.get(), |chunks| chunks.min(at_most.get()))
     }
 
     /// The series of targets for one more fan-out.
-    pub(crate) fn targets(work: &Arc<Self>) -> Targets {
+    pub(super) fn targets(work: &Arc<Self>) -> Targets {
         Targets { work: Arc::clone(work), claimed: 0..0 }
     }
 
     /// How many targets there are.
-    pub(crate) fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         match &self.list {
             List::All { addresses, ports, .. } => addresses.len() as u64 * u64::from(ports.len()),
             List::Listed { targets, .. } => targets.len() as u64,

@@ -1,0 +1,96 @@
+//! One fan-out's part in a pass: it counts by itself, and hands over what it has
+//! found whenever the fan-out pauses.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Instant;
+
+use rustix::io::Errno;
+
+use super::course::PassEnd;
+use super::work::Targets;
+use crate::scan::fanout::network::Network;
+use crate::scan::fanout::{Fanout, FanoutPlan};
+use crate::scan::findings::Shared;
+use crate::scan::findings::tally::Tallies;
+use crate::scan::outcome::{PortState, Reason, Verdict};
+use crate::scan::plan::ScanPlan;
+use crate::scan::stats::Observations;
+
+/// What one fan-out has found since it last handed over.
+pub(super) struct Part {
+    tallies: Tallies,
+    observations: Observations,
+    end: PassEnd,
+    shared: Arc<Shared>,
+    /// When its pass started.
+    started: Instant,
+}
+
+impl Part {
+    pub(super) fn new(plan: &Arc<ScanPlan>, shared: Arc<Shared>, started: Instant) -> Self {
+        let (tallies, observations) = (Tallies::new(plan), Observations::default());
+        Self { tallies, observations, end: PassEnd::default(), shared, started }
+    }
+
+    /// Runs a fan-out to its end.
+    pub(super) async fn fill<N: Network>(
+        mut self,
+        targets: Targets,
+        plan: FanoutPlan,
+        connect: impl FnOnce() -> Result<N, Errno>,
+    ) -> PassEnd {
+        let paths = Arc::clone(&plan.paths);
+        let mut fanout = match Fanout::try_new(targets, plan, connect).await {
+            Ok(fanout) => fanout,
+            Err(shortage) => {
+                self.end.shortage = Some(shortage);
+                return self.end;
+            }
+        };
+        loop {
+            let next = poll_fn(|cx| {
+                let next = fanout.poll_next(cx);
+                if next.is_pending() {
+                    self.hand_over();
+                }
+                Poll::Ready(ready!(next))
+            });
+            let Some(outcome) = next.await else { break };
+            match outcome.verdict {
+                SILENCE => {
+                    self.end.silent.push(outcome.target);
+                    continue;
+                }
+                Verdict::Port(..) => {
+                    self.end.answered += 1;
+                    let address = outcome.target.address;
+                    let is_late = outcome.rtt.is_some_and(|rtt| paths.is_late(address, rtt));
+                    self.end.late += u64::from(is_late);
+                }
+                Verdict::NotScanned(_) => {}
+            }
+            self.tallies.record(&outcome);
+            self.observations.record(&outcome);
+        }
+        self.hand_over();
+        self.end.shortage = fanout.shortage();
+        self.end.sending = fanout
+            .last_launch()
+            .map_or(self.started.elapsed(), |last| last.saturating_duration_since(self.started));
+        self.end.max_in_flight = fanout.max_in_flight();
+        self.end.window_hint = fanout.window_hint();
+        self.end
+    }
+
+    fn hand_over(&mut self) {
+        if self.tallies.done() > 0 {
+            self.observations.hand_over(&self.shared.stats);
+            self.shared.absorb(&mut self.tallies);
+        }
+    }
+}
+
+/// The verdict on a target that may be asked again.
+pub(super) const SILENCE: Verdict = Verdict::Port(PortState::Filtered, Reason::NoResponse);
