@@ -161,7 +161,7 @@ impl Course {
             silent: silent.len() as u64,
         };
         if !self.retry.goes_on_after(result, self.retrying(now)) {
-            return self.ask_unsettled(silent);
+            return self.ask_unsettled(silent, Piloted::default());
         }
         let is_worth_it = silent.len() > 2 * limits::PILOT_TARGETS;
         if is_worth_it && self.retry.wants_pilot(silent.len() as u64) {
@@ -191,20 +191,22 @@ impl Course {
 
     fn ask_again(&mut self, silent: Vec<Target>, piloted: Piloted, now: Instant) -> Step {
         if !self.retry.has_time_for(silent.len() as u64, self.retrying(now)) {
-            return self.ask_unsettled(silent);
+            return self.ask_unsettled(silent, piloted);
         }
         self.stage = Stage::Pass(piloted);
         Step::Ask(self.pass(silent))
     }
 
     /// Asks only those again that nobody has waited for long enough.
-    fn ask_unsettled(&mut self, silent: Vec<Target>) -> Step {
+    fn ask_unsettled(&mut self, silent: Vec<Target>, piloted: Piloted) -> Step {
         let (settled, unsettled): (Vec<_>, Vec<_>) =
             silent.into_iter().partition(|target| self.paths.is_settled(target.address));
         if unsettled.is_empty() || self.retry.passes() >= limits::MAX_ATTEMPTS {
+            self.retry.end_with_pilot(piloted.answered - piloted.late);
             return Step::Conclude([settled, unsettled].concat());
         }
         self.settled = settled;
+        self.stage = Stage::Pass(piloted);
         Step::Ask(self.pass(unsettled))
     }
 

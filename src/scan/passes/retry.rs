@@ -27,6 +27,8 @@ pub(super) struct Retry {
     /// The pass from which on the speed was what it is now.
     regime: usize,
     rate: Option<NonZeroU32>,
+    /// Targets that answered to a pilot after the last pass.
+    answered_pilot: u64,
 }
 
 /// How a pass went.
@@ -127,6 +129,12 @@ impl Retry {
         }
     }
 
+    /// Takes in that no pass follows the last pilot, to which so many targets
+    /// answered that the passes before had lost.
+    pub(super) fn end_with_pilot(&mut self, answered: u64) {
+        self.answered_pilot = answered;
+    }
+
     /// Probes a second, at most; `None` is as fast as can be.
     pub(super) fn rate(&self) -> Option<NonZeroU32> {
         self.rate
@@ -139,8 +147,9 @@ impl Retry {
 
     /// The share of attempts at targets that answer which went unanswered.
     pub(super) fn loss(&self) -> f64 {
-        let attempts: u64 = (1..).zip(&self.answered).map(|(nth, count)| nth * count).sum();
-        let targets: u64 = self.answered.iter().sum();
+        let answered = || self.answered.iter().chain([&self.answered_pilot]);
+        let attempts: u64 = (1..).zip(answered()).map(|(nth, count)| nth * count).sum();
+        let targets: u64 = answered().sum();
         (attempts - targets) as f64 / attempts.max(1) as f64
     }
 

@@ -117,6 +117,59 @@ fn a_pilot_that_ran_short_ends_the_scan() {
     assert!(matches!(step, Step::FallShort(Shortage::Descriptors)), "{step:?}");
 }
 
+/// A course that has made two passes, at 4,000 probes a second in the end, and whose
+/// patience ends with the second pilot, to which ten targets answer.
+fn course_that_ends_with_a_pilot(paths: &Arc<Paths>) -> (Course, Step) {
+    let (mut course, start) = (Course::new(Arc::clone(paths)), Instant::now());
+    let after = |seconds| start + Duration::from_secs_f64(seconds);
+    let targets = |range: std::ops::Range<u16>| range.map(target).collect::<Vec<_>>();
+    let silence = || paths.note_silence(0, Purpose::State, CEILING / 4);
+    silence();
+    let sending = Duration::from_secs(5);
+    let first =
+        PassEnd { silent: targets(0..40_000), answered: 20_000, sending, ..PassEnd::default() };
+    let Step::Ask(pilot) = course.after(first, start) else { panic!("a pilot comes next") };
+    let answered = pilot.targets.len() as u64;
+    let end = PassEnd { answered, ..PassEnd::default() };
+    let Step::Ask(second) = course.after(end, after(0.1)) else { panic!("asked twice") };
+    assert_eq!(second.rate.map(NonZeroU32::get), Some(4_000));
+    silence();
+    let end = PassEnd {
+        answered: 20_000 - answered,
+        silent: targets(0..20_000),
+        sending,
+        ..PassEnd::default()
+    };
+    let Step::Ask(pilot) = course.after(end, after(14.0)) else { panic!("there is time") };
+    assert_eq!(pilot.purpose, Purpose::Pilot);
+    let silent = pilot.targets[10..].to_vec();
+    let step = course.after(PassEnd { answered: 10, silent, ..PassEnd::default() }, after(15.5));
+    (course, step)
+}
+
+/// What 20,000 targets lost once, and ten lost twice, come to.
+const LOSS_WITH_THE_PILOT: f64 = 20_020.0 / 60_030.0;
+
+#[test]
+fn answers_to_a_pilot_that_ends_the_scan_are_counted_in_its_loss() {
+    let paths = paths();
+    let near = Duration::from_micros(100);
+    (0..3).for_each(|_| paths.sample(0, Answered::Accepted, near, || Some(near)));
+    let (course, step) = course_that_ends_with_a_pilot(&paths);
+    assert!(matches!(step, Step::Conclude(silent) if silent.len() == 19_990));
+    assert_eq!((course.retry().passes(), course.retry().loss()), (2, LOSS_WITH_THE_PILOT));
+}
+
+#[test]
+fn answers_to_a_pilot_before_unsettled_targets_are_counted_in_the_loss() {
+    let (mut course, step) = course_that_ends_with_a_pilot(&paths());
+    let Step::Ask(pass) = step else { panic!("nobody has waited long enough") };
+    assert_eq!((pass.purpose, pass.targets.len()), (Purpose::State, 19_990));
+    let end = PassEnd { silent: pass.targets, ..PassEnd::default() };
+    course.after(end, Instant::now() + Duration::from_secs(60));
+    assert_eq!((course.retry().passes(), course.retry().loss()), (3, LOSS_WITH_THE_PILOT));
+}
+
 /// A host behind a policer: how many of its ports a scan leaves unfound.
 #[derive(Clone, Copy, Debug)]
 struct Policed {
@@ -132,10 +185,12 @@ struct Policed {
 }
 
 impl Policed {
+    /// Targets that no pass lost sight of are found or silent in the end.
     fn unfound(self, seed: u64) -> usize {
         let mut draws = oorandom::Rand64::new(seed.into());
         let (start, paths) = (Instant::now(), paths());
         let (mut now, mut refilled, mut tokens) = (0.0, 0.0, self.burst);
+        let mut found = HashSet::new();
         let mut ask = |targets: Vec<Target>, speed: f64, purpose| {
             let began = now;
             // In another order each time, as in the real scan.
@@ -153,6 +208,7 @@ impl Policed {
                     let rtt = Duration::from_millis(1);
                     paths.sample(0, Answered::Accepted, rtt, || Some(rtt));
                     end.answered += 1;
+                    found.insert(target.port);
                 } else {
                     paths.note_silence(0, purpose, paths.wait(0, purpose));
                     end.silent.push(target);
@@ -163,7 +219,8 @@ impl Policed {
             (end, start + Duration::from_secs_f64(now))
         };
         let mut course = Course::new(Arc::clone(&paths));
-        let all = (0..self.answering + self.filtered).map(target).collect();
+        let all_targets = self.answering + self.filtered;
+        let all = (0..all_targets).map(target).collect();
         let (mut end, mut at) = ask(all, self.full_speed, Purpose::State);
         loop {
             (end, at) = match course.after(end, at) {
@@ -172,6 +229,7 @@ impl Policed {
                     ask(targets, speed, purpose)
                 }
                 Step::Conclude(silent) => {
+                    assert_eq!(found.len() + silent.len(), usize::from(all_targets));
                     return silent.iter().filter(|it| it.port < self.answering).count();
                 }
                 Step::FallShort(shortage) => panic!("{shortage:?} in a simulation"),
