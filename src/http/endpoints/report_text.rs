@@ -236,8 +236,8 @@ mod tests {
 
     /// A report on addresses with so many findings each, every third of them open.
     fn report(counts: &[u16], details: bool, expectation: Option<&Expectation>) -> Report {
-        let tally = |(place, &count): (u8, &u16)| {
-            let address = IpAddr::from([192, 0, 2, place]);
+        let tally = |(index, &count): (u8, &u16)| {
+            let address = IpAddr::from([192, 0, 2, index]);
             let finding = |port: u16| match port % 3 {
                 0 => Finding {
                     address,
@@ -255,21 +255,21 @@ mod tests {
                 },
             };
             let ports = (1..=count)
-                .map(|number| number + u16::from(place))
+                .map(|number| number + u16::from(index))
                 .filter(|port| details || port % 3 == 0);
             let findings = Findings::new(address, ports.map(finding));
             let mut filtered = [0; Reason::ALL.len()];
             filtered[Reason::NoResponse.index()] = u32::from(count) / 2;
-            let shortage = (place == 1).then_some(Shortage::Time);
+            let shortage = (index == 1).then_some(Shortage::Time);
             AddressTally {
                 address,
                 findings,
                 open: 0,
                 closed: 1,
                 filtered,
-                not_scanned: place.into(),
+                not_scanned: index.into(),
                 shortage,
-                accepts_everything: place == 0,
+                accepts_everything: index == 0,
             }
         };
         let tallies: Vec<AddressTally> = (0..).zip(counts).map(tally).collect();
