@@ -88,7 +88,8 @@ fn extra_ports(out: &mut impl Write, address: &AddressFacts) -> io::Result<()> {
     let rows = |reason| address.rows().filter(|row| row.reason == reason).count() as u64;
     let left = address.filtered_by.iter().map(|(&reason, &all)| (reason, u64::from(all)));
     let left = left.map(|(reason, all)| (reason, all - rows(reason)));
-    let left: Vec<(Reason, u64)> = left.filter(|&(_, count)| count > 0).collect();
+    let mut left: Vec<(Reason, u64)> = left.filter(|&(_, count)| count > 0).collect();
+    left.sort_by_key(|(reason, _)| reason.name());
     if !left.is_empty() {
         let count: u64 = left.iter().map(|(_, count)| count).sum();
         writeln!(out, "<extraports state=\"filtered\" count=\"{count}\">")?;
