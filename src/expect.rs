@@ -224,6 +224,19 @@ mod tests {
         assert_eq!(compare("80-82", &[]), (false, vec![], vec![80, 81, 82]));
     }
 
+    #[test]
+    fn a_comparison_prints_only_what_differs() {
+        for (expected, open, printed) in [
+            ("22,443", &[22, 443][..], ""),
+            ("22,443", &[22, 8080, 9090], "unexpected 8080,9090; missing 443"),
+            ("none", &[1], "unexpected 1"),
+            ("80-81", &[], "missing 80,81"),
+        ] {
+            let expectation: Expectation = expected.parse().unwrap();
+            assert_eq!(expectation.compare(open, true).to_string(), printed);
+        }
+    }
+
     fn read(lines: &str) -> Result<Expectations, String> {
         let mut expectations = Expectations::new("none".parse().ok());
         let scanned = "1-1024".parse().unwrap();
