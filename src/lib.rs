@@ -24,7 +24,6 @@
 //! | [`tokens`]   | who may ask: bearer tokens                                   |
 //! | [`caller`]   | who asks, and on whose account it goes                       |
 //! | [`policy`]   | which addresses and ports may be scanned                     |
-//! | [`doctor`]   | what this machine allows a scan                              |
 //! | [`machine`]  | what this machine allows, and shares with others              |
 //! | [`scan`]     | the engine: descriptors, probes, outcomes                    |
 //! | [`sweep`]    | scans of many hosts, batch by batch                          |
@@ -46,8 +45,6 @@ pub mod caller;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
-#[cfg(feature = "cli")]
-pub mod doctor;
 #[cfg(feature = "server")]
 pub mod expect;
 #[cfg(feature = "server")]

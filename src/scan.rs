@@ -22,11 +22,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::budget::DescriptorBudget;
+pub use self::budget::memory::NoMemory;
 use self::budget::memory::{MemoryShare, ScanMemory};
-pub use self::budget::memory::{NoMemory, memory_limit};
-pub use self::budget::{
-    DescriptorBudget, DescriptorPlan, TooFewDescriptors, descriptor_limits, raise_descriptor_limit,
-};
 use self::connect::Sockets;
 use self::fanout::FanoutPlan;
 use self::findings::Shared;

@@ -95,7 +95,7 @@ const CONNECTIONS_KB: u64 = limits::MAX_CONNECTIONS as u64 * 40;
 
 #[test]
 fn two_thousand_connections_at_once_lock_nobody_out() {
-    let _ = open_ports::scan::raise_descriptor_limit();
+    let _ = open_ports::machine::descriptors::raise_descriptor_limit();
     let service = serve(&[]);
     let storm = || {
         let mut connections = Vec::new();

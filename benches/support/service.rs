@@ -10,8 +10,9 @@ use std::thread::available_parallelism;
 use open_ports::config::{Config, Sources};
 use open_ports::http::{App, Parts, ServerLimits, serve};
 use open_ports::limits;
+use open_ports::machine::descriptors::{DescriptorPlan, raise_descriptor_limit};
 use open_ports::resolve::Resolver;
-use open_ports::scan::{DescriptorPlan, Scanner, raise_descriptor_limit};
+use open_ports::scan::Scanner;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 

@@ -3,8 +3,8 @@
 use argh::{ArgsInfo, FromArgs};
 
 use super::{Exit, cores, failed, print};
-use crate::doctor::Machine;
-use crate::scan::{descriptor_limits, raise_descriptor_limit};
+use crate::machine::descriptors::{descriptor_limits, raise_descriptor_limit};
+use crate::machine::doctor::Machine;
 
 /// Tell what this machine allows a scan, and what to change.
 #[derive(Debug, FromArgs, ArgsInfo)]

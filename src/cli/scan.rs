@@ -12,7 +12,8 @@ use self::job::Job;
 pub(super) use self::sink::discard_output;
 use super::environment::Environment;
 use super::{Exit, NAME, cores, failed, print_error, start_runtime};
-use crate::scan::{DescriptorPlan, memory_limit, raise_descriptor_limit};
+use crate::machine::descriptors::{DescriptorPlan, raise_descriptor_limit};
+use crate::machine::memory::memory_limit;
 use crate::targets::HostListError;
 
 /// Scan hosts and print what is open.

@@ -18,9 +18,10 @@ use crate::config::{Config, ConfigError, LogConfig, LogFormat, Sources};
 use crate::http::{self, App, Drained, Hosts, Parts, ServerLimits};
 use crate::limits;
 use crate::log::Log;
+use crate::machine::descriptors::{DescriptorPlan, TooFewDescriptors, raise_descriptor_limit};
+use crate::machine::memory::memory_limit;
 use crate::printable::Printable;
 use crate::resolve::Resolver;
-use crate::scan::{DescriptorPlan, TooFewDescriptors, memory_limit, raise_descriptor_limit};
 use crate::shutdown::StopSignals;
 use crate::tokens::{TokenFile, TokenFileError};
 

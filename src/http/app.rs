@@ -10,10 +10,11 @@ use crate::admission::Admission;
 use crate::ask::{Asker, SharedAsker};
 use crate::config::Config;
 use crate::log::Log;
+use crate::machine::descriptors::DescriptorPlan;
 use crate::metrics::Metrics;
 use crate::request::Ceilings;
 use crate::resolve::Resolver;
-use crate::scan::{DescriptorPlan, Scanner};
+use crate::scan::Scanner;
 use crate::tokens::TokenFile;
 
 /// What the endpoints work with.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use open_ports::config::{Config, Sources};
 use open_ports::http::{App, Parts, ServerLimits, serve};
+use open_ports::machine::descriptors::DescriptorPlan;
 use open_ports::resolve::Resolver;
-use open_ports::scan::DescriptorPlan;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 

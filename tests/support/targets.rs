@@ -214,7 +214,7 @@ fn accept_all(sockets: &[TcpListener], stopped: &UnixStream, count: &AtomicUsize
 
 /// Hundreds of targets may be too many for what a shell allows by default.
 fn raise_descriptor_limit() {
-    let _ = open_ports::scan::raise_descriptor_limit();
+    let _ = open_ports::machine::descriptors::raise_descriptor_limit();
 }
 
 fn listen_at_random(address: IpAddr, ports: &RangeInclusive<u16>) -> TcpListener {

@@ -16,11 +16,12 @@ use crate::ask::Asker;
 use crate::cli::stop::Stop;
 use crate::cli::{failed, print_error};
 use crate::expect::Expectations;
+use crate::machine::descriptors::DescriptorPlan;
 use crate::output::{Format, Head, Printer};
 use crate::ports::PortSet;
 use crate::report::{IncompleteReason, Report, Subject, Summary};
 use crate::resolve::{ResolveError, Resolver};
-use crate::scan::{DescriptorPlan, Scanner};
+use crate::scan::Scanner;
 use crate::sweep::{HostEnd, HostOutcome, News, Sweep, SweepPlan};
 
 /// Scans and prints, and returns the exit status.

@@ -8,45 +8,47 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::descriptors::{DescriptorPlan, TooFewDescriptors};
+use super::memory::memory_limit;
+use super::neighbours::{Family, TableRoom};
 use crate::limits;
-use crate::machine::neighbours::{Family, TableRoom};
 use crate::ports::PortSet;
-use crate::scan::{self, DescriptorPlan, ScanPlan, Scanner, TooFewDescriptors};
+use crate::scan::{ScanPlan, Scanner};
 
 /// What was found out about this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// The limits on open descriptors as they were before this process raised
     /// the first to the second; `None` is none.
-    pub descriptors: (Option<u64>, Option<u64>),
+    descriptors: (Option<u64>, Option<u64>),
     /// The first and last port that connections start from.
-    pub source_ports: Option<(u16, u16)>,
+    source_ports: Option<(u16, u16)>,
     /// The table of tracked connections.
-    pub conntrack: Option<Conntrack>,
+    conntrack: Option<Conntrack>,
     /// The node's tables of neighbours, of IPv4 and of IPv6.
-    pub neighbours: [Option<TableRoom>; 2],
+    neighbours: [Option<TableRoom>; 2],
     /// How far this machine's IPv6 addresses reach.
-    pub ipv6: Ipv6Reach,
+    ipv6: Ipv6Reach,
     /// Cores that this process may use.
-    pub cores: NonZeroUsize,
+    cores: NonZeroUsize,
     /// The cgroup's limit on memory in bytes.
-    pub memory: Option<u64>,
+    memory: Option<u64>,
 }
 
 /// The table in which a firewall keeps connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conntrack {
+struct Conntrack {
     /// Entries it may have.
-    pub max: u64,
+    max: u64,
     /// Entries it has.
-    pub used: u64,
+    used: u64,
     /// How long it keeps a connection that nobody answered.
-    pub syn_sent: Duration,
+    syn_sent: Duration,
 }
 
 /// How far IPv6 goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ipv6Reach {
+enum Ipv6Reach {
     /// There is none.
     Nowhere,
     /// Only this host.
@@ -59,7 +61,7 @@ pub enum Ipv6Reach {
 
 /// What follows for a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diagnosis {
+pub(crate) struct Diagnosis {
     machine: Machine,
     /// Probes in flight if memory were no matter.
     roomy: usize,
@@ -72,8 +74,7 @@ pub struct Diagnosis {
 impl Machine {
     /// Looks at the machine that this process runs on. `descriptors` are the
     /// limits that it found.
-    #[must_use]
-    pub fn observe(descriptors: (Option<u64>, Option<u64>), cores: NonZeroUsize) -> Self {
+    pub(crate) fn observe(descriptors: (Option<u64>, Option<u64>), cores: NonZeroUsize) -> Self {
         let number = |path: &str| read(path)?.parse().ok();
         let conntrack =
             |file: &str| number(&format!("/proc/sys/net/netfilter/nf_conntrack_{file}"));
@@ -91,7 +92,7 @@ impl Machine {
             neighbours: [Family::V4, Family::V6].map(|family| TableRoom::observe(family).ok()),
             ipv6: Ipv6Reach::of_interfaces(&interfaces),
             cores,
-            memory: scan::memory_limit(),
+            memory: memory_limit(),
         }
     }
 
@@ -99,7 +100,7 @@ impl Machine {
     ///
     /// # Errors
     /// When there are too few descriptors to scan at all.
-    pub fn diagnosis(self) -> Result<Diagnosis, TooFewDescriptors> {
+    pub(crate) fn diagnosis(self) -> Result<Diagnosis, TooFewDescriptors> {
         let limit = self.descriptors.1.and_then(|limit| usize::try_from(limit).ok());
         let plan = DescriptorPlan::try_new(limit.unwrap_or(usize::MAX))?;
         let window = plan.within(self.memory).for_command();
@@ -119,8 +120,7 @@ impl Diagnosis {
     }
 
     /// What to change, if anything.
-    #[must_use]
-    pub fn advice(&self) -> Vec<String> {
+    fn advice(&self) -> Vec<String> {
         let mut advice = Vec::new();
         if self.roomy < limits::MAX_PROBE_DESCRIPTORS / 2 {
             let enough = limits::MAX_PROBE_DESCRIPTORS
