@@ -1,7 +1,7 @@
-//! What this machine allows a scan, what follows from that, and what to change.
+//! What this machine allows a scan, how fast that makes it, and what to change.
 //!
-//! Facts are read from the kernel's files; everything else is pure, so that the
-//! advice can be tested with the facts of other machines.
+//! Only [`Machine::observe`] reads the kernel's files. The rest is computed from
+//! what it found, so that the advice is tested with the facts of other machines.
 
 use std::fmt;
 use std::fs;
@@ -13,67 +13,66 @@ use super::memory::memory_limit;
 use super::neighbours::{Family, TableRoom};
 use crate::limits;
 use crate::ports::PortSet;
-use crate::scan::{ScanPlan, Scanner};
 
-/// What was found out about this machine.
+/// What this machine allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Machine {
-    /// The limits on open descriptors as they were before this process raised
-    /// the first to the second; `None` is none.
+    /// The soft and the hard limit on open descriptors, before this process raised
+    /// the soft one; `None` is no limit.
     descriptors: (Option<u64>, Option<u64>),
-    /// The first and last port that connections start from.
+    /// The first and last port that the kernel chooses for outgoing connections.
     source_ports: Option<(u16, u16)>,
-    /// The table of tracked connections.
+    /// The firewall's table of connections, if it can be seen.
     conntrack: Option<Conntrack>,
-    /// The node's tables of neighbours, of IPv4 and of IPv6.
+    /// The node's neighbour tables of IPv4 and of IPv6.
     neighbours: [Option<TableRoom>; 2],
     /// How far this machine's IPv6 addresses reach.
     ipv6: Ipv6Reach,
     /// Cores that this process may use.
     cores: NonZeroUsize,
-    /// The cgroup's limit on memory in bytes.
+    /// The cgroup's limit on memory, in bytes.
     memory: Option<u64>,
 }
 
-/// The table in which a firewall keeps connections.
+/// The table in which the firewall tracks connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Conntrack {
-    /// Entries it may have.
+    /// How many entries fit.
     max: u64,
-    /// Entries it has.
+    /// How many entries there are.
     used: u64,
-    /// How long it keeps a connection that nobody answered.
+    /// How long an unanswered connection keeps its entry.
     syn_sent: Duration,
 }
 
-/// How far IPv6 goes.
+/// What can be reached over IPv6, judged by the addresses of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Ipv6Reach {
-    /// There is none.
+    /// Nothing: it has no IPv6 address.
     Nowhere,
     /// Only this host.
     Loopback,
-    /// Only neighbours.
+    /// Only hosts on the same link.
     Link,
-    /// As far as routes go.
+    /// Whatever has a route.
     Everywhere,
 }
 
-/// What follows for a scan.
+/// What that means for a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Diagnosis {
     machine: Machine,
-    /// Probes in flight if memory were no matter.
+    /// The most probes in flight if memory had no limit.
     roomy: usize,
-    /// Probes in flight at most.
+    /// The most probes in flight.
     window: usize,
-    /// How long every port of a silent host takes.
+    /// How long a scan of all ports of a silent host takes.
     silent_host: Duration,
 }
 
 impl Machine {
-    /// Looks at the machine that this process runs on. `descriptors` are the
-    /// limits that it found.
+    /// Looks at the machine that this process runs on. `descriptors` are the soft
+    /// and the hard limit that the process started with.
     pub(crate) fn observe(descriptors: (Option<u64>, Option<u64>), cores: NonZeroUsize) -> Self {
         let number = |path: &str| read(path)?.parse().ok();
         let conntrack =
@@ -96,22 +95,25 @@ impl Machine {
         }
     }
 
-    /// What follows from it.
+    /// What it means for a scan. `silent_host` returns how long a scan of all ports
+    /// of a silent host takes with a given number of descriptors for probes.
     ///
     /// # Errors
     /// When there are too few descriptors to scan at all.
-    pub(crate) fn diagnosis(self) -> Result<Diagnosis, TooFewDescriptors> {
+    pub(crate) fn diagnosis(
+        self,
+        silent_host: impl FnOnce(usize) -> Duration,
+    ) -> Result<Diagnosis, TooFewDescriptors> {
         let limit = self.descriptors.1.and_then(|limit| usize::try_from(limit).ok());
         let plan = DescriptorPlan::try_new(limit.unwrap_or(usize::MAX))?;
         let window = plan.within(self.memory).for_command();
-        let silent = ScanPlan::new(vec![[192, 0, 2, 1].into()], PortSet::all());
-        let silent_host = Scanner::new(window, self.cores).worst_case(&silent);
+        let silent_host = silent_host(window);
         Ok(Diagnosis { machine: self, roomy: plan.for_command(), window, silent_host })
     }
 }
 
 impl Diagnosis {
-    /// Probes a second when nothing answers.
+    /// How many probes a second a scan sends when nothing answers.
     fn silent_rate(&self) -> u64 {
         let ports = f64::from(PortSet::all().len());
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
@@ -119,7 +121,7 @@ impl Diagnosis {
         rate
     }
 
-    /// What to change, if anything.
+    /// What to change on this machine; empty if nothing.
     fn advice(&self) -> Vec<String> {
         let mut advice = Vec::new();
         if self.roomy < limits::MAX_PROBE_DESCRIPTORS / 2 {
@@ -160,7 +162,7 @@ impl Diagnosis {
         if self.window < self.roomy {
             let clients = limits::MAX_CONNECTIONS * limits::CONNECTION_MEMORY;
             let sockets = clients + self.roomy * limits::PROBE_MEMORY;
-            // A quarter of the rest is for what is found.
+            // `DescriptorPlan::within` keeps a quarter for what scans find.
             let enough = limits::PROCESS_MEMORY + sockets.div_ceil(3) * 4;
             advice.push(format!(
                 "allow {} MB of memory for {} probes in flight: sockets count as memory of the \
@@ -174,14 +176,14 @@ impl Diagnosis {
 }
 
 impl Conntrack {
-    /// Probes a second that go unanswered without filling the table.
+    /// How many unanswered probes a second the table has room for.
     fn sustained(&self) -> u64 {
         (self.max.saturating_sub(self.used) / self.syn_sent.as_secs().max(1)).max(1)
     }
 }
 
 impl Ipv6Reach {
-    /// Reads the kernel's list of IPv6 addresses: the fourth column is the scope
+    /// Reads /proc/net/if_inet6, whose fourth column is an address's scope
     /// (`IPV6_ADDR_*` in the kernel's include/net/ipv6.h).
     fn of_interfaces(list: &str) -> Self {
         let scopes = list.lines().filter_map(|line| line.split_whitespace().nth(3));
@@ -260,10 +262,10 @@ fn port_range(text: &str) -> Option<(u16, u16)> {
     (first <= last).then_some((first, last))
 }
 
-/// What the kernel has unless told otherwise (nf_conntrack_proto_tcp.c).
+/// The kernel's default (nf_conntrack_proto_tcp.c).
 const DEFAULT_SYN_SENT: Duration = Duration::from_secs(120);
 
-/// Half of what the smallest usual range has.
+/// Half of the usual range, 32768 to 60999.
 const FEW_SOURCE_PORTS: u16 = 14_000;
 
 const UNSEEN: &str = "not seen from here";
@@ -271,6 +273,7 @@ const UNSEEN: &str = "not seen from here";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scan::{ScanPlan, Scanner};
 
     fn roomy() -> Machine {
         Machine {
@@ -284,8 +287,14 @@ mod tests {
         }
     }
 
+    fn diagnosis(machine: Machine) -> Result<Diagnosis, TooFewDescriptors> {
+        let plan = ScanPlan::new(vec![[192, 0, 2, 1].into()], PortSet::all());
+        let cores = machine.cores;
+        machine.diagnosis(|probes| Scanner::new(probes, cores).worst_case(&plan))
+    }
+
     fn advice(machine: Machine) -> Vec<String> {
-        machine.diagnosis().unwrap().advice()
+        diagnosis(machine).unwrap().advice()
     }
 
     #[test]
@@ -297,7 +306,7 @@ mod tests {
     #[test]
     fn what_narrows_a_scan_is_named_with_the_number_to_set() {
         let few = Machine { descriptors: (Some(256), Some(256)), ..roomy() };
-        assert!(few.clone().diagnosis().unwrap().to_string().contains("228 probes in flight"));
+        assert!(diagnosis(few.clone()).unwrap().to_string().contains("228 probes in flight"));
         assert!(advice(few)[0].contains("20064"));
         let ports = Machine { source_ports: Some((50_000, 51_000)), ..roomy() };
         assert!(advice(ports)[0].contains("ip_local_port_range"));
@@ -305,7 +314,7 @@ mod tests {
         assert!(advice(Machine { conntrack: Some(table), ..roomy() })[0].contains("--rate 500,"));
         let table = TableRoom { max: 1024, used: 300, overflows: 0 };
         let room = Machine { neighbours: [Some(table); 2], ..roomy() };
-        let text = room.clone().diagnosis().unwrap().to_string();
+        let text = diagnosis(room.clone()).unwrap().to_string();
         assert!(text.contains("IPv6 300 of 1024 entries used, looks for 256 at a time"));
         assert_eq!(advice(room), Vec::<String>::new());
         let table = TableRoom { overflows: 7, ..table };
@@ -318,7 +327,7 @@ mod tests {
         let enough = Machine { memory: Some(264 << 20), ..roomy() };
         assert_eq!(advice(enough), Vec::<String>::new());
         let none = Machine { descriptors: (Some(20), Some(20)), ..roomy() };
-        assert!(none.diagnosis().is_err());
+        assert!(diagnosis(none).is_err());
     }
 
     #[test]
