@@ -1,8 +1,11 @@
-//! Who may ask: bearer tokens (RFC 6750), each of a named caller.
+//! Bearer tokens (RFC 6750) and the callers that they belong to.
 //!
-//! Only SHA-256 digests of tokens are kept. They are all of one length, so that
-//! comparing them tells nothing about a token, not even how long it is; and no
-//! dump of the process, and no careless `{:?}`, can show one.
+//! Only SHA-256 digests of tokens are kept, so neither a memory dump nor a careless
+//! `{:?}` can show a token.
+//!
+//! A token is looked up by its digest. How long that takes depends on the digest
+//! alone, and the digest of a guess says nothing about how near the guess is: no
+//! comparison in constant time is needed.
 
 mod file;
 
@@ -12,28 +15,26 @@ use std::str;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use subtle::{ConditionallySelectable, ConstantTimeEq};
 use thiserror::Error;
 
 pub use file::{Change, TokenFile, TokenFileError};
 
 /// Tokens and the callers that they belong to.
 pub struct Tokens {
-    callers: Vec<(Digest, CallerName)>,
+    callers: HashMap<Digest, CallerName>,
 }
 
-/// The name of who sent a request. It may be logged; it tells nothing about the
-/// token.
+/// The name of the caller that sent a request. Unlike the token, it may be logged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallerName(Arc<str>);
 
 /// Why a list of tokens was refused.
 //
-// Nothing of the line is shown, not even the name: in `token:name` it is the
-// token.
+// No part of the line is shown, not even the name: in a line `token:name`, what
+// stands for the name is the token.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TokensError {
-    /// A line makes no sense.
+    /// A line is malformed.
     #[error("line {line} {fault}")]
     Line {
         /// Counted from 1.
@@ -41,8 +42,7 @@ pub enum TokensError {
         /// What is wrong with it.
         fault: LineFault,
     },
-    /// There is no token, so that nobody could ask. More likely the file is
-    /// just being written.
+    /// There is no token. Most likely the file is just being written.
     #[error("holds no token; write lines of name:token")]
     Empty,
 }
@@ -53,23 +53,23 @@ pub enum LineFault {
     /// There is no colon.
     #[error("is not of the form name:token")]
     NoColon,
-    /// The name is no name.
+    /// The name is missing, too long, or has other characters.
     #[error("has no name of 1 to 64 letters, digits, '_', '.' and '-' before the colon")]
     Name,
-    /// The token could not be sent.
+    /// The token could not be sent in a header field.
     #[error(
         "has no bearer token after the colon: letters, digits and any of -._~+/ with '=' only at \
          the end, and no spaces"
     )]
     NotAToken,
-    /// The token could be guessed.
+    /// The token is so short that it could be guessed.
     #[error("has a token of fewer than {MIN_TOKEN_LENGTH} characters")]
     TooShort,
     /// Two callers would share a name.
-    #[error("has the name of line {0} again")]
+    #[error("has the same name as line {0}")]
     NameAgain(usize),
-    /// Two callers could not be told apart.
-    #[error("has the token of line {0} again")]
+    /// Two callers would share a token.
+    #[error("has the same token as line {0}")]
     TokenAgain(usize),
 }
 
@@ -85,19 +85,19 @@ pub enum AuthError {
     /// What it sends cannot be a token.
     #[error("the bearer token is malformed")]
     Malformed,
-    /// Nobody has this token.
+    /// No caller has this token.
     #[error("the bearer token is not known")]
     Unknown,
 }
 
 impl Tokens {
-    /// Reads lines of `name:token`. Blank lines and lines that start with `#`
-    /// are passed over.
+    /// Reads lines of `name:token`. Blank lines and lines that start with `#` are
+    /// skipped.
     ///
     /// # Errors
-    /// The first line that makes no sense, or that no line has a token.
+    /// The first malformed line, or that no line has a token.
     pub fn try_new(content: &[u8]) -> Result<Self, TokensError> {
-        let mut callers = Vec::new();
+        let mut callers = HashMap::new();
         let mut lines_of_names = HashMap::new();
         let mut lines_of_tokens = HashMap::new();
         for (line, text) in (1..).zip(content.split(|&byte| byte == b'\n')) {
@@ -114,7 +114,7 @@ impl Tokens {
             if let Some(earlier) = lines_of_tokens.insert(digest, line) {
                 return Err(refused(LineFault::TokenAgain(earlier)));
             }
-            callers.push((digest, name));
+            callers.insert(digest, name);
         }
         if callers.is_empty() {
             return Err(TokensError::Empty);
@@ -122,9 +122,9 @@ impl Tokens {
         Ok(Self { callers })
     }
 
-    /// Nobody has one.
+    /// No token is valid.
     fn none() -> Self {
-        Self { callers: Vec::new() }
+        Self { callers: HashMap::new() }
     }
 
     /// How many callers have a token.
@@ -133,42 +133,26 @@ impl Tokens {
         self.callers.len()
     }
 
-    /// Whether nobody has one: only once their file was gone for a while.
+    /// Whether no token is valid. This happens only once the file has been missing or
+    /// empty for a while.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.callers.is_empty()
     }
 
-    /// The caller whose token the value of `Authorization` holds.
+    /// The caller whose token is in the value of `Authorization`.
     ///
     /// # Errors
-    /// When there is none; [`AuthError::challenge`] is for the answer.
+    /// When there is none; the reply then carries [`AuthError::challenge`].
     pub fn authenticate(&self, authorization: Option<&[u8]>) -> Result<CallerName, AuthError> {
         let token = bearer_token(authorization.ok_or(AuthError::Missing)?)?;
-        let digest = digest(token);
-        // All are compared, whichever it is: how long the answer takes says
-        // nothing about where in the list a token is, or how much of it is right.
-        let mut found = 0;
-        for (place, (known, _)) in (1u32..).zip(&self.callers) {
-            found.conditional_assign(&place, known.ct_eq(&digest));
-        }
-        let mut places = (1u32..).zip(&self.callers);
-        let caller = places.find(|(place, _)| *place == found);
-        caller.map(|(_, (_, name))| name.clone()).ok_or(AuthError::Unknown)
+        self.callers.get(&digest(token)).cloned().ok_or(AuthError::Unknown)
     }
 }
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens").field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-impl CallerName {
-    /// The name as it was written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -179,7 +163,7 @@ impl fmt::Display for CallerName {
 }
 
 impl AuthError {
-    /// What it is called in the log and in metrics.
+    /// Its name in the log and in metrics.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -193,7 +177,7 @@ impl AuthError {
     /// The value of `WWW-Authenticate` in the 401 that answers it.
     #[must_use]
     pub fn challenge(self) -> &'static str {
-        // RFC 6750, section 3.1: who sent no token gets no error code.
+        // RFC 6750, section 3.1: a request without a token gets no error code.
         match self {
             Self::Missing | Self::OtherScheme => "Bearer realm=\"open-ports\"",
             Self::Malformed | Self::Unknown => {
@@ -247,11 +231,10 @@ fn is_bearer_token(text: &[u8]) -> bool {
     !body.is_empty() && body.iter().all(in_body)
 }
 
-/// What a label of a metric or a column of a log can bear.
+/// Short enough for a label of a metric or a column of a log.
 const MAX_NAME_LENGTH: usize = 64;
 
-/// 16 characters of base64 are 96 random bits: nobody guesses them over a
-/// network.
+/// 16 characters of base64 are 96 random bits, too many to guess over a network.
 const MIN_TOKEN_LENGTH: usize = 16;
 
 #[cfg(test)]
@@ -274,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_tells_its_caller() {
+    fn a_token_belongs_to_its_caller() {
         assert_eq!(tokens().len(), 2);
         for scheme in ["Bearer ", "bearer ", "BEARER    "] {
             assert_eq!(authenticate(&format!("{scheme}{ALICE}")), Ok("alice".into()));
@@ -283,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_no_token_is_told_why() {
+    fn a_request_without_a_valid_token_gets_the_reason() {
         use AuthError::*;
         assert_eq!(tokens().authenticate(None), Err(Missing));
         for (authorization, error) in [
@@ -331,8 +314,8 @@ mod tests {
             (format!("a:={secret}"), format!("line 3 {}", LineFault::NotAToken)),
             (format!("a:{secret}é"), format!("line 3 {}", LineFault::NotAToken)),
             (format!("{secret}:alice"), "line 3 has a token of fewer than 16 characters".into()),
-            (format!("first:{secret}"), "line 3 has the name of line 2 again".into()),
-            (format!("a:{ALICE}"), "line 3 has the token of line 2 again".into()),
+            (format!("first:{secret}"), "line 3 has the same name as line 2".into()),
+            (format!("a:{ALICE}"), "line 3 has the same token as line 2".into()),
         ] {
             let list = format!("# callers\nfirst:{ALICE}\n{line}\nlast:{BOB}\n");
             let error = Tokens::try_new(list.as_bytes()).unwrap_err();
@@ -364,7 +347,7 @@ mod tests {
             for (i, secret) in (0..).zip(&secrets) {
                 let caller = tokens.authenticate(Some(format!("Bearer {secret}").as_bytes()));
                 let caller = caller.unwrap();
-                prop_assert_eq!(caller.as_str(), format!("c{i}"));
+                prop_assert_eq!(caller.to_string(), format!("c{i}"));
             }
             let caller = tokens.authenticate(Some(format!("Bearer {other}").as_bytes()));
             prop_assert_eq!(caller.is_ok(), secrets.contains(&other));

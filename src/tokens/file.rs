@@ -1,5 +1,4 @@
-//! A file of tokens that may change while the service runs, as a mounted Secret
-//! does.
+//! A token file that may change while the service runs, as a mounted Secret does.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -14,10 +13,10 @@ use thiserror::Error;
 use super::{AuthError, CallerName, Digest, Tokens, TokensError, digest};
 use crate::limits;
 
-/// Tokens that follow a file.
+/// The tokens of a file.
 ///
-/// Whoever uses it calls [`Self::refresh`] first, which looks at the file at most
-/// once in [`limits::TOKEN_CHECK_INTERVAL`].
+/// Call [`Self::refresh`] before each use; it reads the file at most once in
+/// [`limits::TOKEN_CHECK_INTERVAL`].
 pub struct TokenFile {
     path: PathBuf,
     tokens: RwLock<Arc<Tokens>>,
@@ -28,15 +27,15 @@ pub struct TokenFile {
 /// A change of the file, for the log.
 #[derive(Debug)]
 pub enum Change {
-    /// The tokens are now these many.
+    /// The file was read; so many tokens are valid now.
     Taken(usize),
-    /// The file cannot be used any more; the tokens stay as they were.
+    /// The file cannot be used; the previous tokens stay valid.
     Refused(TokenFileError),
-    /// The file has been gone or empty for long: no token is valid any more.
+    /// The file has been missing or empty for too long: no token is valid any more.
     Ended,
 }
 
-/// Why a file of tokens cannot be used.
+/// Why a token file cannot be used.
 #[derive(Debug, Error)]
 pub enum TokenFileError {
     /// It cannot be read.
@@ -47,7 +46,7 @@ pub enum TokenFileError {
         /// What the system says.
         source: io::Error,
     },
-    /// What it holds makes no sense.
+    /// Its content is malformed.
     #[error("{path:?} {source}")]
     Malformed {
         /// The file.
@@ -57,16 +56,16 @@ pub enum TokenFileError {
     },
 }
 
-/// What the file held when it was last looked at, so that a fault is told once.
+/// What was found when the file was last read, so that a fault is logged once.
 struct Watch {
     due: Instant,
     seen: Result<Digest, io::ErrorKind>,
-    /// Since when there was no usable file, if at first it was gone or empty.
+    /// When the file was first found missing or empty, if it has not been usable since.
     gone_since: Option<Instant>,
 }
 
 impl TokenFileError {
-    /// Whether there is no file, or no token in it.
+    /// Whether the file is missing, or has no token in it.
     fn is_about_nothing(&self) -> bool {
         match self {
             Self::Unreadable { source, .. } => source.kind() == io::ErrorKind::NotFound,
@@ -79,7 +78,7 @@ impl TokenFile {
     /// Reads the tokens.
     ///
     /// # Errors
-    /// When the file cannot be read, or its content makes no sense.
+    /// When the file cannot be read, or its content is malformed.
     pub fn try_new(path: PathBuf, now: Instant) -> Result<Self, TokenFileError> {
         let content = match read(&path) {
             Ok(content) => content,
@@ -97,24 +96,24 @@ impl TokenFile {
         Ok(Self { path, tokens, usable: AtomicBool::new(true), watch: Mutex::new(watch) })
     }
 
-    /// Takes over what the file holds by now, if it has changed. Content that
-    /// cannot be used leaves the tokens as they are, and is told once. But where
-    /// the file is gone or holds no token, somebody may mean to take them back:
-    /// they end after [`limits::TOKEN_GRACE`], unless there is a usable file.
+    /// Reads the file again if it is time to, and takes over what has changed.
     ///
-    /// It reads the file where it is called: some microseconds for a small local
-    /// file.
+    /// Content that cannot be used is returned once, and the tokens stay as they are.
+    /// A missing or empty file may be meant to revoke all tokens, so they become
+    /// invalid after [`limits::TOKEN_GRACE`], unless there is a usable file by then.
+    ///
+    /// It blocks while it reads: some microseconds for a small local file.
     pub fn refresh(&self, now: Instant) -> Option<Change> {
-        // Held by another: that one looks, and the tokens in use will do until then.
+        // Another thread is reading the file; use the present tokens meanwhile.
         let mut watch = self.watch.try_lock().ok()?;
         if now < watch.due {
             return None;
         }
         watch.due = now + limits::TOKEN_CHECK_INTERVAL;
-        // The path is followed anew each time, since Kubernetes changes a Secret
-        // by swapping a symbolic link on the way. And it is read, not just looked
-        // at: size and times can stay the same over a change within a tick of the
-        // kernel's clock, and reading costs hardly more than asking for them.
+        // Open the path anew each time: Kubernetes changes a Secret by swapping a
+        // symbolic link in it. Compare the content, not the metadata: size and times
+        // can stay the same over a change within a tick of the kernel's clock, and
+        // reading costs hardly more than asking for them.
         let content = read(&self.path);
         let seen = content.as_deref().map(digest).map_err(io::Error::kind);
         if seen == watch.seen {
@@ -144,13 +143,13 @@ impl TokenFile {
         }
     }
 
-    /// Whether the file could be used when it was looked at last.
+    /// Whether the file could be used when it was last read.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.usable.load(Ordering::Relaxed)
     }
 
-    /// Ends the tokens of a file that has been gone for long.
+    /// Revokes the tokens of a file that has been missing for too long.
     fn end(&self, watch: &Watch, now: Instant) -> Option<Change> {
         let gone = now.saturating_duration_since(watch.gone_since?);
         if gone < limits::TOKEN_GRACE || self.tokens().is_empty() {
@@ -164,7 +163,7 @@ impl TokenFile {
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
     }
 
-    /// The caller whose token the value of `Authorization` holds.
+    /// The caller whose token is in the value of `Authorization`.
     ///
     /// # Errors
     /// When there is none.
@@ -172,7 +171,7 @@ impl TokenFile {
         self.tokens().authenticate(authorization)
     }
 
-    /// The tokens in use.
+    /// The valid tokens.
     #[must_use]
     pub fn tokens(&self) -> Arc<Tokens> {
         Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner))
@@ -187,7 +186,7 @@ impl fmt::Debug for TokenFile {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // To open a pipe would wait for its writer, and it could not be read again.
+    // Opening a pipe would wait for its writer, and it could not be read twice.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
@@ -202,7 +201,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::symlink;
     use std::time::Duration;
 
     use tempfile::{TempDir, tempdir};
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_swapped_on_the_way_is_followed() {
+    fn a_swapped_symbolic_link_is_followed() {
         // As the kubelet's atomic writer does: tokens -> ..data/tokens, and
         // ..data, which is replaced by a rename, -> a folder for each version.
         let folder = tempdir().unwrap();
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn content_that_cannot_be_used_is_told_once_and_the_tokens_stay() {
+    fn unusable_content_is_reported_once_and_the_tokens_stay() {
         let (_folder, path, file, start) = opened();
         let mut now = start;
         let mut refresh = || {
@@ -286,7 +285,7 @@ mod tests {
         };
         for (content, told) in [
             (format!("ci:{NEW}\nops {NEW}x\n"), "line 2 is not of the form name:token"),
-            (format!("ci:{NEW}\nci:{NEW}x\n"), "line 2 has the name of line 1 again"),
+            (format!("ci:{NEW}\nci:{NEW}x\n"), "line 2 has the same name as line 1"),
             (String::new(), "holds no token"),
             ("x".repeat(1 << 20 | 1), "more than 1048576 bytes"),
         ] {
@@ -303,7 +302,10 @@ mod tests {
         fs::create_dir(&path).unwrap();
         assert!(refresh().contains("not a regular file"));
         fs::remove_dir(&path).unwrap();
-        assert!(refresh().contains("No such file"), "told again: it was another fault between");
+        assert!(
+            refresh().contains("No such file"),
+            "reported again: there was another fault in between"
+        );
         assert!(knows(&file, OLD));
 
         fs::write(&path, format!("ci:{OLD}\n")).unwrap();
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_end_a_minute_after_their_file_is_gone_or_empty_and_come_back_with_it() {
+    fn tokens_end_a_minute_after_their_file_is_missing_or_empty_and_come_back_with_it() {
         let (_folder, path, file, start) = opened();
         let mut now = start;
         let mut after = |pause: Duration| {
@@ -335,7 +337,7 @@ mod tests {
             assert!(knows(&file, OLD));
             assert!(matches!(after(TICK), Some(Change::Ended)));
             assert!(!knows(&file, OLD) && file.tokens().is_empty());
-            assert!(after(limits::TOKEN_GRACE).is_none(), "told once");
+            assert!(after(limits::TOKEN_GRACE).is_none(), "reported once");
             fs::write(&path, format!("ci:{OLD}\n")).unwrap();
             assert!(matches!(after(TICK), Some(Change::Taken(1))));
             assert!(knows(&file, OLD) && file.is_usable());
@@ -360,15 +362,14 @@ mod tests {
         assert!(!malformed.contains(OLD));
         assert!(!format!("{file:?}").contains(OLD));
 
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).unwrap();
-        // Root reads it all the same.
-        if File::open(&path).is_err() {
-            assert!(error(path).contains("Permission denied"));
-        }
+        // A path that no user can open, unlike one without permissions, which root can.
+        let circle = folder.path().join("circle");
+        symlink("circle", &circle).unwrap();
+        assert!(error(circle).contains("Too many levels of symbolic links"));
     }
 
     #[test]
-    fn one_of_many_takes_a_change_over() {
+    fn a_change_is_taken_over_once_by_one_of_many_threads() {
         let (_folder, path, file, now) = opened();
         fs::write(path, format!("ci:{NEW}\n")).unwrap();
         let taken = std::thread::scope(|scope| {
