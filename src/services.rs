@@ -1,35 +1,31 @@
 //! What is known about port numbers themselves: which are met most often, and
 //! what is registered to listen there.
 
-use std::cmp::Ordering;
+use std::sync::LazyLock;
 
 /// The service that is registered for TCP on `port`: a guess at what listens
 /// there, from the number alone.
 #[must_use]
 pub fn registered(port: u16) -> Option<&'static str> {
-    let (mut start, mut end) = (0, REGISTERED.len());
-    // Looks at the line around the middle: `start` and `end` are at lines' starts.
-    while start < end {
-        let middle = start + (end - start) / 2;
-        let line_start = REGISTERED[start..middle].rfind('\n').map_or(start, |i| start + i + 1);
-        let (line, _) = REGISTERED[line_start..end].split_once('\n')?;
-        let (number, name) = line.split_once(' ')?;
-        match number.parse::<u16>().ok()?.cmp(&port) {
-            Ordering::Equal => return Some(name),
-            Ordering::Less => start = line_start + line.len() + 1,
-            Ordering::Greater => end = line_start,
-        }
-    }
-    None
+    let index = REGISTERED.binary_search_by_key(&port, |&(port, _)| port).ok()?;
+    Some(REGISTERED[index].1)
 }
+
+/// Ports and their services, ascending.
+static REGISTERED: LazyLock<Vec<(u16, &str)>> = LazyLock::new(|| {
+    let entry = |line: &'static str| {
+        let (port, service) = line.split_once(' ')?;
+        Some((port.parse().ok()?, service))
+    };
+    IANA.lines().map(|line| entry(line).expect("each line is a port and its service")).collect()
+});
 
 /// A line a port, ascending: the number and its service.
 // From IANA's Service Name and Transport Protocol Port Number Registry, as
 // Wireshark 4.0.17 keeps it in its `services` file: TCP's well-known ports (1 to
 // 1023), and of the others those in `MOST_COMMON` and in Debian's netbase 6.4.
-// 465 is registered twice; this is the one of RFC 8314. As text it takes 18 KB,
-// a third of what an array of strings does.
-const REGISTERED: &str = include_str!("services/iana.txt");
+// 465 is registered twice; this is the one of RFC 8314.
+const IANA: &str = include_str!("services/iana.txt");
 
 /// TCP ports that IANA's registry of service names and port numbers reserves or
 /// leaves unassigned, and that no service is known to squat on: whatever
@@ -125,11 +121,11 @@ mod tests {
     #[test]
     fn every_line_of_the_table_is_found_and_nothing_else() {
         let mut names = vec![None; 65_536];
-        for line in REGISTERED.lines() {
+        for line in IANA.lines() {
             let (number, name) = line.split_once(' ').unwrap();
             names[number.parse::<usize>().unwrap()] = Some(name);
         }
-        assert_eq!(names.iter().flatten().count(), REGISTERED.lines().count());
+        assert_eq!(names.iter().flatten().count(), IANA.lines().count());
         for port in 0..=u16::MAX {
             assert_eq!(registered(port), names[usize::from(port)], "{port}");
         }
