@@ -54,7 +54,7 @@ pub async fn serve(
 }
 
 /// Serves only `/metrics` on `listener`, until `shutdown` completes.
-pub async fn serve_metrics(
+pub(crate) async fn serve_metrics(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     hosts: Hosts,

@@ -60,7 +60,7 @@ pub mod limits;
 pub mod log;
 pub mod machine;
 #[cfg(feature = "server")]
-pub mod metrics;
+mod metrics;
 #[cfg(feature = "server")]
 pub mod output;
 #[cfg(feature = "server")]

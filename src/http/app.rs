@@ -85,7 +85,7 @@ impl App {
 
     /// What is counted.
     #[must_use]
-    pub fn metrics(&self) -> &Arc<Metrics> {
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 }
