@@ -1,4 +1,4 @@
-"""The checks of scripts/formats, which prepares what they need."""
+"""The checks of scripts/formats, which installs what they need."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from datetime import datetime
 from libnmap.parser import NmapParser
 
 BINARY, NMAPTOCSV = sys.argv[1:]
-# Any address of 127.0.0.0/8 is local; on this one nobody else listens.
+# Any address of 127.0.0.0/8 is local; nothing else listens on this one.
 HOST = f"127.{random.randint(1, 250)}.{random.randint(1, 250)}.{random.randint(2, 250)}"
 DTD = pathlib.Path("/usr/share/nmap/nmap.dtd")
 
@@ -90,7 +90,7 @@ def json_document(text):
 
 listeners = listen(40)
 expected = sorted(listener.getsockname()[1] for listener in listeners)
-# Some that nobody listens on: 1 to 20 are never handed out.
+# With closed ports among them: the kernel never chooses 1 to 20 for a listener.
 asked = list(range(1, 21)) + expected
 
 READERS = {

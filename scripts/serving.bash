@@ -1,9 +1,9 @@
-# To be sourced: runs the service for a script, and ends it with the script.
+# Source this to run the service for a script. It stops when the script ends.
 #
 #   build            builds the binary and sets $open_ports to its path
 #   serve ARGUMENTS  starts it on a free port of 127.0.0.1 and sets $url
 #
-# $scratch is a directory that goes when the script ends.
+# $scratch is a directory that is removed when the script ends.
 
 scratch=$(mktemp -d)
 service=
@@ -18,7 +18,7 @@ build() {
 }
 
 serve() {
-    # Settings of whoever runs the script are not the script's.
+    # With an empty environment: the caller's settings must not count.
     env -i "$open_ports" serve --listen 127.0.0.1:0 --log-format json "$@" 2>"$scratch/log" &
     service=$!
     local deadline=$((SECONDS + 10)) address=
