@@ -1,12 +1,12 @@
 //! The network lab: scenarios with the real binary, in network namespaces.
 //!
-//! This program is also what the lab's hosts run: `lab wire` and `lab listen`
-//! are started by `scripts/lab`, `lab bench` by `scripts/lab-bench`. Tests find
-//! all of it without looking, because it is they.
+//! This program also runs on the lab's hosts: `scripts/lab` starts `lab wire` and
+//! `lab listen`, `scripts/lab-bench` starts `lab bench`. It passes its own path to
+//! the scripts, so they need not look for it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program of the tests")]
 
 mod lab {
-    //! The lab's parts; `main` below puts them together.
+    //! The parts of the lab.
     pub(crate) mod attached;
     pub(crate) mod flood;
     pub(crate) mod hosts;
@@ -36,7 +36,7 @@ use lab::table::{self, BenchArgs};
 use lab::trials;
 use lab::wire::{self, WireArgs};
 
-/// The programs of the network lab; with other arguments, its tests.
+/// The programs of the network lab. With other arguments, its tests run.
 #[derive(Debug, FromArgs)]
 struct Args {
     #[argh(subcommand)]
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     let is_program = |word: String| ["bench", "listen", "wire"].contains(&word.as_str());
     if !std::env::args().nth(1).is_some_and(is_program) {
         let mut args = libtest_mimic::Arguments::from_args();
-        // Each scenario wants the machine for itself.
+        // One at a time: each scenario needs the whole machine.
         args.test_threads = Some(1);
         return libtest_mimic::run(&args, trials::all()).exit_code();
     }

@@ -1,5 +1,5 @@
-//! Sweeps of a network that the scanner is attached to: it has to find out which
-//! addresses there are, and the kernel's table of them belongs to the whole node.
+//! Sweeps of a network that the scanner is attached to. The kernel has to resolve
+//! each address, in a neighbour table that belongs to the whole node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -20,8 +20,8 @@ use super::scenario::{Family, Goal};
 pub(crate) struct Attached {
     pub(crate) name: &'static str,
     pub(crate) family: Family,
-    /// What is swept, and how many addresses that is without those left out: the
-    /// scanner's own, and what stands for all hosts.
+    /// The network that is swept, and how many of its addresses are scanned: not the
+    /// scanner's own, nor the network's and the broadcast address.
     pub(crate) network: &'static str,
     pub(crate) left_out: &'static str,
     pub(crate) addresses: u32,
@@ -41,7 +41,8 @@ pub(crate) const TABLE: &[Attached] = &[
     },
 ];
 
-/// What tests run: of IPv6 a quarter, which is as much as the table has room for.
+/// The sweeps that tests run. The IPv6 one is a quarter of the table's row, as large
+/// as the neighbour table.
 pub(crate) const TRIALS: &[Attached] = &[
     ALL,
     Attached {
@@ -63,7 +64,7 @@ const ALL: Attached = Attached {
     goal: Goal { seconds: Some(60.0), runs: 5 },
 };
 
-/// The part of a sweep's report that this is about.
+/// The part of a sweep's report that is checked.
 #[derive(Debug, Deserialize)]
 struct Report {
     hosts: Vec<HostReport>,
@@ -85,10 +86,10 @@ struct AddressReport {
 }
 
 impl Attached {
-    /// Sweeps once, in a lab of its own.
+    /// Sweeps once, in its own lab.
     ///
     /// # Errors
-    /// When the lab itself failed, and so nothing can be said about the program.
+    /// When the lab failed, which says nothing about the program.
     pub(crate) fn run_once(&self, program: &Path, seed: u64) -> io::Result<Run> {
         let hosts = self.draw_hosts(seed);
         let list: Vec<String> = hosts.iter().map(IpAddr::to_string).collect();
@@ -114,7 +115,7 @@ impl Attached {
         Ok(Run { seed, elapsed, faults, dropped_by_hosts: lab.hosts.dropped()? })
     }
 
-    /// Everything in `report` that is not as it should be, in a few words each.
+    /// Everything that is wrong in `report`, in a few words each.
     fn faults(&self, hosts: &BTreeSet<IpAddr>, report: &Report) -> Vec<String> {
         let mut faults = Vec::new();
         let addresses: Vec<_> = report.hosts.iter().flat_map(|host| &host.addresses).collect();
@@ -144,7 +145,7 @@ impl Attached {
         faults
     }
 
-    /// Draws the addresses that somebody answers for; the same seed, the same ones.
+    /// Chooses the addresses that the target answers for; a seed always gives the same.
     fn draw_hosts(&self, seed: u64) -> BTreeSet<IpAddr> {
         let mut draws = Rand64::new(seed.into());
         let mut hosts = BTreeSet::new();
@@ -166,7 +167,7 @@ impl Attached {
         }
     }
 
-    /// How often the node's neighbour table was full and nothing could make room.
+    /// How often the node's neighbour table was full and no entry could be removed.
     fn overflows(&self) -> io::Result<u64> {
         let table = match self.family {
             Family::V4 => "arp_cache",
@@ -180,11 +181,11 @@ impl Attached {
     }
 }
 
-/// Hosts that there are.
+/// How many addresses the target answers for.
 const HOSTS: usize = 64;
 
 /// Ports that are scanned on each address.
 const PORTS: u32 = 4;
 
-/// Those of them with a listener.
+/// How many of them have a listener.
 const OPEN: [u16; 3] = [22, 80, 443];

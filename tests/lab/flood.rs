@@ -12,11 +12,11 @@ use super::hosts::Lab;
 use super::scenario::Scenario;
 use super::wire::{BATCH, SendError, Tap};
 
-/// Sends [`FRAMES`] each way at once, and tells how many of each arrived a
-/// second.
+/// Sends [`FRAMES`] in each direction at the same time; returns how many arrived a
+/// second in each.
 ///
 /// # Errors
-/// When one is missing, or the wire says so.
+/// When a frame is missing, or the wire reports one as dropped.
 pub(crate) fn frames_a_second(plain: &Scenario) -> io::Result<f64> {
     let lab = Lab::up(plain, &plain.cast(0), 0)?;
     let (hosts, both_are_there) = (&lab.hosts, Barrier::new(2));
@@ -34,7 +34,7 @@ pub(crate) fn frames_a_second(plain: &Scenario) -> io::Result<f64> {
     Ok(FRAMES as f64 / slowest.unwrap_or_default().as_secs_f64())
 }
 
-/// Sends its frames and takes the other host's; how long that took.
+/// Sends this host's frames and receives the other's; returns how long that took.
 fn exchange(both_are_there: &Barrier) -> io::Result<Duration> {
     let mut tap = Tap::try_new("eth0")?;
     both_are_there.wait();
@@ -60,7 +60,7 @@ fn exchange(both_are_there: &Barrier) -> io::Result<Duration> {
     Ok(started.elapsed())
 }
 
-/// The shortest frame there is, to everybody.
+/// The shortest Ethernet frame, to the broadcast address.
 fn frame() -> Box<[u8]> {
     let mut frame = [0; 60];
     frame[..6].fill(0xff);
@@ -68,10 +68,10 @@ fn frame() -> Box<[u8]> {
     frame.into()
 }
 
-/// As many SYNs as a scan of all ports has.
+/// As many as a scan of all ports sends SYNs.
 const FRAMES: usize = 65_535;
 
-/// IEEE 802: for local experiments.
+/// The EtherType that IEEE 802 reserves for local experiments.
 const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
 
 /// It takes half a second.

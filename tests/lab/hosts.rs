@@ -1,4 +1,4 @@
-//! A lab that is up: work done on its hosts, and its end.
+//! A running lab: work on its hosts, and how it ends.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -13,9 +13,9 @@ use nix::sched::{CloneFlags, setns};
 use super::scenario::{Cast, Scenario};
 use super::wire::{Accounts, READY};
 
-/// Two hosts and a wire. Dropped, it is taken down.
-// `scripts/lab` ends when its standard input does, so a lab does not outlive
-// the process that asked for it, however that ends.
+/// Two hosts and a wire, removed on drop.
+// `scripts/lab` ends when its standard input does, so a lab does not outlive the
+// process that started it, even if that is killed.
 #[derive(Debug)]
 pub(crate) struct Lab {
     script: Child,
@@ -26,7 +26,7 @@ pub(crate) struct Lab {
 /// The hosts of a lab.
 #[derive(Debug)]
 pub(crate) struct Hosts {
-    /// What the names of their network namespaces start with.
+    /// The common start of the names of their network namespaces.
     pub(crate) name: String,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Hosts {
 pub(crate) struct Overruns {
     /// Connections that found the accept queue full.
     pub(crate) accept: u64,
-    /// SYNs that were dropped, for that or another reason.
+    /// SYNs that were dropped, for this or another reason.
     pub(crate) syns: u64,
 }
 
@@ -45,8 +45,8 @@ impl Lab {
         Self::up_by(SCRIPT.as_ref(), &scenario.options(cast, seed))
     }
 
-    /// Builds the hosts that these options of the script ask for; `script` may be
-    /// another path to it.
+    /// Builds the hosts for these options of the script; `script` may be another path
+    /// to it.
     pub(crate) fn up_by(script: &Path, options: &[String]) -> io::Result<Self> {
         let mut script = Command::new(script)
             .arg("hold")
@@ -68,14 +68,14 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Takes the lab down, and gives the wire's account.
+    /// Removes the lab and returns the wire's account.
     pub(crate) fn down(mut self) -> io::Result<Accounts> {
         drop(self.script.stdin.take());
         let line = self.next_line()?;
         serde_json::from_str(&line).map_err(io::Error::from)
     }
 
-    /// Ends the script as nothing can that it could clean up after.
+    /// Kills the script, so that it cannot clean up.
     pub(crate) fn kill(&mut self) -> io::Result<()> {
         self.script.kill()
     }
@@ -87,7 +87,7 @@ impl Lab {
 }
 
 impl Hosts {
-    /// Does `work` in a thread on the scanner; what it starts runs there too.
+    /// Does `work` in a thread on the scanner. Processes that it starts run there too.
     pub(crate) fn on_scanner<T: Send>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send,
@@ -112,7 +112,7 @@ impl Hosts {
         })
     }
 
-    /// Frames that never got from the hosts to the wire.
+    /// Frames that the hosts dropped before the wire.
     pub(crate) fn dropped(&self) -> io::Result<u64> {
         let dropped = || {
             let text = fs::read_to_string("/proc/thread-self/net/dev")?;
@@ -125,7 +125,7 @@ impl Hosts {
 impl Drop for Lab {
     fn drop(&mut self) {
         drop(self.script.stdin.take());
-        // Its clean-up may as well fail; the next lab cleans up after it.
+        // The script may fail to clean up; the next lab does it then.
         let _ = self.script.wait();
     }
 }

@@ -1,4 +1,5 @@
-//! The target's listeners: one process that accepts on many ports and hangs up.
+//! The target's listeners: one process that accepts on many ports and hangs up at
+//! once.
 
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
@@ -51,8 +52,8 @@ pub(crate) fn run(args: &ListenArgs) -> io::Result<()> {
     }
 }
 
-/// Accepts what waits on a listener and resets it: neither side is left with
-/// anything to remember.
+/// Accepts the waiting connections of a listener and resets them, so that neither
+/// side keeps state.
 fn hang_up(listener: &Socket) {
     while let Ok((connection, _)) = listener.accept() {
         let _ = connection.set_linger(Some(Duration::ZERO));
@@ -64,7 +65,7 @@ fn listen(port: u16, backlog: i32) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV6, Type::STREAM, None)?;
     socket.set_only_v6(false)?;
     socket.set_reuse_address(true)?;
-    // The packet filter may hand it what was meant for other ports (tproxy).
+    // The packet filter may redirect connections to other ports here (tproxy).
     setsockopt(&socket, IpTransparent, &true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())?;
@@ -72,5 +73,5 @@ fn listen(port: u16, backlog: i32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// What Linux allows unless told otherwise (net.core.somaxconn).
+/// Linux's default limit (net.core.somaxconn).
 const DEFAULT_BACKLOG: i32 = 4096;

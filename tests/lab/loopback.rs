@@ -1,4 +1,4 @@
-//! The row without a network: all ports of the scanner itself, against an
+//! The row without a network: all ports of the scanner itself, compared with an
 //! earlier build of the program.
 
 use std::io::{self, BufRead, BufReader};
@@ -13,11 +13,11 @@ use super::scenario::{Scenario, list};
 /// The row's name.
 pub(crate) const NAME: &str = "loopback, full range";
 
-/// What the throughput may fall to.
+/// The lowest throughput allowed, as a share of the earlier build's.
 pub(crate) const LEAST_RATIO: f64 = 0.95;
 
-/// The throughput of `program` as a share of that of `before`: medians of
-/// scans made in turn, so that both meet the machine in the same moods.
+/// The throughput of `program` as a share of that of `before`: medians of scans that
+/// alternate, so that other load on the machine affects both alike.
 pub(crate) fn throughput_ratio(plain: &Scenario, program: &Path, before: &Path) -> io::Result<f64> {
     let scenario = Scenario { open: LISTENERS, ..*plain };
     let lab = Lab::up(plain, &plain.cast(0), 0)?;
@@ -27,7 +27,7 @@ pub(crate) fn throughput_ratio(plain: &Scenario, program: &Path, before: &Path) 
         for (program, times) in [(program, &mut now), (before, &mut then)] {
             let observed = scan(&lab.hosts, program, &scenario, "127.0.0.1")?;
             if observed.report.open_ports.len() <= LISTENERS {
-                // The service itself listens as well.
+                // The service itself also listens.
                 return Err(io::Error::other("a scan of loopback missed open ports"));
             }
             times.push(observed.elapsed);
@@ -36,13 +36,13 @@ pub(crate) fn throughput_ratio(plain: &Scenario, program: &Path, before: &Path) 
     Ok(median(&mut then).as_secs_f64() / median(&mut now).as_secs_f64())
 }
 
-/// The one in the middle.
+/// The median.
 pub(crate) fn median(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-/// A process with listeners on the scanner. Dropped, it is ended.
+/// A process with listeners on the scanner, ended on drop.
 struct Listeners(Child);
 
 impl Listeners {
@@ -59,14 +59,14 @@ impl Listeners {
 
 impl Drop for Listeners {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// As many as in the figures of the design.
+/// As many listeners as in the design's figures.
 const LISTENERS: usize = 101;
 
-/// Scans of each build.
+/// How many scans each build makes.
 const ROUNDS: usize = 11;

@@ -1,4 +1,4 @@
-//! The scenarios: those of the table, then some that only tests run.
+//! The scenarios: first those of the table, then those that only tests run.
 
 use super::scenario::{Family, Goal, Host, Limits, Rest, Rtt, Scenario, Wall, Wire};
 
@@ -38,7 +38,7 @@ pub(crate) const TABLE: &[Scenario] = &[
         open: 200,
         rest: Rest::NotOpen,
         limits: Limits { syns: Some("20000/2000"), ..NO_LIMITS },
-        // 1.5 times what the policer itself needs for 65,535 SYNs.
+        // 1.5 times as long as the policer takes to pass 65,535 SYNs.
         goal: in_seconds(4.9, 5),
         ..PLAIN
     },
@@ -104,7 +104,7 @@ pub(crate) const BEYOND: &[Scenario] = &[
         wire: Wire { there: "delay=5ms,rate=5000,queue=50", back: "delay=5ms" },
         ..PLAIN
     },
-    // The answer comes while the system call that asks still runs.
+    // The answer arrives before `connect` returns.
     OWN_FILTER,
     on_v6(Scenario { name: "reject by the scanner's own filter, IPv6", ..OWN_FILTER }),
     Scenario {
@@ -118,7 +118,7 @@ pub(crate) const BEYOND: &[Scenario] = &[
     },
 ];
 
-/// A near host with all ports closed, and the scan of all of them.
+/// A near host with all ports closed, and a scan of all of them.
 pub(crate) const PLAIN: Scenario = Scenario {
     name: "all closed",
     family: Family::V4,
@@ -168,8 +168,8 @@ const NEAR_PROXY: Wall = Wall { rule: "tarpit", finds: Rest::Open };
 
 const NO_LIMITS: Limits = Limits { syns: None, rsts: None, icmp: false };
 
-// In nmap's words, as far as this program has them: whatever a rule forbids is
-// `admin-prohibited`, be it about a host, a network or all of them.
+// nmap's reasons, of which this program has some: a rule that prohibits a host, a
+// network or everything is `admin-prohibited`.
 const PORT_UNREACH: Rest = Rest::Filtered("port-unreach");
 const PROTO_UNREACH: Rest = Rest::Filtered("proto-unreach");
 const HOST_UNREACH: Rest = Rest::Filtered("host-unreach");
@@ -180,8 +180,8 @@ const fn reject(name: &'static str, rule: &'static str, rest: Rest) -> Scenario 
     Scenario { name, rule, rest, goal: in_seconds(2.0, 5), ..PLAIN }
 }
 
-/// A far host whose ports are mostly filtered, behind a firewall that answers
-/// for one of them at once.
+/// A far host with mostly filtered ports, behind a firewall that answers for one of
+/// them at once.
 const fn far(name: &'static str, rtt: Rtt, wall: Wall) -> Scenario {
     Scenario {
         name,

@@ -1,4 +1,4 @@
-//! One run of one scenario: hosts up, scan, hosts down, verdict.
+//! One run of one scenario: start the hosts, scan, stop the hosts, judge.
 
 use std::io;
 use std::path::Path;
@@ -14,18 +14,18 @@ use super::verdict;
 pub(crate) struct Run {
     pub(crate) seed: u64,
     pub(crate) elapsed: Duration,
-    /// What was not right; nothing if the scan was exact.
+    /// What was wrong; empty if the scan was exact.
     pub(crate) faults: Vec<String>,
-    /// Frames that the hosts dropped on their own doorstep: one that sends
-    /// thousands at once, as the kernel does when it repeats all SYNs of a
-    /// burst, overflows its own queue (net.core.netdev_max_backlog).
+    /// Frames that the hosts dropped themselves. A host that sends thousands at once,
+    /// as the kernel does when it repeats all SYNs of a burst, overflows its own
+    /// queue (net.core.netdev_max_backlog).
     pub(crate) dropped_by_hosts: u64,
 }
 
-/// Runs a scenario once, in a lab of its own.
+/// Runs a scenario once, in its own lab.
 ///
 /// # Errors
-/// When the lab itself failed, and so nothing can be said about the program.
+/// When the lab failed, which says nothing about the program.
 pub(crate) fn run_once(scenario: &Scenario, program: &Path, seed: u64) -> io::Result<Run> {
     let cast = scenario.cast(seed);
     let lab = Lab::up(scenario, &cast, seed)?;

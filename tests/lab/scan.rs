@@ -1,5 +1,5 @@
-//! One scan by the real program on a scanner of the lab. Only this file knows
-//! how the program is asked and how it answers.
+//! One scan by the real program on the lab's scanner. Only this file knows the
+//! program's arguments and its replies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -15,14 +15,14 @@ use serde::Deserialize;
 use super::hosts::Hosts;
 use super::scenario::Scenario;
 
-/// What the program said, and how long it took to say it.
+/// The program's report, and how long it took.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
     pub(crate) report: Report,
     pub(crate) elapsed: Duration,
 }
 
-/// The part of a report that scenarios are about.
+/// The part of a report that scenarios check.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Report {
     pub(crate) open_ports: BTreeSet<u16>,
@@ -45,7 +45,7 @@ pub(crate) struct Timing {
     pub(crate) rtt_ms: f64,
 }
 
-/// Scans `address` as the scenario has it, with the program at `binary`.
+/// Scans `address` as the scenario says, with the program at `binary`.
 pub(crate) fn scan(
     hosts: &Hosts,
     binary: &Path,
@@ -62,7 +62,7 @@ pub(crate) fn scan(
     })
 }
 
-/// The program, serving on this host. Dropped, it is ended.
+/// The program, serving on this host, ended on drop.
 struct Service {
     process: Child,
     address: SocketAddr,
@@ -79,11 +79,11 @@ impl Service {
             .spawn()?;
         let log = BufReader::new(process.stderr.take().expect("piped above"));
         let (found, address) = channel();
-        // Reads on to the end, so that the program is never held up.
+        // Reads to the end, so that the program never waits for a reader.
         thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
                 let words = line.split(' ').filter_map(|word| word.strip_prefix("listen="));
-                // Once nobody waits for it, it is of no use.
+                // The receiver is gone once it has what it waited for.
                 let _ = words.filter_map(|it| it.parse().ok()).try_for_each(|it| found.send(it));
             }
         });
@@ -96,11 +96,11 @@ impl Service {
         }
     }
 
-    /// The body of the answer, which has to be a 200.
+    /// The body of the reply, whose status has to be 200.
     fn get(&self, target: &str) -> io::Result<String> {
         let mut connection = TcpStream::connect(self.address)?;
         connection.set_read_timeout(Some(LONGEST_SCAN))?;
-        // An answer in HTTP/1.0 ends with its connection, and never comes in chunks.
+        // A reply in HTTP/1.0 ends with its connection and is never chunked.
         write!(connection, "GET {target} HTTP/1.0\r\nhost: localhost\r\n\r\n")?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;
@@ -113,15 +113,15 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// The program answers within milliseconds of its start.
+/// The program starts within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Beyond any goal by far: with a few descriptors and a timeout a port, all
-/// filtered ports take some minutes.
+/// Far beyond any goal: with few descriptors, a scan whose ports are all filtered
+/// takes some minutes.
 const LONGEST_SCAN: Duration = Duration::from_secs(600);

@@ -1,5 +1,5 @@
-//! What a scenario is: two hosts, the way between them, a scan, and what the
-//! scan has to find.
+//! A scenario: two hosts, the wire between them, a scan, and what the scan has to
+//! find.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -13,18 +13,18 @@ pub(crate) struct Scenario {
     pub(crate) family: Family,
     /// Ports 1 to this are scanned.
     pub(crate) ports: u16,
-    /// So many of them, at random, have a listener.
+    /// How many of them, chosen at random, have a listener.
     pub(crate) open: usize,
-    /// So many others are closed whatever the rule says of the rest.
+    /// How many others are closed, whatever the rule.
     pub(crate) closed: usize,
-    /// What becomes of the rest.
+    /// The packet filter's rule for the rest.
     pub(crate) rule: &'static str,
-    /// Whose packet filter has the rule.
+    /// The host whose packet filter has the rule.
     pub(crate) ruled_by: Host,
-    /// What the scan has to find there.
+    /// What the scan has to find on the rest.
     pub(crate) rest: Rest,
     pub(crate) wire: Wire,
-    /// The target's rtt in milliseconds at least, if the report has one.
+    /// The least rtt to the target in milliseconds, if the report has one.
     pub(crate) least_rtt: f64,
     /// A firewall near the scanner, if there is one.
     pub(crate) wall: Option<Wall>,
@@ -58,7 +58,7 @@ pub(crate) struct Wire {
 /// A firewall near the scanner that answers for one port of the target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wall {
-    /// What it does, as `scripts/lab` reads it.
+    /// Its rule, as `scripts/lab` reads it.
     pub(crate) rule: &'static str,
     /// What the scan has to find there.
     pub(crate) finds: Rest,
@@ -74,26 +74,26 @@ pub(crate) struct Rtt {
 /// Limits at the target, as `scripts/lab` reads them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
-    /// SYNs a second, and how many at once.
+    /// SYNs a second, and the largest burst.
     pub(crate) syns: Option<&'static str>,
-    /// RSTs a second, and how many at once.
+    /// RSTs a second, and the largest burst.
     pub(crate) rsts: Option<&'static str>,
-    /// Linux's own limits on ICMP errors, which are off otherwise.
+    /// Whether Linux's limits on ICMP errors stay on.
     pub(crate) icmp: bool,
 }
 
-/// What has to be found on a port that is neither open nor closed by itself.
+/// What has to be found on a port that the rule applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
     Open,
     Closed,
     /// Filtered with this reason.
     Filtered(&'static str),
-    /// The network swallows answers as well as probes: anything but open.
+    /// Answers are lost as well as probes: any state except open.
     NotOpen,
 }
 
-/// What a scenario is to show, and how often.
+/// What the median of a scenario's runs has to be, and how many there are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Goal {
     /// The median of the runs, in seconds.
@@ -106,12 +106,12 @@ pub(crate) struct Goal {
 pub(crate) struct Cast {
     pub(crate) open: BTreeSet<u16>,
     pub(crate) closed: BTreeSet<u16>,
-    /// The port that the firewall answers for.
+    /// The port for which the firewall answers.
     pub(crate) walled: Option<u16>,
 }
 
 impl Scenario {
-    /// Draws the open and the closed ports; the same seed, the same ports.
+    /// Chooses the open and the closed ports; a seed always gives the same.
     pub(crate) fn cast(&self, seed: u64) -> Cast {
         let mut draws = Rand64::new(seed.into());
         let mut drawn = BTreeSet::new();
@@ -163,13 +163,13 @@ impl Scenario {
 }
 
 impl Wire {
-    /// A way that treats both directions alike.
+    /// A wire that treats both directions alike.
     pub(crate) const fn both(settings: &'static str) -> Self {
         Self { there: settings, back: settings }
     }
 }
 
-/// Ports as text, with commas between.
+/// Ports as text, separated by commas.
 pub(crate) fn list(ports: &BTreeSet<u16>) -> String {
     ports.iter().fold(String::new(), |mut text, port| {
         let comma = if text.is_empty() { "" } else { "," };

@@ -1,4 +1,4 @@
-//! Measures the rows of the table and writes it.
+//! Measures the rows of the table and writes the table.
 
 use std::fmt::{self, Write as _};
 use std::fs;
@@ -29,15 +29,15 @@ pub(crate) struct BenchArgs {
     /// an earlier build of it, to compare on loopback
     #[argh(option)]
     before: Option<PathBuf>,
-    /// only rows whose name holds this
+    /// only rows whose name contains this
     #[argh(option, default = "String::new()")]
     rows: String,
-    /// runs a row, instead of as many as the row asks for
+    /// runs of each row, instead of the row's own number
     #[argh(option)]
     runs: Option<usize>,
 }
 
-/// A row as measured.
+/// A measured row.
 struct Row {
     name: String,
     goal: String,
@@ -46,7 +46,7 @@ struct Row {
     notes: Vec<String>,
 }
 
-/// Measures, prints each row once it is there, and writes the file.
+/// Measures each row, prints it at once, and writes the file at the end.
 pub(crate) fn measure(args: &BenchArgs) -> io::Result<()> {
     let conditions = Conditions::now()?;
     println!("{conditions}");
@@ -161,7 +161,7 @@ fn document(conditions: &Conditions, rows: &[Row]) -> String {
 /// What the figures were measured on.
 struct Conditions {
     machine: String,
-    /// What else the machine was doing: its load average of the last minute.
+    /// The machine's load average of the last minute.
     load: String,
     wire_frames_a_second: f64,
 }
@@ -196,7 +196,7 @@ impl fmt::Display for Conditions {
     }
 }
 
-/// The first line of what a program says about itself.
+/// The first line of a program's version text.
 fn version(program: &str, flag: &str) -> String {
     let output = Command::new(program).arg(flag).output();
     let text = output.map_or(String::new(), |it| String::from_utf8_lossy(&it.stdout).into_owned());

@@ -14,8 +14,8 @@ use super::scenario::Scenario;
 use super::{PROGRAM, attached, flood};
 use crate::ignored::cannot_run;
 
-/// All of them. They take some three minutes, a quarter of that the attached
-/// network. Whether scans are fast enough, `scripts/lab-bench` tells.
+/// All tests. They take some three minutes, a quarter of it for the attached network.
+/// They do not check how fast scans are; `scripts/lab-bench` does.
 pub(crate) fn all() -> Vec<Trial> {
     let lacks = lacks();
     let scenarios = TABLE.iter().chain(BEYOND);
@@ -31,7 +31,7 @@ pub(crate) fn all() -> Vec<Trial> {
     of_the_lab.into_iter().chain(scenarios).chain(attached).collect()
 }
 
-/// What keeps the lab from running here, if anything does.
+/// Why the lab cannot run here; `None` if it can.
 fn lacks() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("needs to run as root".to_owned());
@@ -74,7 +74,7 @@ fn killed_labs_are_removed() -> Result<(), String> {
         lab.kill()?;
         let name = lab.hosts.name.clone();
         drop(lab);
-        // Named after a process that lives, but which started at another time.
+        // Its process id is that of a running process, which started at another time.
         let reused = format!("op-{}-1", std::process::id());
         Command::new("ip").args(["netns", "add", &format!("{reused}-scan")]).status()?;
         clean_up()?;
@@ -102,12 +102,12 @@ fn clean_up() -> io::Result<()> {
     if cleaned.success() { Ok(()) } else { Err(io::Error::other(cleaned.to_string())) }
 }
 
-/// The hosts of the lab of this name that there are.
+/// The hosts that the lab of this name has.
 fn namespaces(lab: &str) -> io::Result<Vec<String>> {
     let hosts = Command::new("ip").args(["netns", "list"]).output()?;
     let hosts = String::from_utf8_lossy(&hosts.stdout).into_owned();
     Ok(hosts.lines().filter(|host| host.starts_with(lab)).map(str::to_owned).collect())
 }
 
-/// Any will do, as long as it stays: what tests meet is always the same.
+/// Any seed will do. It is constant, so that every run tests the same.
 const SEED: u64 = 1;

@@ -1,4 +1,4 @@
-//! Whether a scan found what there was to find. Pure.
+//! Compares what a scan found with what it had to find.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -6,8 +6,8 @@ use std::fmt::Display;
 use super::scan::{Report, Timing};
 use super::scenario::{Cast, Rest, Scenario};
 
-/// Everything in `report` that is not as it should be, in a few words each;
-/// nothing if the scan was exact.
+/// Everything that is wrong in `report`, in a few words each; empty if the scan was
+/// exact.
 pub(crate) fn faults(scenario: &Scenario, cast: &Cast, report: &Report) -> Vec<String> {
     let mut faults = Vec::new();
     let mut fault = |text: String| faults.push(text);

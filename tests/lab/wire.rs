@@ -1,9 +1,9 @@
-//! The wire between two hosts of the lab: carries frames from one interface to
-//! the other and back, late, and not all of them.
+//! The wire between two hosts of the lab: it carries frames between two interfaces,
+//! and delays, loses or reorders some of them.
 //!
-//! It runs in a network namespace of its own, holds the middle ends of two
-//! veth pairs, and stops on SIGTERM with one line of JSON that accounts for
-//! every frame; `dropped`, what it lost for want of speed, has to be 0.
+//! It runs in its own network namespace, which has the inner ends of two veth pairs.
+//! On SIGTERM it prints one line of JSON that accounts for every frame. `dropped`
+//! counts those that it was too slow for, and has to be 0.
 
 mod link;
 mod tap;
@@ -41,24 +41,24 @@ pub(crate) struct WireArgs {
     /// how frames from the target are treated
     #[argh(option, default = "LinkSettings::default()")]
     back: LinkSettings,
-    /// what all draws follow from
+    /// the seed of all random choices
     #[argh(option, default = "1")]
     seed: u64,
 }
 
-/// What became of the frames that entered one direction of the wire.
+/// Counts of the frames that entered one direction of the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Account {
     pub(crate) received: u64,
     pub(crate) sent: u64,
-    /// By the loss that was asked for.
+    /// Lost on purpose, by the `loss` setting.
     pub(crate) lost: u64,
-    /// By the queue that was asked for.
+    /// Lost on purpose, because the `queue` was full.
     pub(crate) overflowed: u64,
     pub(crate) overtook: u64,
-    /// Still on their way when the wire was told to stop.
+    /// Still on the wire when it stopped.
     pub(crate) under_way: u64,
-    /// For want of speed, or of room, in the wire itself or its interfaces.
+    /// Lost because the wire or its interfaces were too slow or had no room.
     pub(crate) dropped: u64,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Accounts {
 
 /// Carries frames until SIGTERM or SIGINT, then prints the [`Accounts`].
 pub(crate) fn run(args: &WireArgs) -> io::Result<()> {
-    // Linux may add 50 us to any sleep; the shortest delays are of that order.
+    // By default Linux may add 50 us to a sleep, about as much as the shortest delays.
     prctl::set_timerslack(1)?;
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
     signals.thread_block()?;
@@ -90,13 +90,13 @@ pub(crate) fn run(args: &WireArgs) -> io::Result<()> {
     }
     let accounts =
         Accounts { there: there.finish(&mut near, &far)?, back: back.finish(&mut far, &near)? };
-    // Whoever started the wire may be gone by now.
+    // The process that started the wire may have ended.
     let _ = writeln!(out, "{}", serde_json::to_string(&accounts)?);
     Ok(())
 }
 
-/// Sleeps until a frame comes in, the next one is due out, or a signal.
-// A tap takes in what comes for one direction and sends out the other's.
+/// Sleeps until a frame arrives, the next one is due, or a signal.
+// A tap receives the frames of one direction and sends those of the other.
 fn wait(stop: &SignalFd, ends: [(&Tap, &Direction); 2]) -> io::Result<()> {
     let [(near, there), (far, back)] = ends;
     let interest = |sends: &Direction| match sends.blocked {
@@ -117,13 +117,13 @@ fn wait(stop: &SignalFd, ends: [(&Tap, &Direction); 2]) -> io::Result<()> {
     }
 }
 
-/// One direction: a link, what is under way on it, and the account.
+/// One direction: its link, the frames on it, and its account.
 struct Direction {
     link: Link,
     transit: Transit<Box<[u8]>>,
-    /// Frames that have arrived and are to go out, in order.
+    /// Frames that are due, in the order to send them in.
     outgoing: Vec<Box<[u8]>>,
-    /// Whether the way out has no room just now.
+    /// Whether the outgoing interface has no room at the moment.
     blocked: bool,
     account: Account,
 }
@@ -139,7 +139,7 @@ impl Direction {
         }
     }
 
-    /// Takes a batch in and puts a batch out; whether there was anything to do.
+    /// Receives a batch and sends a batch; returns whether there was anything to do.
     fn carry(&mut self, from: &mut Tap, to: &mut Tap) -> io::Result<bool> {
         let now = Instant::now();
         let came_in = self.take_in(from, now)?;
@@ -192,7 +192,7 @@ impl Direction {
         }
     }
 
-    /// The account, now that no more is carried.
+    /// The final account.
     fn finish(mut self, from: &mut Tap, to: &Tap) -> io::Result<Account> {
         while self.take_in(from, Instant::now())? > 0 {}
         self.account.under_way = (self.transit.len() + self.outgoing.len()) as u64;
@@ -201,5 +201,5 @@ impl Direction {
     }
 }
 
-/// What the wire prints once it carries frames.
+/// What the wire prints when it is ready.
 pub(crate) const READY: &str = "ready";

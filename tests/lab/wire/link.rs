@@ -1,5 +1,5 @@
-//! One direction of the wire: what becomes of each frame that enters it. Pure;
-//! the clock is passed in, and every draw comes from the seed.
+//! One direction of the wire: decides what happens to each frame. Without I/O: the
+//! time is an argument, and every random choice follows from the seed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,29 +7,29 @@ use std::time::{Duration, Instant};
 
 use oorandom::Rand64;
 
-/// How one direction treats frames. The default passes all of them on at once.
+/// How one direction treats frames. By default all of them arrive at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct LinkSettings {
-    /// From end to end.
+    /// How long a frame takes.
     pub(crate) delay: Duration,
-    /// The delay varies evenly by so much both ways.
+    /// The delay is up to so much shorter or longer, evenly distributed.
     pub(crate) jitter: Duration,
-    /// The share of frames that vanish, 0 to 1.
+    /// The share of frames that are lost, 0 to 1.
     pub(crate) loss: f64,
     /// The share of frames that skip the delay and so overtake others, 0 to 1.
     pub(crate) reorder: f64,
     /// Frames a second that the line carries.
     pub(crate) rate: Option<u32>,
-    /// Frames that may wait for the line; further ones vanish.
+    /// How many frames may wait for the line; further ones are lost.
     pub(crate) queue: u32,
 }
 
-/// What becomes of a frame.
+/// What happens to a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It comes out at this instant.
+    /// It arrives at this instant.
     Passes(Instant),
-    /// It comes out before others that entered earlier.
+    /// It arrives before others that entered earlier.
     Overtakes(Instant),
     /// The line lost it.
     Lost,
@@ -42,23 +42,23 @@ pub(crate) enum Fate {
 pub(crate) struct Link {
     settings: LinkSettings,
     draws: Rand64,
-    /// When the line has sent all that waits for it.
+    /// When the line will have sent all waiting frames.
     free_at: Option<Instant>,
 }
 
-/// A piece of text that is no [`LinkSettings`].
+/// Text that is not [`LinkSettings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BadSettings(String);
 
 impl Link {
-    /// A direction whose draws follow from `seed`.
+    /// A direction whose random choices follow from `seed`.
     pub(crate) fn new(settings: LinkSettings, seed: u64) -> Self {
         Self { settings, draws: Rand64::new(seed.into()), free_at: None }
     }
 
-    /// Decides what becomes of a frame that enters at `now`.
-    // Each frame takes the same three draws, whatever becomes of it, so that
-    // the n-th frame's luck depends on the seed alone.
+    /// Decides what happens to a frame that enters at `now`.
+    // Each frame takes three random numbers, whatever happens to it, so that those of
+    // the n-th frame depend on the seed alone.
     pub(crate) fn admit(&mut self, now: Instant) -> Fate {
         let [lost, overtakes, wobble] = std::array::from_fn(|_| self.draws.rand_float());
         if lost < self.settings.loss {
@@ -73,8 +73,8 @@ impl Link {
         Fate::Passes(sent + shortest + (delay + jitter - shortest).mul_f64(wobble))
     }
 
-    /// When the line has sent a frame that comes at `now`; `None` if there is
-    /// no room for it to wait.
+    /// When the line will have sent a frame that enters at `now`; `None` if there is no
+    /// room for it to wait.
     fn join_queue(&mut self, now: Instant) -> Option<Instant> {
         let Some(rate) = self.settings.rate else { return Some(now) };
         let turn = Duration::from_secs(1) / rate;
@@ -139,7 +139,7 @@ impl fmt::Display for BadSettings {
 
 fn milliseconds(text: &str) -> Option<Duration> {
     let count: f64 = text.strip_suffix("ms")?.parse().ok()?;
-    // An hour is more than any scenario takes, and keeps sums in range.
+    // An hour is longer than any scenario, and keeps sums in range.
     (0.0..3.6e6).contains(&count).then(|| Duration::from_secs_f64(count / 1e3))
 }
 

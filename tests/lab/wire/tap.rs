@@ -1,8 +1,8 @@
-//! One end of the wire: whole frames in and out of a network interface.
+//! One end of the wire: receives and sends whole frames on a network interface.
 //!
-//! An AF_PACKET socket sees every frame that comes in on its interface and
-//! puts others out on it, past the host's own stack. nix has the socket, its
-//! address and the calls for many frames at once behind safe functions.
+//! An AF_PACKET socket receives every frame that arrives on its interface, and sends
+//! frames there, past the host's own stack. nix has safe functions for the socket, its
+//! address and for many frames in one call.
 
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -23,14 +23,14 @@ pub(crate) struct Tap {
     outgoing: MultiHeaders<()>,
     room: Vec<[u8; LARGEST_FRAME]>,
     received: u64,
-    /// What the interface had counted before this socket was there.
+    /// What the interface had counted before this socket existed.
     came_in_before: u64,
     refused_before: u64,
 }
 
 /// Why frames could not be sent.
 pub(crate) enum SendError {
-    /// The socket's buffer is full; later there is room again.
+    /// The socket's buffer is full at the moment.
     Full,
     /// The first of the frames cannot be sent at all.
     Refused,
@@ -44,8 +44,8 @@ impl Tap {
         let socket = socket(family, SockType::Raw, flags, SockProtocol::EthAll)?;
         setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)?;
         setsockopt(&socket, sockopt::SndBufForce, &BUFFER)?;
-        // The interface's own address is the one way to a packet address that
-        // takes no unsafe code.
+        // A packet address can be had without unsafe code only from the interface's
+        // own addresses.
         let address = getifaddrs()?
             .filter(|found| found.interface_name == interface)
             .find_map(|found| found.address.filter(|address| address.as_link_addr().is_some()))
@@ -69,7 +69,7 @@ impl Tap {
         Ok(tap)
     }
 
-    /// Hands the frames that have come in, some at a time, to `take`; how many
+    /// Passes the frames that have arrived, some at a time, to `take`; returns how many
     /// there were.
     pub(crate) fn receive(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
         let mut places: Vec<_> = self.room.iter_mut().map(|room| [IoSliceMut::new(room)]).collect();
@@ -92,7 +92,7 @@ impl Tap {
         Ok(lengths.len())
     }
 
-    /// Sends frames, [`BATCH`] at most at a time; how many it was.
+    /// Sends frames, at most [`BATCH`] at a time; returns how many it sent.
     pub(crate) fn send(&mut self, frames: &[Box<[u8]>]) -> Result<usize, SendError> {
         let frames = &frames[..frames.len().min(BATCH)];
         let slices: Vec<_> = frames.iter().map(|frame| [IoSlice::new(frame)]).collect();
@@ -105,13 +105,13 @@ impl Tap {
         }
     }
 
-    /// Frames that came in on the interface and found no room in the socket.
+    /// Frames that arrived on the interface when the socket had no room.
     pub(crate) fn missed(&self) -> io::Result<u64> {
         Ok((self.counter("rx_packets")? - self.came_in_before).saturating_sub(self.received))
     }
 
-    /// Frames that were sent and that the interface at the other end of the
-    /// veth pair had no room for (net.core.netdev_max_backlog).
+    /// Frames that were sent when the other end of the veth pair had no room
+    /// (net.core.netdev_max_backlog).
     pub(crate) fn refused(&self) -> io::Result<u64> {
         Ok(self.counter("tx_dropped")? - self.refused_before)
     }
@@ -123,9 +123,8 @@ impl Tap {
     }
 }
 
-/// The length of a frame that fit in its place.
-// A longer one means that the hosts' offloads are on, and then checksums are
-// missing as well.
+/// The length of a frame, if it fit in the buffer.
+// A longer one means that the hosts' offloads are on, so checksums are missing too.
 fn whole(frame: &RecvMsg<'_, '_, ()>) -> io::Result<usize> {
     if frame.flags.contains(MsgFlags::MSG_TRUNC) {
         return Err(io::Error::other("a frame is longer than the MTU: turn the offloads off"));
@@ -139,12 +138,12 @@ impl AsFd for Tap {
     }
 }
 
-/// Frames to a system call: one in 128 costs nothing beside the work on each.
+/// Frames in one system call: shared by 128, its cost does not matter.
 pub(crate) const BATCH: usize = 128;
 
 /// An Ethernet header and the usual MTU, with room for a VLAN tag.
 const LARGEST_FRAME: usize = 14 + 1500 + 4;
 
-/// Room for some 80,000 small frames, which the kernel counts at about 800
-/// bytes each: more than a whole burst of SYNs to all ports.
+/// Room for some 80,000 small frames, which the kernel counts as about 800 bytes each:
+/// more than a burst of SYNs to all ports.
 const BUFFER: usize = 64 << 20;

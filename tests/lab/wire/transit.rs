@@ -1,12 +1,12 @@
-//! What is under way on the wire, soonest to arrive first. Pure.
+//! The frames on the wire, in the order in which they arrive.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-/// Frames under way, each with the instant it arrives at.
-// A heap, because jitter lets later frames arrive first; those that arrive at
-// the same instant keep the order they entered in.
+/// Frames on the wire, each with the instant at which it arrives.
+// A heap, because jitter lets later frames arrive first. Frames that arrive at the
+// same instant keep the order in which they entered.
 #[derive(Debug)]
 pub(crate) struct Transit<T> {
     frames: BinaryHeap<UnderWay<T>>,
@@ -21,18 +21,18 @@ struct UnderWay<T> {
 }
 
 impl<T> Transit<T> {
-    /// Nothing under way.
+    /// No frame.
     pub(crate) fn new() -> Self {
         Self { frames: BinaryHeap::new(), entered: 0 }
     }
 
-    /// Sends `frame` on its way.
+    /// Adds `frame`.
     pub(crate) fn enter(&mut self, frame: T, arrives: Instant) {
         self.frames.push(UnderWay { arrives, number: self.entered, frame });
         self.entered += 1;
     }
 
-    /// Takes out the next frame that has arrived by `now`.
+    /// Removes and returns the next frame that has arrived at `now`.
     pub(crate) fn next_arrived(&mut self, now: Instant) -> Option<T> {
         self.next_arrival().filter(|&arrives| arrives <= now)?;
         self.frames.pop().map(|under_way| under_way.frame)
@@ -43,14 +43,14 @@ impl<T> Transit<T> {
         self.frames.peek().map(|under_way| under_way.arrives)
     }
 
-    /// How many are under way.
+    /// How many frames there are.
     pub(crate) fn len(&self) -> usize {
         self.frames.len()
     }
 }
 
 impl<T> Ord for UnderWay<T> {
-    /// Greatest, and so first out of the heap, is the soonest.
+    /// The soonest is the greatest, and so the first out of the heap.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.arrives, other.number).cmp(&(self.arrives, self.number))
     }
