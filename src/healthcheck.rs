@@ -1,8 +1,8 @@
-//! Asks the service on this host whether it lives, as the health check of a
-//! container that has no shell and no curl in it.
+//! The health check of a container without a shell and without curl: requests
+//! `/livez` from the service on this host.
 //!
-//! A request of one line needs no HTTP client, and a process that runs every few
-//! seconds should be small: blocking sockets, one thread, a status line.
+//! The check runs every few seconds, so it is small: one thread, a blocking socket, and
+//! no HTTP client for a request whose status line is all that is read.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -11,36 +11,37 @@ use thiserror::Error;
 
 use crate::limits;
 
-/// The service does not answer, or not as one that lives.
+/// Why the service is not healthy.
 #[derive(Debug, Error)]
 pub enum Unhealthy {
-    /// There was no answer to read.
+    /// There was no reply.
     #[error("healthcheck {address}: {source}")]
     Silent {
-        /// Who was asked.
+        /// Where the request went.
         address: SocketAddr,
         /// What went wrong.
         source: io::Error,
     },
-    /// Something else answered, or the service is not well.
+    /// The reply was not 200.
     #[error("healthcheck {address}: answered {answer:?}, not 200")]
     Answered {
-        /// Who was asked.
+        /// Where the request went.
         address: SocketAddr,
-        /// The beginning of the answer.
+        /// The beginning of the reply.
         answer: String,
     },
 }
 
-/// Asks the service that listens on the first of `listen` that it could take.
+/// Checks the service at each of `listen`; one healthy answer is enough, because the
+/// service listens on the first address that it can.
 ///
 /// # Errors
-/// What is wrong at the last address, if none answers that it lives.
+/// What is wrong at the last address, if none is healthy.
 ///
 /// # Panics
-/// When there is no address.
+/// When `listen` is empty.
 pub fn ask(listen: &[SocketAddr]) -> Result<(), Unhealthy> {
-    let (last, others) = listen.split_last().expect("there is an address to ask");
+    let (last, others) = listen.split_last().expect("at least one address");
     if others.iter().any(|&address| ask_one(reachable(address)).is_ok()) {
         return Ok(());
     }
@@ -69,7 +70,7 @@ fn exchange(address: SocketAddr) -> io::Result<[u8; ALIVE.len()]> {
     Ok(answer)
 }
 
-/// Who listens on all interfaces is asked on this host's own.
+/// A service that listens on all interfaces is reached on loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),

@@ -1,12 +1,12 @@
-//! The log's way to standard error.
+//! Writes the log to standard error without ever blocking.
 //!
-//! Whoever reads standard error may stop reading, go away, or have no room. A
-//! scan must not wait for it, and the process must not die of it. So lines go
-//! through a bounded queue to a thread of their own; a line that finds the queue
-//! full, or that cannot be written, is dropped and counted.
-// tracing-appender 0.2.5 does nearly this. It panics when its thread cannot be
-// made, prints to standard output at the end of a stalled log, and does not
-// count lines whose write failed.
+//! The reader of standard error may stop reading, close it, or run out of disk space.
+//! A scan must not wait for it, and the process must not end because of it. So lines go
+//! through a bounded queue to a thread. A line that finds the queue full, or that
+//! cannot be written, is dropped and counted.
+// tracing-appender 0.2.5 does nearly the same. But it panics when it cannot start its
+// thread, prints to standard output when it ends with a stalled log, and does not count
+// lines that could not be written.
 
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
@@ -16,7 +16,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A log that never blocks and never fails. Clones are the same log.
+/// A log that never blocks and never fails. Clones write to the same log.
 #[derive(Clone, Debug)]
 pub struct Log {
     queue: SyncSender<Vec<u8>>,
@@ -31,10 +31,10 @@ struct Counts {
 }
 
 impl Log {
-    /// A log that writes to `out`, on a thread of its own.
+    /// A log that writes to `out` on its own thread.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When the thread cannot be started.
     pub fn try_new(mut out: impl Write + Send + 'static) -> io::Result<Self> {
         let (queue, lines) = sync_channel::<Vec<u8>>(MAX_LINES);
         let counts = Arc::new(Counts::default());
@@ -56,8 +56,7 @@ impl Log {
         self.counts.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything is written, but not for long: the reader may have
-    /// stopped reading.
+    /// Waits a while until everything is written. The reader may have stopped reading.
     pub fn settle(&self) {
         let until = Instant::now() + SETTLE_PATIENCE;
         while self.counts.pending.load(Ordering::Acquire) > 0 && Instant::now() < until {
@@ -65,13 +64,13 @@ impl Log {
         }
     }
 
-    /// Has panics logged. The default is to write to standard error at once,
-    /// which may block, and then a panic would not end the process.
+    /// Logs panics from now on. By default they are written to standard error directly;
+    /// that may block, and then a panic would not end the process.
     pub fn take_panics(&self) {
         let log = self.clone();
         panic::set_hook(Box::new(move |panic| {
             log_panic(panic);
-            // The process ends when this returns.
+            // The process aborts when this returns.
             if cfg!(panic = "abort") {
                 log.settle();
             }
@@ -108,15 +107,15 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(at, "panicked: {}", text.unwrap_or_default());
 }
 
-/// Lines that wait at most: seconds of a busy service's log.
+/// The most lines that wait: some seconds of a busy service's log.
 const MAX_LINES: usize = 4096;
 
-/// Bytes that wait at most. Lines are some 300 bytes long, but one that names
-/// many ports has up to 8 KB.
+/// The most bytes that wait. Most lines have about 300 bytes, but one that names many
+/// ports has up to 8 KB.
 const MAX_BYTES: usize = 1 << 20;
 
-/// How long the last lines may take. Kubernetes' default leaves a service no
-/// time beyond its grace period, so that more could mean SIGKILL.
+/// How long the last lines may take. By default Kubernetes leaves a service no time
+/// after its grace period, so a longer wait could end in SIGKILL.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -125,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes a line, and is stuck until it is told whether to succeed.
+    /// Takes a line, and blocks until the test says whether to succeed.
     struct Stuck(Receiver<bool>);
 
     impl Write for Stuck {
@@ -149,7 +148,7 @@ mod tests {
         for _ in 0..11 {
             log.write_all(&line).unwrap();
         }
-        // Nothing was written, and eight lines are all that may wait.
+        // Nothing has been written yet, and only eight lines fit in the queue.
         assert_eq!(log.dropped(), 3);
         for succeed in [true, false, true, false, false, true, true, true] {
             answer.send(succeed).unwrap();

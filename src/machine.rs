@@ -1,5 +1,5 @@
-//! What this machine allows a scan, and what scans have to share with all that
-//! runs on it.
+//! What this machine allows a scan: descriptors, memory, and the neighbour table that
+//! scans share with everything else on it.
 
 pub mod descriptors;
 #[cfg(feature = "cli")]

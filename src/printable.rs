@@ -1,10 +1,9 @@
-//! Typed words, fit for a terminal or a line of text.
+//! Makes untrusted text safe to print on a terminal or in a line of text.
 
 use std::fmt::{self, Write};
 
-/// Text in which nothing moves the cursor, ends the line or changes the order of
-/// what is read: control characters and invisible ones are written as Rust
-/// escapes them.
+/// Text that cannot move the cursor, end the line or change the reading order: control
+/// characters and invisible characters are escaped as in Rust.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(pub &'a str);
 
@@ -13,9 +12,9 @@ impl fmt::Display for Printable<'_> {
         self.0.chars().try_for_each(|c| match c {
             ' '..='~' => f.write_char(c),
             _ => {
-                // What `Debug` shows of it behind a letter: there, accents are
-                // left alone. Escaped are the categories Cc, Cf (with all marks
-                // of direction), Zl, Zp, Zs, Co and Cn.
+                // Escape it as `Debug` does behind a letter, where accents are left
+                // alone. That escapes the categories Cc, Cf (which has all marks of
+                // direction), Zl, Zp, Zs, Co and Cn.
                 let mut bytes = [b'a'; 5];
                 c.encode_utf8(&mut bytes[1..]);
                 let text = std::str::from_utf8(&bytes[..=c.len_utf8()]).expect("encoded just now");
@@ -36,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn what_acts_on_a_terminal_is_escaped_and_all_else_stays() {
+    fn what_acts_on_a_terminal_is_escaped_and_everything_else_stays() {
         for (text, shown) in [
             ("\u{1b}[2J\u{7}", "\\u{1b}[2J\\u{7}"),
             ("a\nb\r\tc", "a\\nb\\r\\tc"),

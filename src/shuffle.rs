@@ -1,10 +1,10 @@
-//! A seeded shuffle of 0, 1, … n-1 that is computed place by place, so that it
-//! takes no memory however large n is.
+//! A seeded shuffle of the numbers below n. Each element is computed from its index, so
+//! the shuffle takes no memory, however large n is.
 //!
-//! A Feistel network permutes the smallest power of two that n fits into, and a
-//! result beyond n is put in again until one is not: being a permutation, the
-//! network comes back into the range (Black and Rogaway, "Ciphers with
-//! Arbitrary Finite Domains", 2002). It spreads load and hides nothing.
+//! A Feistel network permutes the numbers below the smallest power of two that is at
+//! least n. A result of n or more is permuted again until it is below n, which happens
+//! because the network is a permutation (Black and Rogaway, "Ciphers with Arbitrary
+//! Finite Domains", 2002). The purpose is to spread load, not to hide the order.
 
 /// A permutation of the numbers below a length.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct Shuffle {
 }
 
 impl Shuffle {
-    /// The shuffle of the numbers below `len` that `seed` stands for.
+    /// The shuffle of the numbers below `len` that belongs to `seed`.
     #[must_use]
     pub fn new(len: u64, seed: u64) -> Self {
         let bits = (u64::BITS - len.saturating_sub(1).leading_zeros()).max(2);
@@ -40,12 +40,12 @@ impl Shuffle {
         self.len == 0
     }
 
-    /// The number at `place`, which is below the length.
+    /// The number at `index`, which has to be below the length.
     #[must_use]
-    pub fn at(&self, place: u64) -> u64 {
-        debug_assert!(place < self.len, "a place in the range");
-        let mut number = self.permuted(place);
-        // On average less than once: the range fills more than half.
+    pub fn at(&self, index: u64) -> u64 {
+        debug_assert!(index < self.len, "an index below the length");
+        let mut number = self.permuted(index);
+        // Less than once on average: the numbers below `len` are more than half.
         while number >= self.len {
             number = self.permuted(number);
         }
@@ -57,8 +57,8 @@ impl Shuffle {
         let (mut left_bits, mut right_bits) = (self.left_bits, self.right_bits);
         let (mut left, mut right) = (number >> right_bits, number & low(right_bits));
         for key in self.keys {
-            // The halves may differ by a bit and change places each round.
-            // The upper half of a product depends on every bit of its factors.
+            // The halves may differ by a bit, and are swapped each round. The upper
+            // half of a product depends on every bit of its factors.
             let round = (right ^ key).wrapping_mul(GOLDEN_GAMMA) >> 32;
             let next = left ^ (round & low(left_bits));
             (left, right) = (right, next);
@@ -68,20 +68,20 @@ impl Shuffle {
     }
 }
 
-/// As many ones as bits.
+/// A number whose lowest `bits` bits are set.
 fn low(bits: u32) -> u64 {
     (1 << bits) - 1
 }
 
-/// The output function of SplitMix64: near seeds get keys that are far apart.
+/// The output function of SplitMix64: similar seeds get very different keys.
 fn mixed(mut word: u64) -> u64 {
     word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ word >> 31
 }
 
-/// What Luby and Rackoff ask for with good round functions; ours are meant to
-/// be fast. An even number brings the halves back to their places.
+/// Luby and Rackoff need four rounds of good round functions; ours are weaker, but
+/// fast. An even number swaps the halves back.
 const ROUNDS: usize = 4;
 
 /// The increment of SplitMix64.
@@ -95,35 +95,35 @@ mod tests {
 
     fn order(len: u64, seed: u64) -> Vec<u64> {
         let shuffle = Shuffle::new(len, seed);
-        (0..len).map(|place| shuffle.at(place)).collect()
+        (0..len).map(|index| shuffle.at(index)).collect()
     }
 
     proptest! {
         #[test]
-        fn every_number_has_one_place(len in 0u64..5_000, seed: u64) {
+        fn every_number_has_one_index(len in 0u64..5_000, seed: u64) {
             let mut numbers = order(len, seed);
             numbers.sort_unstable();
             prop_assert!(numbers.into_iter().eq(0..len));
         }
 
         #[test]
-        fn huge_ranges_are_not_left(len in 1u64..=1 << 60, seed: u64, place: u64) {
-            prop_assert!(Shuffle::new(len, seed).at(place % len) < len);
+        fn numbers_stay_below_a_huge_length(len in 1u64..=1 << 60, seed: u64, index: u64) {
+            prop_assert!(Shuffle::new(len, seed).at(index % len) < len);
         }
     }
 
     #[test]
-    fn a_seed_stands_for_one_order() {
+    fn a_seed_always_gives_the_same_order() {
         assert_eq!(order(1_000, 7), order(1_000, 7));
         assert_ne!(order(1_000, 7), order(1_000, 8));
         assert_eq!((order(0, 7), order(1, 7)), (vec![], vec![0]));
     }
 
     #[test]
-    fn neighbours_are_parted() {
+    fn neighbours_are_far_apart() {
         let order = order(65_536, 1);
         let close = order.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) <= 16);
-        // 32 of 65,536 numbers are that close, so that 32 are expected.
+        // 32 of 65,536 numbers are that close to any number, so 32 pairs are expected.
         assert!(close.count() < 100);
     }
 }

@@ -1,4 +1,4 @@
-//! SIGTERM, SIGINT and SIGHUP, as futures.
+//! Waits for SIGTERM, SIGINT and SIGHUP.
 
 use std::fs;
 use std::io;
@@ -10,13 +10,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
-    /// Comes when the terminal closes; `None` under nohup(1), which has it
-    /// ignored so that the process goes on.
+    /// Sent when the terminal closes. `None` under nohup(1), which makes the process
+    /// ignore it.
     hangup: Option<Signal>,
 }
 
 impl StopSignals {
-    /// Takes the signals over from their default action.
+    /// Catches the signals from now on, instead of their default action.
     ///
     /// # Errors
     /// When the system refuses.
@@ -32,7 +32,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the next of them and returns its number.
+    /// Waits for the next signal and returns its number.
     pub async fn next(&mut self) -> u8 {
         let hangup = async {
             match &mut self.hangup {
@@ -48,7 +48,7 @@ impl StopSignals {
     }
 }
 
-/// Whether whoever started this process has told it to ignore SIGHUP.
+/// Whether this process was started with SIGHUP ignored.
 fn ignores_hangup() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -57,7 +57,7 @@ fn ignores_hangup() -> bool {
     mask.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
 
-// signal(7): the same on every Linux.
+// signal(7): these numbers are the same on all architectures.
 const SIGHUP: u8 = 1;
 const SIGINT: u8 = 2;
 const SIGTERM: u8 = 15;

@@ -6,18 +6,18 @@ use thiserror::Error;
 
 use crate::limits;
 
-/// How the descriptors and the memory of a process are split between its tasks.
+/// How the descriptors and the memory of the process are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DescriptorPlan {
     /// The process's limit on open descriptors (`ulimit -n`).
     pub limit: usize,
-    /// Client connections held at once; further ones wait in the backlog.
+    /// The most client connections at a time; further ones wait in the backlog.
     pub connections: usize,
-    /// Names looked up at once.
+    /// The most look-ups of names at a time.
     pub lookups: usize,
     /// Descriptors that all scans share.
     pub probes: usize,
-    /// Bytes that all scans share, for what they find and what they ask again.
+    /// Bytes that all scans share, for what they find and for what they ask again.
     pub scan_memory: usize,
 }
 
@@ -32,12 +32,8 @@ pub struct TooFewDescriptors {
     pub limit: usize,
 }
 
-/// Raises the soft limit on open descriptors to the hard limit and returns the
-/// limit then in force.
-///
-/// # Errors
-/// None that matter to a caller who can live with the soft limit: a refused
-/// raise leaves it as it was.
+/// Raises the soft limit on open descriptors to the hard limit, and returns the limit
+/// that then holds. If the system refuses, the soft limit stays as it was.
 #[must_use]
 pub fn raise_descriptor_limit() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -47,7 +43,7 @@ pub fn raise_descriptor_limit() -> usize {
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
-/// The soft and the hard limit on open descriptors; `None` is none.
+/// The soft and the hard limit on open descriptors; `None` is no limit.
 #[must_use]
 pub fn descriptor_limits() -> (Option<u64>, Option<u64>) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -55,13 +51,13 @@ pub fn descriptor_limits() -> (Option<u64>, Option<u64>) {
 }
 
 impl DescriptorPlan {
-    /// Descriptors for probes where there are no clients.
+    /// Descriptors for probes when there are no clients.
     #[must_use]
     pub fn for_command(&self) -> usize {
         (self.probes + self.connections).min(limits::MAX_PROBE_DESCRIPTORS)
     }
 
-    /// Splits `limit` descriptors.
+    /// Divides `limit` descriptors.
     ///
     /// # Errors
     /// When `limit` is below [`limits::MIN_DESCRIPTORS`].
@@ -77,16 +73,16 @@ impl DescriptorPlan {
         Ok(Self { limit, connections, lookups, probes, scan_memory: usize::MAX })
     }
 
-    /// The same with no more than fits into `memory` bytes, if there is a limit.
-    // Running out would not fail a call, it would end the process: the kernel
-    // charges a socket to the cgroup and, where that is full, kills. So this
-    // has to hold back before, and to leave something however little there is.
+    /// The same plan, reduced to what fits into `memory` bytes if there is a limit.
+    // No call fails when memory runs out: the kernel charges sockets to the cgroup, and
+    // kills the process when that is full. So the plan has to stay below the limit, and
+    // still leave the least that works, however low the limit is.
     #[must_use]
     pub fn within(self, memory: Option<u64>) -> Self {
         let Some(memory) = memory else { return self };
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
         let free = memory.saturating_sub(limits::PROCESS_MEMORY);
-        // The largest scan is to be possible, if that takes no more than a third.
+        // Enough for the largest scan, if that takes no more than a third.
         let scan_memory = (free / 4).max(limits::LARGEST_SCAN_MEMORY.min(free / 3));
         let free = free - scan_memory;
         let connections = (free / 3 / limits::CONNECTION_MEMORY).max(limits::MIN_CONNECTIONS);

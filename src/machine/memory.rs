@@ -1,12 +1,12 @@
-//! The memory that this process may use, as its cgroups limit it.
+//! The limit on this process's memory, read from its cgroups.
 //!
-//! Sockets in their handshake live in the kernel, which charges them to the
-//! process's cgroup: a container with a limit is killed for them.
+//! Sockets in their handshake take memory in the kernel, which charges it to the
+//! process's cgroup, and kills a container that exceeds its limit.
 
 use std::fs;
 use std::path::Path;
 
-/// The lowest memory limit, in bytes, of the cgroups that this process is in.
+/// The lowest memory limit, in bytes, of the process's cgroup and those above it.
 #[must_use]
 pub fn memory_limit() -> Option<u64> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -14,8 +14,8 @@ pub fn memory_limit() -> Option<u64> {
 }
 
 /// `own` is the content of `/proc/self/cgroup` (cgroups(7)).
-// A limit further up binds as well. At the very top is also where a container
-// sees its own cgroup, whatever the path it was given says.
+// A limit of a cgroup further up also holds. A container sees its own cgroup at the
+// very top, whatever path the file shows.
 fn lowest_limit(own: &str, mount: &Path) -> Option<u64> {
     let limits = own.lines().flat_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
@@ -28,12 +28,12 @@ fn lowest_limit(own: &str, mount: &Path) -> Option<u64> {
         let groups = Path::new(path).ancestors().filter(move |_| counts);
         let read = move |group: &Path| {
             let group = root.join(group.strip_prefix("/").unwrap_or(group));
-            // Without a limit it says "max".
+            // The text is "max" if there is no limit.
             fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok()
         };
         groups.filter_map(read)
     });
-    // Version 1 has a number that no machine has for "no limit".
+    // In version 1, "no limit" is a number that no machine reaches.
     limits.min().filter(|&limit| limit < NO_LIMIT)
 }
 

@@ -1,14 +1,14 @@
-//! How many addresses of attached networks may be looked for at a time.
+//! How many addresses of attached networks may be resolved at a time.
 //!
-//! An address on an attached network is reached by its link-layer address, which
-//! the kernel first has to find out (ARP, neighbour discovery). While it does, and
-//! as long as an address that answered is in use, the address holds an entry of
-//! the neighbour table. That table has room for 1,024 entries unless told otherwise
-//! (gc_thresh3) and belongs to the whole node, all pods of it. Full, the kernel
-//! drops packets without a word: ours, and those of everybody else.
+//! An address on an attached network is reached by its link-layer address, which the
+//! kernel first has to resolve (ARP, neighbour discovery). The address takes an entry
+//! of the neighbour table while it is resolved, and while a resolved address is in use.
+//! By default the table has room for 1,024 entries (gc_thresh3). It belongs to the
+//! whole node, with all its pods. When it is full, the kernel silently drops packets:
+//! ours, and those of everybody else.
 //!
-//! All scans of the process share one [`Neighbours`], which counts what they add
-//! to the table. The counts follow the table itself, so a scan that is dropped
+//! All scans of the process share one [`Neighbours`], which counts the entries that
+//! they cause. The counts are checked against the table itself, so a dropped scan
 //! leaves none behind.
 
 use std::io;
@@ -20,11 +20,11 @@ use super::netlink::Netlink;
 pub use super::table::Snapshot;
 use super::table::{LEAST_AT_A_TIME, MOST_AT_A_TIME, Table};
 
-/// The neighbours that scans of this process look for.
+/// The neighbours that scans of this process resolve.
 #[derive(Clone, Debug, Default)]
 pub struct Neighbours(Arc<[Mutex<Table>; 2]>);
 
-/// An address and the interface behind which it is.
+/// An address on an attached network, and its interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Neighbour {
     /// The address.
@@ -33,7 +33,7 @@ pub struct Neighbour {
     pub link: u32,
 }
 
-/// Which of the two neighbour tables.
+/// One of the two neighbour tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// IPv4, by ARP.
@@ -42,36 +42,36 @@ pub enum Family {
     V6,
 }
 
-/// How much room a neighbour table has, on the whole node.
+/// How full a neighbour table of the node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableRoom {
-    /// Entries that it may have (gc_thresh3).
+    /// How many entries fit (gc_thresh3).
     pub max: u32,
-    /// Entries that it has, those that may be thrown away among them.
+    /// How many entries there are, including those that the kernel may remove.
     pub used: u32,
-    /// How often an entry was wanted and there was no room (table_fulls).
+    /// How often there was no room for a new entry (table_fulls).
     pub overflows: u64,
 }
 
-/// How an entry of the table stands.
+/// The state of an entry of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// The link-layer address is being looked for.
+    /// The kernel is resolving the address.
     Incomplete,
-    /// Nobody answered for the address.
+    /// No host answered for the address.
     Failed,
-    /// Known, and used lately: the kernel keeps the entry.
+    /// Resolved and recently used: the kernel keeps the entry.
     InUse,
-    /// Known, and free to be thrown away after a while.
+    /// Resolved and unused: the kernel may remove the entry after a while.
     Idle,
 }
 
-/// A scan's share of the addresses that may be looked for at a time.
+/// A scan's share of the addresses that may be resolved at a time.
 #[derive(Debug)]
 pub struct Seat {
     neighbours: Neighbours,
     family: Family,
-    /// What this scan looks for.
+    /// The neighbours that this scan is resolving.
     begun: Vec<Neighbour>,
 }
 
@@ -84,18 +84,18 @@ impl Family {
 }
 
 impl TableRoom {
-    /// What the kernel says of the table; any user may ask, in any namespace.
+    /// Reads the state of the table from the kernel. Any user may, in any namespace.
     ///
     /// # Errors
-    /// When the kernel cannot be asked, or has no such table.
+    /// When the kernel does not answer, or has no such table.
     pub fn observe(family: Family) -> io::Result<Self> {
         Netlink::try_new()?.room(family)
     }
 
-    /// How many addresses scans may look for at a time.
-    // The kernel makes room by throwing out entries that failed or that were idle
-    // for 5 s (neigh_forced_gc in net/core/neighbour.c). A quarter that it cannot
-    // throw out leaves most of the table to all others.
+    /// How many addresses scans may resolve at a time.
+    // To make room, the kernel removes entries that failed or that were idle for 5 s
+    // (neigh_forced_gc in net/core/neighbour.c). A quarter that it cannot remove leaves
+    // most of the table to everybody else.
     #[must_use]
     pub fn at_a_time(&self) -> usize {
         (self.max as usize / 4).clamp(LEAST_AT_A_TIME, MOST_AT_A_TIME)
@@ -103,8 +103,8 @@ impl TableRoom {
 }
 
 impl Neighbours {
-    /// Those of `addresses` that have to be found on an attached network before a
-    /// packet can leave for them, in the same order. Where the kernel cannot be asked, there are none.
+    /// Those of `addresses` that the kernel has to resolve on an attached network before
+    /// it can send them a packet, in the same order. Empty if the kernel does not answer.
     #[must_use]
     pub fn unresolved(&self, addresses: &[IpAddr]) -> Vec<Neighbour> {
         let mut netlink = None;
@@ -135,17 +135,17 @@ impl Neighbours {
         neighbours
     }
 
-    /// A share of the addresses that may be looked for. Dropped, others may have it.
+    /// A share of the addresses that may be resolved, given back on drop.
     #[must_use]
     pub fn seat(&self, family: Family) -> Seat {
         self.table(family).sit_down();
         Seat { neighbours: self.clone(), family, begun: Vec::new() }
     }
 
-    /// The table as it is, or was at a time after `since` and not long ago.
+    /// The table as it is now, or as it recently was, but after `since`.
     ///
     /// # Errors
-    /// When the kernel cannot be asked.
+    /// When the kernel does not answer.
     pub fn look(&self, family: Family, since: Instant) -> io::Result<Snapshot> {
         let mut table = self.table(family);
         let now = Instant::now();
@@ -158,14 +158,14 @@ impl Neighbours {
         Ok(table.take_in(entries, room, now, Instant::now()))
     }
 
-    // A panic leaves counts that are still counts: the next look mends them.
+    // After a panic the counts may be wrong, until the next look corrects them.
     fn table(&self, family: Family) -> MutexGuard<'_, Table> {
         self.0[family as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Seat {
-    /// Whether one more address may be looked for.
+    /// Whether one more address may be resolved.
     #[must_use]
     pub fn has_room(&mut self) -> bool {
         let table = self.neighbours.table(self.family);
@@ -173,8 +173,7 @@ impl Seat {
         table.has_room() && self.begun.len() < table.fair_share()
     }
 
-    /// Counts `neighbour` among those that are looked for, from now on until the
-    /// table says otherwise.
+    /// Counts `neighbour` as being resolved, until the table shows otherwise.
     pub fn begin(&mut self, neighbour: Neighbour) {
         self.begun.push(neighbour);
         self.neighbours.table(self.family).begin(neighbour, Instant::now());

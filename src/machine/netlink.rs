@@ -1,7 +1,7 @@
-//! Questions to the kernel about routes and neighbours, by rtnetlink(7).
+//! Reads routes and neighbours from the kernel, by rtnetlink(7).
 //!
-//! None of them needs a privilege, and all are answered in the network namespace
-//! of this process; only the size of the neighbour table is the whole node's.
+//! No question needs a privilege. The answers are about the network namespace of this
+//! process, except for the size of the neighbour table, which is the node's.
 
 use std::collections::HashMap;
 use std::io;
@@ -23,28 +23,28 @@ use rustix::net::{self, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use super::neighbours::{Entry, Family, Neighbour, TableRoom};
 
-/// An open conversation with the kernel.
+/// A socket for questions to the kernel.
 pub(super) struct Netlink {
     socket: OwnedFd,
     buffer: Vec<u8>,
     sequence: u32,
-    /// Whether the interfaces met so far have neighbours.
+    /// Which of the interfaces seen so far have neighbours.
     links: HashMap<u32, bool>,
 }
 
 impl Netlink {
     pub(super) fn try_new() -> io::Result<Self> {
-        // The kernel answers before `send` returns, so there is nothing to wait for.
+        // The kernel answers before `send` returns, so no receive has to wait.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let family = net::AddressFamily::NETLINK;
-        // No protocol is NETLINK_ROUTE, whose number is 0.
+        // `None` is NETLINK_ROUTE, whose number is 0.
         let socket = net::socket_with(family, SocketType::RAW, flags, None)?;
         Ok(Self { socket, buffer: vec![0; BUFFER], sequence: 0, links: HashMap::new() })
     }
 
-    /// The neighbour that has to be resolved before a packet can leave for
-    /// `address`; `None` where the next hop is a gateway, this host, or the end of
-    /// an interface without link-layer addresses.
+    /// The neighbour that the kernel has to resolve before it can send a packet to
+    /// `address`; `None` if the packet goes to a gateway, to this host, or out of an
+    /// interface without link-layer addresses.
     pub(super) fn neighbour(&mut self, address: IpAddr) -> io::Result<Option<Neighbour>> {
         let mut question = RouteMessage::default();
         question.header.address_family = family_of(Family::of(address));
@@ -67,8 +67,8 @@ impl Netlink {
         Ok(self.has_neighbours(link)?.then_some(Neighbour { address, link }))
     }
 
-    // The interfaces on which the kernel resolves nothing: arp_constructor in
-    // net/ipv4/arp.c, ndisc_constructor in net/ipv6/ndisc.c.
+    // On which interfaces the kernel resolves nothing is in arp_constructor
+    // (net/ipv4/arp.c) and ndisc_constructor (net/ipv6/ndisc.c).
     fn has_neighbours(&mut self, link: u32) -> io::Result<bool> {
         if let Some(&known) = self.links.get(&link) {
             return Ok(known);
@@ -86,7 +86,7 @@ impl Netlink {
         Ok(has_neighbours)
     }
 
-    /// Every entry of the neighbour table that this namespace sees.
+    /// All entries of the neighbour table that belong to this namespace.
     pub(super) fn entries(&mut self, family: Family) -> io::Result<HashMap<Neighbour, Entry>> {
         let mut question = NeighbourMessage::default();
         question.header.family = family_of(family);
@@ -128,7 +128,7 @@ impl Netlink {
         Ok(TableRoom { max, used, overflows })
     }
 
-    /// Sends a question and hands each message of the answer to `take`.
+    /// Sends a question and passes each message of the answer to `take`.
     fn ask(
         &mut self,
         kind: u16,
@@ -155,7 +155,7 @@ impl Netlink {
             }
             while !rest.is_empty() {
                 let message = NetlinkBuffer::new_checked(rest).map_err(io::Error::other)?;
-                // What is left of an answer that was given up.
+                // Skip the rest of an earlier answer that was not read to its end.
                 let is_ours = message.sequence_number() == self.sequence;
                 match i32::from(message.message_type()) {
                     _ if !is_ours => {}
@@ -199,7 +199,7 @@ fn error_of(payload: &[u8]) -> io::Error {
     }
 }
 
-/// What the kernel fills at most with one part of a long answer (NLMSG_GOODSIZE
+/// The largest part of a long answer that the kernel sends at once (NLMSG_GOODSIZE
 /// and netlink_dump in net/netlink/af_netlink.c).
 const BUFFER: usize = 32 << 10;
 

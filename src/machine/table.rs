@@ -1,5 +1,5 @@
-//! What this process has added to a neighbour table, and how much more it may.
-//! Pure: the table is read elsewhere.
+//! How many entries of a neighbour table this process has caused, and how many more it
+//! may. Without I/O: `netlink.rs` reads the table.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::neighbours::{Entry, Neighbour, TableRoom};
 
-/// The entries of a table as they were at a time.
+/// The entries of a table at a given time.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     entries: Arc<HashMap<Neighbour, Entry>>,
@@ -22,50 +22,52 @@ impl Snapshot {
         self.entries.get(&neighbour).copied()
     }
 
-    /// When the table was like this.
+    /// When the table was read.
     #[must_use]
     pub fn taken(&self) -> Instant {
         self.taken
     }
 
-    /// How often the table had been full by then.
+    /// How often the table had been full so far.
     #[must_use]
     pub fn overflows(&self) -> u64 {
         self.overflows
     }
 }
-/// The addresses that this process looked for and that still have an entry.
+
+/// The addresses that this process resolves, or has resolved and that still have an
+/// entry.
 #[derive(Debug)]
 pub(super) struct Table {
     begun: HashMap<Neighbour, Begun>,
     seats: usize,
-    /// Addresses that may be looked for at a time as the table's size has it, and
-    /// as its overflows do.
+    /// How many addresses may be resolved at a time, by the size of the table.
     limit: usize,
+    /// The same, lower for a while after the table was full.
     eased: usize,
     seen: Option<Snapshot>,
     /// How long the last look took.
     look: Duration,
 }
 
-/// What is known of an address that was looked for.
+/// What is known of an address since its resolution began.
 #[derive(Clone, Copy, Debug)]
 struct Begun {
     since: Instant,
-    /// Whether it was found.
+    /// Whether it was resolved.
     found: bool,
-    /// Since when the kernel has been free to throw the entry out.
+    /// Since when the entry is one that the kernel may remove.
     idle: Option<Instant>,
 }
 
 impl Begun {
-    /// Takes in how the entry stood at `now`; whether it still counts.
+    /// Notes the state of the entry at `now`; returns whether it still counts.
     fn note(&mut self, entry: Option<Entry>, now: Instant) -> bool {
         match entry {
-            // The table may have been read while the packet was on its way to it.
-            None => now - self.since < BY_THEN_ENTERED,
+            // The table may have been read before the packet caused the entry.
+            None => now - self.since < ENTERED_AFTER,
             Some(Entry::Incomplete) => true,
-            Some(Entry::Failed) => now - self.since < BY_THEN_ENTERED,
+            Some(Entry::Failed) => now - self.since < ENTERED_AFTER,
             Some(Entry::InUse) => {
                 (self.found, self.idle) = (true, None);
                 true
@@ -87,37 +89,37 @@ impl Table {
         self.seats -= 1;
     }
 
-    /// Counts `neighbour` from `now` on, until the table says otherwise.
+    /// Counts `neighbour` from `now` on, until the table shows otherwise.
     pub(super) fn begin(&mut self, neighbour: Neighbour, now: Instant) {
         self.begun.insert(neighbour, Begun { since: now, found: false, idle: None });
     }
 
-    /// The table as it was after `since`, if that is not long ago.
-    // Looking is to take a twentieth of the time at most: some nodes have tables of a
-    // hundred thousand entries.
+    /// The table as it was last read, if that was after `since` and not long ago.
+    // Reading must not take more than a twentieth of the time: some nodes have tables of
+    // a hundred thousand entries.
     pub(super) fn seen_between(&self, since: Instant, now: Instant) -> Option<Snapshot> {
         let interval = LOOK_INTERVAL.max(self.look * 20);
         let fresh = |seen: &&Snapshot| seen.taken > since && now - seen.taken < interval;
         self.seen.as_ref().filter(fresh).cloned()
     }
 
-    /// Whether one more address may be looked for.
+    /// Whether one more address may be resolved.
     pub(super) fn has_room(&self) -> bool {
         let found = self.begun.values().filter(|begun| begun.found).count();
         self.begun.len() - found < self.eased && self.begun.len() < HELD * self.eased
     }
 
-    /// How many of them each scan may look for.
+    /// How many addresses each scan may resolve at a time.
     pub(super) fn fair_share(&self) -> usize {
         (self.eased / self.seats.max(1)).max(1)
     }
 
-    /// Whether `neighbour` is being looked for.
+    /// Whether `neighbour` is being resolved.
     pub(super) fn is_under_way(&self, neighbour: &Neighbour) -> bool {
         self.begun.get(neighbour).is_some_and(|begun| !begun.found)
     }
 
-    /// Takes in the table as it was between `began` and `now`.
+    /// Updates the counts with the table as it was read between `began` and `now`.
     pub(super) fn take_in(
         &mut self,
         entries: HashMap<Neighbour, Entry>,
@@ -132,7 +134,7 @@ impl Table {
         if let Some(room) = room {
             self.limit = room.at_a_time();
         }
-        // Somebody wanted an entry and got none: leave more room.
+        // Some program's entry found no room: leave more of it.
         self.eased = match before {
             Some(before) if overflows > before => (self.eased / 2).max(LEAST_AT_A_TIME),
             _ => self.eased + self.limit.div_ceil(RECOVERY_LOOKS),
@@ -156,31 +158,31 @@ impl Default for Table {
     }
 }
 
-/// Addresses looked for at a time where the table's size cannot be seen: a quarter
-/// of what Linux has unless told otherwise.
+/// Addresses resolved at a time if the size of the table cannot be read: a quarter of
+/// Linux's default.
 const UNSEEN_AT_A_TIME: usize = 256;
 
-/// However small the table is, a scan has to get on.
+/// A scan has to make progress, however small the table is.
 pub(super) const LEAST_AT_A_TIME: usize = 16;
 
-/// However large the table is: each address is asked for by broadcast, once a
-/// second, and all hosts of the network hear that.
+/// The limit for large tables: an address is resolved by a broadcast a second, which
+/// every host of the network receives.
 pub(super) const MOST_AT_A_TIME: usize = 1024;
 
-/// So many times as many may be held, those among them that were found: three
-/// quarters of the table. The kernel keeps an entry that is in use for 15 to 45 s.
+/// How many times as many entries may be held, including those of resolved addresses:
+/// three quarters of the table. The kernel keeps an entry in use for 15 to 45 s.
 const HELD: usize = 3;
 
-/// Between two looks at the table. The kernel takes 3 s to give an address up.
+/// The time between two looks at the table. The kernel gives an address up after 3 s.
 const LOOK_INTERVAL: Duration = Duration::from_millis(40);
 
-/// Looks until the number is what it was before an overflow: some two seconds.
+/// How many looks it takes until `eased` is back at `limit`: some two seconds.
 const RECOVERY_LOOKS: usize = 64;
 
-/// How long after it was begun an address surely has its entry, on a busy machine too.
-const BY_THEN_ENTERED: Duration = Duration::from_millis(500);
+/// An address surely has its entry after this, even on a busy machine.
+const ENTERED_AFTER: Duration = Duration::from_millis(500);
 
-/// How long the kernel keeps an entry that changed lately (neigh_forced_gc in
+/// How long the kernel keeps an entry that recently changed (neigh_forced_gc in
 /// net/core/neighbour.c).
 const KEPT_WHEN_IDLE: Duration = Duration::from_secs(5);
 
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quarter_of_the_table_is_looked_for_and_comes_free_as_the_kernel_gives_up() {
+    fn a_quarter_of_the_table_is_used_and_is_free_again_when_the_kernel_gives_up() {
         let start = Instant::now();
         let mut table = Table::default();
         assert_eq!(fill(&mut table, 0, start), 256);
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_counts_until_the_kernel_may_throw_it_out() {
+    fn a_resolved_address_counts_until_the_kernel_may_remove_it() {
         let start = Instant::now();
         let mut table = Table::default();
         let mut begun = 0;
@@ -253,14 +255,14 @@ mod tests {
         let mut table = Table::default();
         assert_eq!(fill(&mut table, 0, start), 256);
         table.take_in(HashMap::new(), room(1024, 0), start, start);
-        assert!(!table.has_room(), "the entries may be under way");
-        let later = start + BY_THEN_ENTERED;
+        assert!(!table.has_room(), "the entries may still come");
+        let later = start + ENTERED_AFTER;
         table.take_in(HashMap::new(), room(1024, 0), later, later);
         assert_eq!(fill(&mut table, 0, later), 256);
     }
 
     #[test]
-    fn an_overflow_leaves_more_room_to_others_for_a_while() {
+    fn an_overflow_leaves_others_more_room_for_a_while() {
         let now = Instant::now();
         let mut table = Table::default();
         table.take_in(HashMap::new(), room(1024, 7), now, now);
