@@ -22,7 +22,7 @@ use support::service::{Service, on_any_port, open_ports, run};
 use support::wait_for;
 
 support::trials::main! {
-    a_row_for_each_of_a_million_ports_is_told: Cgroup | OwnNetwork | OwnNames,
+    a_row_for_each_of_a_million_ports_is_in_the_report: Cgroup | OwnNetwork | OwnNames,
     a_hundred_readers_of_one_scan_all_get_it: Cgroup | OwnNetwork | OwnNames,
     scans_that_do_not_fit_are_refused_and_come_later: Cgroup | OwnNetwork | OwnNames,
     a_scan_that_can_never_fit_is_refused_for_good: Cgroup | OwnNetwork | OwnNames,
@@ -104,7 +104,7 @@ impl Report {
     }
 }
 
-fn a_row_for_each_of_a_million_ports_is_told() {
+fn a_row_for_each_of_a_million_ports_is_in_the_report() {
     let confined = Confined::start();
     let query = "/open-ports?domain=name1&ports=all&details=true";
     let mut reply = Streamed::open(confined.service.address, query, &[]);

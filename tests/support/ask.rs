@@ -1,5 +1,5 @@
-//! Requests with settings and header fields of a test's choice, what is counted
-//! and logged of them, and replies that grow.
+//! Requests with a test's settings and header fields, the metrics and log lines that
+//! they cause, and replies that are read as they come.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use super::DEADLINE;
 use super::client::{Connection, Reply, connected_from};
 use super::service::{Service, on_any_port};
 
-/// The service with these arguments, on a port of the system's choice.
+/// The service with these arguments, on a port that the system chooses.
 #[track_caller]
 pub(crate) fn serve(arguments: &[&str]) -> Service {
     Service::spawn(serving(arguments))
@@ -38,7 +38,7 @@ pub(crate) fn request_head(method: &str, target: &str, fields: &[(&str, &str)]) 
     format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")
 }
 
-/// The value of one sample on `/metrics`; 0 if it has not come to be yet.
+/// The value of one sample on `/metrics`; 0 if there is none yet.
 #[track_caller]
 pub(crate) fn sample(service: &Service, name: &str) -> f64 {
     sample_of(&service.get("/metrics").body, name)
@@ -51,7 +51,7 @@ pub(crate) fn sample_of(exposition: &str, name: &str) -> f64 {
     value.map_or(0.0, |value| value.parse().unwrap())
 }
 
-/// The lines of a service's log that tell of scans.
+/// The lines about scans in a service's log.
 pub(crate) fn audit_lines(service: &Service) -> Vec<Value> {
     let lines = service.log().into_iter();
     let lines = lines.map(|line| serde_json::from_str(&line).expect("a JSON object a line"));
@@ -68,7 +68,7 @@ pub(crate) struct Streamed {
 /// The body of a chunked reply, RFC 9112, section 7.1.
 struct Chunked {
     stream: BufReader<TcpStream>,
-    /// Bytes of the present chunk that are still to come.
+    /// Bytes of the current chunk that are not read yet.
     left: usize,
     ended: bool,
 }
@@ -80,7 +80,7 @@ impl Streamed {
         Self::on(TcpStream::connect(service).unwrap(), target, fields)
     }
 
-    /// The same with a receive window that is soon full.
+    /// The same with a small receive window.
     #[track_caller]
     pub(crate) fn open_narrow(service: SocketAddr, target: &str) -> Self {
         Self::open_narrow_from(service.ip(), service, target)
@@ -117,7 +117,7 @@ impl Streamed {
         self.try_line().unwrap()
     }
 
-    /// The same, where the stream may have been cut.
+    /// The same; an error if the stream was cut off.
     pub(crate) fn try_line(&mut self) -> std::io::Result<Option<String>> {
         let mut line = String::new();
         Ok((self.body.read_line(&mut line)? > 0).then_some(line))
@@ -131,13 +131,13 @@ impl Streamed {
         Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }
 
-    /// Every record to the end.
+    /// All records up to the end.
     #[track_caller]
     pub(crate) fn records(mut self) -> Vec<Value> {
         std::iter::from_fn(|| self.record()).collect()
     }
 
-    /// The socket, on which nothing more is read.
+    /// The socket, from which nothing more is read.
     pub(crate) fn into_socket(self) -> TcpStream {
         self.body.into_inner().stream.into_inner()
     }

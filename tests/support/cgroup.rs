@@ -1,4 +1,4 @@
-//! A cgroup of a test's own, with a limit on memory, in version 1 or 2.
+//! A test's own cgroup with a limit on memory, in version 1 or 2.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,21 +22,21 @@ impl Cgroup {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("open-ports-test-{}-{number}", process::id());
         parents().into_iter().find_map(|(parent, limit)| {
-            // Version 2 wants to be asked, and may refuse where processes are.
+            // Version 2 has to enable the controller, and may refuse if there are processes.
             let _ = fs::write(parent.join("cgroup.subtree_control"), "+memory");
             let path = parent.join(&name);
             fs::create_dir(&path).ok()?;
             let cgroup = Self(path);
             fs::write(cgroup.0.join(limit), bytes.to_string()).ok()?;
             for (file, none) in [("memory.swap.max", "0"), ("memory.swappiness", "0")] {
-                // There is one of the two, if there is swap at all.
+                // One of the two files exists, if there is swap.
                 let _ = fs::write(cgroup.0.join(file), none);
             }
             Some(cgroup)
         })
     }
 
-    /// `command`, as a process in this cgroup.
+    /// `command`, to run in this cgroup.
     pub(crate) fn confine(&self, command: &Command) -> Command {
         let mut confined = Command::new("sh");
         confined.args(["-c", "echo $$ >\"$0\"/cgroup.procs && exec \"$@\""]).arg(&self.0);
@@ -50,7 +50,7 @@ impl Cgroup {
         confined
     }
 
-    /// The most memory that was in use, in bytes.
+    /// The most memory that was used so far, in bytes.
     pub(crate) fn peak(&self) -> Option<u64> {
         let files = ["memory.peak", "memory.max_usage_in_bytes"];
         let text = files.iter().find_map(|file| fs::read_to_string(self.0.join(file)).ok())?;
@@ -60,7 +60,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // A process that was killed stays in it for a moment.
+        // A killed process stays in the cgroup for a moment.
         wait_for("the cgroup to be empty", || {
             let removed = fs::remove_dir(&self.0);
             (removed.is_ok() || !self.0.exists()).then_some(())
@@ -68,7 +68,8 @@ impl Drop for Cgroup {
     }
 }
 
-/// Where a cgroup might be made, the nearest first, and its file for the limit.
+/// The cgroups that a new one could be made in, the nearest first, and the name of the
+/// file for its limit.
 fn parents() -> Vec<(PathBuf, &'static str)> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let mut parents = Vec::new();

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that shows every byte and hides no mistake of a server.
+//! An HTTP/1.1 client that shows every byte, so that no mistake of the server is hidden.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use super::DEADLINE;
 /// A connection to the service.
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// Received, and not yet part of a reply.
+    /// Received bytes that are not yet part of a reply.
     received: Vec<u8>,
 }
 
@@ -31,11 +31,11 @@ pub(crate) fn get(service: SocketAddr, target: &str) -> Reply {
     Connection::open(service).get(target)
 }
 
-/// A socket that is connected from `client`, and takes little that is not read.
+/// A socket that is connected from `client` and has a small receive buffer.
 #[track_caller]
 pub(crate) fn connected_from(client: IpAddr, service: SocketAddr) -> Socket {
     let socket = Socket::new(Domain::for_address(service), Type::STREAM, None).unwrap();
-    // Before it connects: the window's scale is settled then, tcp(7).
+    // Set it before connecting, which fixes the window's scale (tcp(7)).
     socket.set_recv_buffer_size(16 * 1024).unwrap();
     socket.bind(&SocketAddr::new(client, 0).into()).unwrap();
     socket.connect(&service.into()).unwrap();
@@ -137,7 +137,7 @@ impl Connection {
         }
     }
 
-    /// So many bytes.
+    /// The next `length` bytes.
     #[track_caller]
     fn take(&mut self, length: usize) -> Vec<u8> {
         while self.received.len() < length {

@@ -1,4 +1,4 @@
-//! The server in the test's own process, for names that mean what a test says.
+//! The server in the test's own process, with names that resolve as the test says.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;

@@ -1,8 +1,8 @@
-//! What the kernel says of listening sockets and of source ports.
+//! The kernel's lists of listening sockets and of source ports.
 //!
-//! Other programs listen too, some of them on all addresses, and come and go
-//! while a test runs: a port that nobody listened on at any time during a scan
-//! must not be reported open, and that takes a witness.
+//! Other programs may also start and stop listening while a test runs, some of them on
+//! all addresses. A scan must not report a port as open that nobody listened on during
+//! the scan; a [`Witness`] notes which ports those are.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,18 +18,18 @@ use std::time::Duration;
 pub(crate) struct Listening {
     pub(crate) address: IpAddr,
     pub(crate) port: u16,
-    /// Connections established and not accepted yet.
+    /// Established connections that are not accepted yet.
     pub(crate) queued: u32,
 }
 
-/// Notes which ports anybody listens on, for as long as it lives.
+/// Notes on which ports any program listens, until it is asked.
 pub(crate) struct Witness {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<BTreeSet<u16>>,
 }
 
 impl Listening {
-    /// Every socket of this network namespace that listens now.
+    /// All listening sockets of this network namespace.
     pub(crate) fn all() -> Vec<Self> {
         ["/proc/net/tcp", "/proc/net/tcp6"]
             .iter()
@@ -38,8 +38,8 @@ impl Listening {
             .collect()
     }
 
-    /// Reads a row of the table; proc_net_tcp in the kernel's documentation
-    /// tells the columns.
+    /// Reads a row of the table, whose columns are in the kernel's documentation
+    /// (proc_net_tcp).
     fn from_row(row: &str) -> Option<Self> {
         let columns: Vec<&str> = row.split_ascii_whitespace().collect();
         let (&local, &state, &queues) = (columns.get(1)?, columns.get(3)?, columns.get(4)?);
@@ -55,8 +55,8 @@ impl Listening {
         })
     }
 
-    /// Whether a connection to `address` may end up here. A socket on all IPv6
-    /// addresses takes IPv4 as well, or not; the table does not say.
+    /// Whether this socket may accept a connection to `address`. A socket on all IPv6
+    /// addresses may also accept IPv4; the table does not say.
     fn may_answer(&self, address: IpAddr) -> bool {
         self.address == address
             || self.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
@@ -65,7 +65,7 @@ impl Listening {
 }
 
 impl Witness {
-    /// Begins to watch `address`.
+    /// Starts watching `address`.
     pub(crate) fn of(address: IpAddr) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut seen = ports_that_may_answer(address);
@@ -83,7 +83,7 @@ impl Witness {
         Self { stop, thread }
     }
 
-    /// The ports that somebody listened on at some time.
+    /// The ports on which some program listened at any time.
     pub(crate) fn seen(self) -> BTreeSet<u16> {
         self.stop.store(true, Ordering::Release);
         self.thread.thread().unpark();
@@ -91,7 +91,7 @@ impl Witness {
     }
 }
 
-/// The ports that connections come from unless their program chose one.
+/// The ports from which the kernel chooses for outgoing connections.
 pub(crate) fn ephemeral_ports() -> RangeInclusive<u16> {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
     let mut bounds = range.split_ascii_whitespace().map(|bound| bound.parse().unwrap());
@@ -123,6 +123,6 @@ fn address_of(hex: &str) -> Option<IpAddr> {
 /// TCP_LISTEN in the kernel's include/net/tcp_states.h.
 const LISTEN: &str = "0A";
 
-/// A look takes 10 ms where the kernel's table is large, however little is in
-/// it; who listens for less than this between two looks is not to be expected.
+/// Reading takes 10 ms if the kernel's table is large, even if it is nearly empty. No
+/// program is expected to listen for less than this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

@@ -1,5 +1,5 @@
-//! What the tests share: the real binary as a process, a raw HTTP client,
-//! targets to scan on loopback, and what the kernel says of listening sockets.
+//! Shared by the tests: the real binary as a process, a raw HTTP client, targets to
+//! scan on loopback, and the kernel's list of listening sockets.
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
@@ -27,20 +27,19 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use tokio::runtime::{Builder, Runtime};
 
-/// Long enough for anything that happens at all, on however busy a machine: it
-/// is there to end a test that hangs.
+/// Ends a test that hangs. Longer than anything takes, on a busy machine too.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(240);
 
-/// Enough for fan-outs to get in each other's way.
+/// Enough fan-outs to get in each other's way.
 pub(crate) const FANOUTS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
-/// Waits for `condition` to give a value.
+/// Waits until `condition` returns a value.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
     wait_within(DEADLINE, what, condition)
 }
 
-/// Waits for `condition` to give a value, for so long at most.
+/// Waits until `condition` returns a value, for `most` at the longest.
 #[track_caller]
 pub(crate) fn wait_within<T>(
     most: Duration,
@@ -49,7 +48,7 @@ pub(crate) fn wait_within<T>(
 ) -> T {
     let start = Instant::now();
     loop {
-        // The clock first: a late look at a condition that is met does no harm.
+        // Read the clock first: a condition that is met counts, however late the check.
         let late = start.elapsed() > most;
         if let Some(value) = condition() {
             return value;
@@ -65,7 +64,7 @@ pub(crate) fn runtime() -> Runtime {
 }
 
 /// A loopback address that no other test uses, in this process or another.
-// All of 127.0.0.0/8 is local. 127.0.0.1 is left to those who mean just that.
+// All of 127.0.0.0/8 is local. 127.0.0.1 is left to tests that need that one.
 pub(crate) fn own_address() -> IpAddr {
     static USED: AtomicU8 = AtomicU8::new(0);
     let [.., high, low] = process::id().to_be_bytes();
@@ -73,7 +72,7 @@ pub(crate) fn own_address() -> IpAddr {
     Ipv4Addr::new(127, 128 | high, low, host).into()
 }
 
-/// A pipe that takes no byte more.
+/// A pipe that is full.
 pub(crate) fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
     let flags = fcntl_getfl(&writer).unwrap();

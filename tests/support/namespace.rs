@@ -1,5 +1,5 @@
-//! Namespaces of the kernel, for what loopback cannot show: a machine without
-//! routes, and names that resolve as a test wants them to.
+//! Namespaces of the kernel, for tests that need more than loopback: a machine without
+//! routes, or names that resolve as the test says.
 //!
 //! Not every user may make them, and not in every container: tests that need them
 //! say so to `trials.rs`, which asks here whether they can be had.
@@ -49,7 +49,7 @@ pub(crate) fn service_with_hosts(hosts: &str) -> Service {
 /// The same for any command, and the folder of the files, which has to last
 /// until the command has mounted them.
 pub(crate) fn with_hosts(hosts: &str, command: &Command) -> (Command, TempDir) {
-    // An address that is local, and where nobody listens.
+    // A local address where nothing listens.
     with_resolver(hosts, "nameserver 127.255.255.254\n", command)
 }
 
@@ -78,11 +78,11 @@ fn own_network() -> Option<Command> {
     unshared("--net", "ip link set lo up")
 }
 
-/// A command that prepares namespaces of its own, and runs what is added to
-/// its arguments there, as the same process.
+/// A command that prepares its own namespaces, and then executes what is added to its
+/// arguments; `None` if this user may not.
 fn unshared(namespaces: &str, preparation: &str) -> Option<Command> {
     let script = format!("{preparation} && exec \"$@\"");
-    // Root needs no user namespace, and may not be allowed one.
+    // Root needs no user namespace, and may not be permitted one.
     for extra in [&[][..], &["--map-root-user"]] {
         let command = || {
             let mut command = Command::new("unshare");

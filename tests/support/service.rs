@@ -1,4 +1,4 @@
-//! The real binary, as a process of its own.
+//! The real binary as a process.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::client::{self, Reply};
 use super::wait_for;
 
-/// A service that has said where it listens.
+/// A service that has logged where it listens.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     child: Owned,
@@ -20,7 +20,7 @@ pub(crate) struct Service {
     reader: Option<JoinHandle<()>>,
 }
 
-/// What a process left behind.
+/// The exit status and output of a process.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -36,17 +36,17 @@ pub(crate) fn open_ports(arguments: &[&str]) -> Command {
     without_settings(command)
 }
 
-/// The binary on a port of the system's choice.
+/// The binary on a port that the system chooses.
 pub(crate) fn on_any_port() -> Command {
     open_ports(&["--listen", "127.0.0.1:0"])
 }
 
-/// The binary on a port of the system's choice, with so many descriptors.
+/// The same with a limit on descriptors.
 pub(crate) fn with_descriptors(limit: usize) -> Command {
     with_limit(&format!("ulimit -n {limit}"))
 }
 
-/// The binary on a port of the system's choice, under limits that a shell sets.
+/// The same under limits that a shell sets.
 pub(crate) fn with_limit(ulimit: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{ulimit} && exec \"$0\" \"$@\"")]).args([
@@ -57,7 +57,7 @@ pub(crate) fn with_limit(ulimit: &str) -> Command {
     without_settings(command)
 }
 
-/// Runs a command that is to end by itself.
+/// Runs a command that ends by itself.
 pub(crate) fn run(mut command: Command) -> Ended {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Owned(command.spawn().unwrap());
@@ -69,12 +69,12 @@ pub(crate) fn run(mut command: Command) -> Ended {
 }
 
 impl Service {
-    /// The service as most tests want it.
+    /// The service with default settings.
     pub(crate) fn start() -> Self {
         Self::spawn(on_any_port())
     }
 
-    /// Runs `command` and waits for it to say where it listens.
+    /// Runs `command` and waits until it logs where it listens.
     pub(crate) fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = Owned(command.spawn().unwrap());
@@ -86,7 +86,7 @@ impl Service {
                 lines.lock().unwrap().push(line);
             }
         });
-        let address = wait_for("the line that tells the address", || {
+        let address = wait_for("the log line with the address", || {
             let lines = log.lock().unwrap();
             let ended = child.0.try_wait().unwrap();
             assert!(ended.is_none(), "ended at once: {ended:?}, {lines:?}");
@@ -109,7 +109,7 @@ impl Service {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// What it has logged so far.
+    /// The lines that it has logged so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
@@ -125,7 +125,7 @@ impl Service {
         fs::read_dir(format!("/proc/{}/fd", self.child.0.id())).unwrap().count()
     }
 
-    /// A figure from /proc/PID/status, in kB where it is memory.
+    /// A number from /proc/PID/status; memory is in kB.
     pub(crate) fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).unwrap();
         let mut lines = status.lines().filter_map(|line| line.split_once(':'));
@@ -158,12 +158,12 @@ pub(crate) fn setting(line: &str, name: &str) -> Option<String> {
     }
 }
 
-/// A child that does not outlive a failed test.
+/// A child that is killed on drop, so that it does not outlive a failed test.
 struct Owned(Child);
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        // Fails if it has ended already, which is as good.
+        // Fails if it has ended already, which does not matter.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,4 +1,4 @@
-//! Ports on loopback with a known state: listening, refused, silent.
+//! Ports on loopback in a known state: open, refused or silent.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -21,7 +21,7 @@ use socket2::{Domain, Socket, Type};
 use super::kernel::{Listening, ephemeral_ports};
 use super::wait_for;
 
-/// Listening ports, and a thread that accepts and drops connections to them.
+/// Listening ports, and a thread that accepts and closes connections to them.
 pub(crate) struct Listeners {
     pub(crate) address: IpAddr,
     pub(crate) ports: BTreeSet<u16>,
@@ -31,13 +31,13 @@ pub(crate) struct Listeners {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A port that is bound, so that nobody else can listen on it, and refuses.
+/// A port that refuses: it is bound, so that nothing else can listen on it.
 pub(crate) struct Refused {
     pub(crate) port: u16,
     _bound: Socket,
 }
 
-/// Ports that never answer: nobody accepts, and their queues are full.
+/// Ports that never answer: their accept queues are full.
 pub(crate) struct Silent {
     pub(crate) address: IpAddr,
     pub(crate) ports: BTreeSet<u16>,
@@ -46,8 +46,8 @@ pub(crate) struct Silent {
 }
 
 impl Listeners {
-    /// `count` listeners on random ports, every other one among the ports that
-    /// connections also come from.
+    /// `count` listeners on random ports, half of them on ephemeral ports, from which
+    /// connections are also made.
     pub(crate) fn bind(address: IpAddr, count: usize) -> Self {
         raise_descriptor_limit();
         let sockets = (0..count).map(|turn| match turn % 2 {
@@ -67,8 +67,8 @@ impl Listeners {
         list(&self.ports)
     }
 
-    /// How many connections have been begun so far: those that were accepted, and
-    /// those that were reset before they were established.
+    /// How many connections have been attempted so far: accepted ones, and those that
+    /// were reset before they were established.
     pub(crate) fn probed(&self) -> usize {
         let reset = self.sockets.iter().map(|socket| {
             let memory = getsockopt(socket, MemoryInfo).unwrap();
@@ -77,8 +77,8 @@ impl Listeners {
         reset.sum::<usize>() + self.accepted.load(Ordering::Acquire)
     }
 
-    /// Checks the open ports that a scan found: all of these, and no other but
-    /// those that a witness has `seen`.
+    /// Checks the open ports that a scan found: all of these, and no others except those
+    /// that a witness has `seen`.
     #[track_caller]
     pub(crate) fn assert_found(&self, open: &[u16], seen: &BTreeSet<u16>) {
         assert!(open.is_sorted_by(|a, b| a < b), "not in order: {open:?}");
@@ -157,10 +157,9 @@ pub(crate) fn list<'a>(ports: impl IntoIterator<Item = &'a u16>) -> String {
     ports.into_iter().map(u16::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// A port that nobody listens on, on any address, and that no connection
-/// happens to come from.
-// Bound and never listening: a process that another thread starts meanwhile holds
-// a copy of the socket until it runs its program, and a listener would accept.
+/// A port on which nothing listens, on any address, and that is not ephemeral.
+// It is bound but never listens. A process that another thread starts meanwhile has a
+// copy of the socket until it executes its program, and a listener would accept.
 pub(crate) fn free_port() -> u16 {
     let address = Ipv4Addr::UNSPECIFIED.into();
     port_of(&bound_at_random(address, &ports_below_ephemeral(), Reuse::Yes))
@@ -171,9 +170,9 @@ pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(0)
 }
 
-/// `SO_MEMINFO`: among other things, how many segments a socket has dropped.
-// A listener drops the reset of a connection that was not established yet
-// (tcp_v4_rcv in the kernel's net/ipv4/tcp_ipv4.c).
+/// `SO_MEMINFO`, which includes how many segments a socket has dropped.
+// A listener drops the RST of a connection that is not established yet (tcp_v4_rcv in
+// the kernel's net/ipv4/tcp_ipv4.c).
 #[derive(Clone, Copy)]
 struct MemoryInfo;
 
@@ -185,7 +184,7 @@ nix::getsockopt_impl!(
     sockopt::GetStruct<[u32; 9]>
 );
 
-/// Its place in what the kernel's sk_get_meminfo fills in.
+/// Its index in what the kernel's sk_get_meminfo fills in.
 const SK_MEMINFO_DROPS: usize = 8;
 
 fn accept_all(sockets: &[TcpListener], stopped: &UnixStream, count: &AtomicUsize) {
@@ -198,7 +197,7 @@ fn accept_all(sockets: &[TcpListener], stopped: &UnixStream, count: &AtomicUsize
     let mut events = Vec::with_capacity(64);
     loop {
         events.clear();
-        // A signal may interrupt the wait; the next one will do.
+        // A signal may interrupt the wait; the loop waits again.
         let _ = epoll::wait(&epoll, spare_capacity(&mut events), None);
         for event in &events {
             let index = usize::try_from(event.data.u64()).unwrap();
@@ -212,7 +211,7 @@ fn accept_all(sockets: &[TcpListener], stopped: &UnixStream, count: &AtomicUsize
     }
 }
 
-/// Hundreds of targets may be too many for what a shell allows by default.
+/// Hundreds of targets may need more descriptors than a shell allows by default.
 fn raise_descriptor_limit() {
     let _ = open_ports::machine::descriptors::raise_descriptor_limit();
 }
@@ -221,7 +220,7 @@ fn listen_at_random(address: IpAddr, ports: &RangeInclusive<u16>) -> TcpListener
     listening(bound_at_random(address, ports, Reuse::No)).unwrap()
 }
 
-/// Whether another socket may have the same port, as long as neither listens.
+/// Whether another socket may bind the same port, while neither listens.
 #[derive(Clone, Copy, PartialEq)]
 enum Reuse {
     Yes,
@@ -237,7 +236,7 @@ fn bound_at_random(address: IpAddr, ports: &RangeInclusive<u16>, reuse: Reuse) -
     })
 }
 
-/// One of `ports` that no service has a name for, which reports would tell.
+/// One of `ports` that has no registered service, whose name reports would contain.
 fn random_of(ports: &RangeInclusive<u16>) -> u16 {
     let any = || ports.start() + u16::try_from(random() % (ports.len() as u64)).unwrap();
     iter::repeat_with(any).find(|&port| registered(port).is_none()).unwrap()
@@ -250,7 +249,7 @@ fn try_listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn listening(socket: Socket) -> io::Result<TcpListener> {
-    // More than all scans of a test together have on their way.
+    // More than all scans of a test together have in flight.
     socket.listen(1024)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
@@ -264,8 +263,8 @@ fn port_of(socket: &Socket) -> u16 {
     socket.local_addr().unwrap().as_socket().unwrap().port()
 }
 
-/// Unprivileged ports below the ephemeral ones, where there are any to speak
-/// of.
+/// The unprivileged ports below the ephemeral ones, or the ephemeral ones if there are
+/// too few.
 fn ports_below_ephemeral() -> RangeInclusive<u16> {
     let ephemeral = ephemeral_ports();
     if *ephemeral.start() < 4096 { ephemeral } else { 1024..=ephemeral.start() - 1 }

@@ -1,4 +1,4 @@
-//! The real binary on a terminal of its own, and what is on the screen.
+//! The real binary on a pseudo-terminal, and what its screen shows.
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use super::wait_for;
 
-/// A process on a pseudo-terminal, with all that it ever wrote to it.
+/// A process on a pseudo-terminal, and everything that it has written there.
 pub(crate) struct OnTerminal {
     child: Child,
     keyboard: pty_process::blocking::Pty,
@@ -18,11 +18,11 @@ pub(crate) struct OnTerminal {
     reader: Option<JoinHandle<()>>,
 }
 
-/// What a process on a terminal left behind.
+/// How a process on a terminal ended, and what it wrote.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) status: ExitStatus,
-    /// What is on the screen in the end.
+    /// The screen at the end.
     pub(crate) screen: String,
     /// Everything that was written.
     pub(crate) bytes: String,
@@ -63,25 +63,25 @@ impl OnTerminal {
         Self { child, keyboard: pty, written, reader: Some(reader) }
     }
 
-    /// Types, control characters included.
+    /// Types `text`, which may contain control characters.
     pub(crate) fn type_in(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Waits until the screen, as one would see it, is as `condition` wants it.
+    /// Waits until the screen, as a person would see it, meets `condition`.
     #[track_caller]
     pub(crate) fn wait_for_screen(&self, what: &str, condition: impl Fn(&str) -> bool) {
         wait_for(what, || condition(&self.screen()).then_some(()));
     }
 
-    /// What is on the screen now.
+    /// The present screen.
     pub(crate) fn screen(&self) -> String {
         let mut screen = vt100::Parser::new(LINES, COLUMNS, 0);
         screen.process(&self.written.lock().unwrap());
         screen.screen().contents()
     }
 
-    /// Waits for the end.
+    /// Waits for the process to end.
     pub(crate) fn end(mut self) -> Seen {
         let status = wait_for("the process to end", || self.child.try_wait().unwrap());
         self.reader.take().unwrap().join().unwrap();
@@ -91,10 +91,10 @@ impl OnTerminal {
 }
 
 impl Seen {
-    /// Whether the screen was at any time as `condition` wants it.
+    /// Whether the screen met `condition` at any time.
     pub(crate) fn ever(&self, condition: impl Fn(&str) -> bool) -> bool {
         let mut screen = vt100::Parser::new(LINES, COLUMNS, 0);
-        // What is drawn at once ends where the cursor goes elsewhere.
+        // One drawing ends where the cursor moves elsewhere.
         self.bytes.split_inclusive(['\r', '\x1b']).any(|drawn| {
             screen.process(drawn.as_bytes());
             condition(&screen.screen().contents())
@@ -104,7 +104,7 @@ impl Seen {
 
 impl Drop for OnTerminal {
     fn drop(&mut self) {
-        // Ended already, unless the test failed.
+        // It has ended already, unless the test failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
