@@ -1,1 +1,1 @@
-"""The load of scripts/soak, and the judge of what the service made of it."""
+"""The load of scripts/soak, and the checks of how the service coped with it."""

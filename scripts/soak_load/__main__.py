@@ -17,19 +17,19 @@ from .service import MEMORY, Service, knows_its_limit, pipe_without_reader, unre
 from .summary import Outcome
 from .tally import Tally
 
-# How long what the load left behind may take to go: a reply that nobody reads
-# is given up after 60 s.
+# How long the service may take to release what the load left behind: it gives up a
+# reply that nobody reads after 60 s.
 SETTLING = 90
 
-# The grace period of 30 s, and a moment.
+# The grace period of 30 s, and some seconds.
 STOPPING = 35
 
-# The modules with a part of the load.
+# The modules that each make a part of the load.
 KINDS = ["scans", "hostile", "big", "tokens", "side", "health"]
 
 
 def python(network, *words, first=(), **options):
-    """A process of the load in the near namespace, or in the one `words` asks for."""
+    """A process of the load in the near namespace, or in the one that `words` names."""
     namespace = network.far if words[-1] == "far" else network.near
     return subprocess.Popen(
         [*first, "setpriv", "--pdeathsig", "KILL", *network.inside(namespace),
@@ -72,21 +72,21 @@ def start_services(options, network, token_file, stack):
         os.close(stderr)
     if python(network, "soak_load.worker", "warm-up", "0", "").wait():
         sys.exit(1)
-    # From here on nobody reads it.
+    # From now on nobody reads it.
     if not knows_its_limit(os.read(reader, 4096)):
         sys.exit("the service does not know how much memory it has")
     return loaded, beside
 
 
 def load(options, network, token_file, scratch, stack, watch):
-    """Runs half of the load; `watch` says every second whether it may go on."""
+    """Runs half of the load; every second `watch` decides whether it goes on."""
     workers = []
     seconds = options.minutes * 60 / 2
     for kind in KINDS:
         if kind in options.without:
             continue
-        # Health checks come from another machine, which would not wait for
-        # this one's processor.
+        # In reality health checks come from another machine, which does not wait for
+        # this one's processors.
         first = ["nice", "-n", "-10"] if kind == "health" else []
         output = open(scratch / f"{kind}.json", "w")
         worker = python(network, "soak_load.worker", kind, str(seconds), token_file,
@@ -111,7 +111,7 @@ def load(options, network, token_file, scratch, stack, watch):
 
 
 def settle(service, before):
-    """Waits until the service holds what it held; what it holds then."""
+    """Waits until the service holds no more than before; returns what it holds then."""
     begun = time.monotonic()
     while service.running():
         now, waited = service.holdings(), time.monotonic() - begun
@@ -137,8 +137,8 @@ def soak(options, stack):
             outcome.see(now)
         return loaded.running()
 
-    # Two halves, each with a rest: what is only kept is kept once, and what
-    # leaks leaks again.
+    # Two halves, each with a rest: memory that is only cached is cached once, but a
+    # leak grows again in the second half.
     for _ in range(2):
         if loaded.running():
             outcome.tally.add(load(options, network, token_file, scratch, stack, watch).dump())
@@ -160,7 +160,7 @@ def main():
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("scripts/soak needs root")
-    # However it is stopped, what it made is removed.
+    # Whatever stops it, it removes what it made.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with ExitStack() as stack:

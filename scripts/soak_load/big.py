@@ -1,4 +1,4 @@
-"""Replies of many megabytes, and many clients that want the same one."""
+"""Replies of many megabytes, and many clients that request the same one."""
 
 import asyncio
 import random
@@ -13,12 +13,12 @@ from .tokens import JOINERS, steady
 COMPLETE = re.compile(rb'"complete":(true|false)')
 ROW = re.compile(rb'"state":"(?:open|filtered)"')
 
-# What is searched for is shorter, so that nothing is missed between pieces.
+# Longer than what is searched for, so that nothing between two pieces is missed.
 OVERLAP = 24
 
 
 async def count_rows(tally, asker, caller, host):
-    """Wants a row for every port; counts them as they come, and keeps none."""
+    """Requests a row for every port; counts the rows and keeps none."""
     truth = Truth(host, 1, 65535)
     target = f"/open-ports?domain={host}&toPort=65535&details=true&deadlineMs={DEADLINE_MS}"
     try:
@@ -30,14 +30,14 @@ async def count_rows(tally, asker, caller, host):
             text = end + piece
             if complete is None and (found := COMPLETE.search(text)):
                 complete = found[1] == b"true"
-            # A row that ends in this piece was not counted before.
+            # Count rows that end in this piece; they were not counted before.
             rows += sum(1 for row in ROW.finditer(text) if row.end() > len(end))
             end = text[-OVERLAP:]
         writer.close()
     except Broken as broken:
         return tally.fail(asker, str(broken))
     if reply.status in BUSY:
-        # Its body was read above; what it asks is in the head.
+        # The body was read above; the head says how to go on.
         answer, problem = refusal(reply)
     elif reply.status != 200:
         answer, problem = str(reply.status), f"{reply.status}"
@@ -59,7 +59,7 @@ async def sixteen(tally):
 
 
 async def joiners(tally):
-    """A hundred clients that ask the same, and so share one scan."""
+    """A hundred clients with the same request, which share one scan."""
     host = f"{ICMP}{random.randint(201, 254)}"
     await asyncio.gather(*(
         count_rows(tally, "100 joiners of one scan, details", f"joiners-{turn % JOINERS}", host)

@@ -1,4 +1,4 @@
-"""A cgroup with a memory limit, in version 1 or 2, and what it says at the end."""
+"""A cgroup with a memory limit, in version 1 or 2, and what it measured."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ ROOT = Path("/sys/fs/cgroup")
 
 
 class Cgroup:
-    """Exists from `with` to its end. Version 2 where memory is limited by it."""
+    """Exists while its `with` block runs. Version 2 if that limits memory here."""
 
     def __init__(self, name, limit):
         self.limit = limit
@@ -38,7 +38,7 @@ class Cgroup:
         return self
 
     def remove_stale(self):
-        """Removes what a soak that was killed left behind."""
+        """Removes what a killed soak left behind."""
         for group in self.path.parent.glob("open-ports-soak-*-*"):
             if not Path("/proc", group.name.split("-")[3]).exists():
                 group.rmdir()
@@ -51,12 +51,12 @@ class Cgroup:
         self.write("cgroup.procs", os.getpid())
 
     def peak(self):
-        """The most memory that was charged, in bytes; 0 if the kernel does not say."""
+        """The most memory that was charged, in bytes; 0 if unknown."""
         path = self.path / ("memory.max_usage_in_bytes" if self.version == 1 else "memory.peak")
         return int(path.read_text()) if path.exists() else 0
 
     def kills(self):
-        """How many processes were killed for want of memory."""
+        """How many processes were killed because memory ran out."""
         file = "memory.oom_control" if self.version == 1 else "memory.events"
         fields = dict(line.split() for line in (self.path / file).read_text().splitlines())
         return int(fields["oom_kill"])
@@ -67,7 +67,7 @@ class Cgroup:
             try:
                 self.path.rmdir()
             except OSError:
-                # The last process is still on its way out.
+                # The last process is still exiting.
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)

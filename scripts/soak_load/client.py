@@ -1,4 +1,4 @@
-"""An HTTP client that keeps the rules, and the parts for those that do not."""
+"""A well-behaved HTTP client, and the parts for others that are not."""
 
 import asyncio
 import json
@@ -8,8 +8,8 @@ import random
 SERVER = "127.0.0.1"
 HOST = "localhost:8080"
 
-# Far longer than anything here takes; the service closes nothing of its own
-# accord in this time but what is idle or unread.
+# Far longer than anything here takes. Within it, the service by itself closes only
+# connections that are idle or whose replies are not read.
 PATIENCE = 180
 
 
@@ -25,11 +25,11 @@ class Reply:
         return json.loads(self.body)
 
 
-# Where clients come from: 127.0.NETWORK.x. The service sends idle connections of
-# those away first who have most, so that each kind of client is apart.
+# Clients connect from 127.0.NETWORK.x. The service first closes idle connections of
+# the address that has most, so each kind of client has its own network.
 CHECKS, POLITE, HOLDERS, BIG, ODD = 1, 2, 3, 4, 5
 
-# Those who hold connections for no use are not many.
+# Clients that hold useless connections have few addresses.
 ADDRESSES = {HOLDERS: 10}
 
 
@@ -115,7 +115,7 @@ def send(writer, data):
 
 
 async def exchange(data, *, network=POLITE, method="GET", half_close=False, server=SERVER):
-    """Sends `data` on a connection of its own; the whole reply to it."""
+    """Sends `data` on its own connection; returns the whole reply."""
     reader, writer = await connect(network, server)
     try:
         send(writer, data)

@@ -1,4 +1,4 @@
-"""What is true of each host, and whether a report says so."""
+"""The true state of each host, and whether a report agrees with it."""
 
 from .network import FAR_OPEN, FEW, HOSTS, ICMP, RESET, SILENT
 from .targets import NEAR_OPEN
@@ -43,7 +43,7 @@ class Truth:
             len(self.open_on(a)) if of(a)[1] == "closed" else self.count for a in self.addresses)
 
     def judge(self, report, details=False):
-        """What is wrong with a report; None if nothing is."""
+        """What is wrong with a report; None if nothing."""
         if not report["complete"]:
             return self.judge_part(report)
         if report["open_ports"] != self.open_ports():
@@ -63,7 +63,7 @@ class Truth:
         return None
 
     def judge_part(self, report):
-        """The same, of a report that says it is not whole."""
+        """The same for a report that says it is incomplete."""
         if not report.get("reason"):
             return "not complete, and no reason"
         phantoms = set(report["open_ports"]) - set(self.open_ports())

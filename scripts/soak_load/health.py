@@ -1,11 +1,11 @@
-"""A health check that asks steadily, whether it was answered or not."""
+"""A health check at a constant rate, whether it is answered or not."""
 
 import asyncio
 import time
 
 from .client import CHECKS, Broken, ask
 
-# Each is asked on a connection of its own, as kubelets do.
+# Each request has its own connection, as with a kubelet.
 PERIOD = 0.05
 
 
@@ -22,7 +22,7 @@ async def once(tally):
 
 
 async def steadily(tally, waiting=set()):
-    # A slow answer must not mean fewer questions: those are the ones that count.
+    # A slow reply must not reduce the number of requests: slow replies are what counts.
     check = asyncio.create_task(once(tally), name="/livez, steadily")
     waiting.add(check)
     check.add_done_callback(waiting.discard)

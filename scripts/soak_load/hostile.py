@@ -1,7 +1,7 @@
-"""Clients that mean no good, or know no better.
+"""Clients that are malicious or broken.
 
-What they deserve is a reply, or to be closed when they take too long; what they
-must not do is to make the service wrong or deaf for others.
+Each has to get a reply, or to be disconnected when it takes too long. None may make
+the service give wrong answers to others, or no answers.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from .tokens import steady
 
 TOKEN = steady("hostile")
 
-# A client that never ends its head is given 15 s, and a reply that is not read
-# 60 s; a busy machine may take longer.
+# The service allows 15 s for a request's head, and 60 s for a reply that is not read;
+# a busy machine may take longer.
 HELD_AT_MOST = 120
 
 
 async def reply_to(tally, asker, data, statuses, *, half_close=False, method="GET"):
-    """Sends `data`, and wants one of `statuses` for it."""
+    """Sends `data` and expects one of `statuses`."""
     try:
         reply = await exchange(data, network=ODD, half_close=half_close, method=method)
     except Broken as broken:
@@ -35,7 +35,7 @@ async def reply_to(tally, asker, data, statuses, *, half_close=False, method="GE
 
 
 async def half_closing(tally):
-    """Says at once that no more will come, as `nc -N` does."""
+    """Closes its sending side at once, like `nc -N`."""
     query = random.choice(["/livez", "/open-ports?domain=127.0.0.17&toPort=2000"])
     await reply_to(tally, "half-closing clients", head(query, TOKEN), (200, 429, 503),
                    half_close=True)
@@ -65,7 +65,7 @@ async def too_long(tally):
 
 
 async def foreign(tally):
-    """What a page from elsewhere makes a browser send."""
+    """Requests that a web page of another origin makes a browser send."""
     target = "/open-ports?domain=127.0.0.17&toPort=9"
     data, status = random.choice([
         (head(target, TOKEN, host="rebound.example:8080"), 421),
@@ -79,7 +79,7 @@ async def foreign(tally):
 
 async def old(tally):
     host = random.choice([HOST, None])
-    # No rule asks HTTP/1.0 for a Host; a service may.
+    # HTTP/1.0 does not require a Host; a service may.
     await reply_to(tally, "HTTP/1.0", head("/livez", version="1.0", host=host),
                    (200,) if host else (200, 400))
 
@@ -97,7 +97,7 @@ async def wrong_method(tally):
 
 
 async def a_byte_a_second(tally):
-    """Has to be closed some time, with or without a reply."""
+    """Has to be closed at some time, with or without a reply."""
     asker, begun = "a byte a second", time.monotonic()
     try:
         reader, writer = await connect(HOLDERS)
@@ -118,7 +118,7 @@ async def a_byte_a_second(tally):
 
 
 async def slow_reader(tally):
-    """Takes a big reply a kilobyte at a time, and leaves when it has had enough."""
+    """Reads a kilobyte of a big reply at a time, and leaves before its end."""
     form = random.choice(["json", "ndjson", "sse"])
     host = f"{ICMP}{random.randint(120, 200)}"
     await reads_little(tally, "slow readers", host, form, seconds=random.choice([5, 20, 70]))
@@ -126,7 +126,7 @@ async def slow_reader(tally):
 
 async def reads_little(tally, asker, host, form, seconds):
     peer = socket.socket()
-    # What the kernel takes for itself is not left for the service to hold.
+    # A small receive buffer: what the kernel takes, the service need not hold.
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     peer.setblocking(False)
     try:
@@ -146,7 +146,7 @@ async def reads_little(tally, asker, host, form, seconds):
         while reply.status == 200 and time.monotonic() < until and await reader.read(1024):
             await asyncio.sleep(1)
     except ConnectionError:
-        # Given up, as it deserves.
+        # The service has closed it, as it should.
         pass
     writer.transport.abort()
 
@@ -185,7 +185,7 @@ async def horde(tally):
         except asyncio.TimeoutError:
             return tally.fail("idle horde", f"no reply within {HELD_AT_MOST} s")
         tally.count("idle horde", str(reply.status))
-        # Idle it may be closed at any time.
+        # An idle connection may be closed at any time.
         await asyncio.wait([asyncio.create_task(reader.read())], timeout=10)
         writer.transport.abort()
     await asyncio.gather(*(member() for _ in range(300)))

@@ -1,7 +1,7 @@
 """The network of the soak: two namespaces and the wire between them.
 
-`near` has the service, its clients and the hosts 127.0.0.x; `far` has a network
-for each way in which a host can answer.
+`near` has the service, its clients and the hosts 127.0.0.x; `far` has one network
+for each kind of answer.
 """
 
 import os
@@ -15,7 +15,7 @@ FAR_OPEN = [22, 443, 8443]
 GATEWAY, GATEWAY_MAC = "10.77.0.2", "02:00:00:00:78:02"
 OWN, OWN_MAC = "10.77.0.1", "02:00:00:00:78:01"
 
-# Sixteen addresses are as many as the service scans of a name.
+# The service scans at most sixteen addresses of a name.
 HOSTS = {
     "localhost": ["127.0.0.1"],
     "web.soak": ["127.0.0.11"],
@@ -24,8 +24,8 @@ HOSTS = {
     "metadata.soak": ["169.254.169.254"],
 }
 
-# Hosts that drop everything; that drop all but three ports; and that reject all
-# but three, each in its way.
+# Hosts that drop everything, that drop all except three ports, and that reject all
+# except three, each in a different manner.
 RULES = f"""
 table ip soak {{
     chain incoming {{
@@ -45,7 +45,7 @@ def run(*command, **options):
 
 
 class Network:
-    """Exists from `with` to its end. `scratch` is a directory that stays as long."""
+    """Exists while its `with` block runs. `scratch` is a directory that lasts as long."""
 
     def __init__(self, scratch):
         name = f"op-soak-{os.getpid()}"
@@ -62,7 +62,7 @@ class Network:
         return self
 
     def remove_stale(self):
-        """Removes what a soak that was killed left behind."""
+        """Removes what a killed soak left behind."""
         for namespace in Path("/run/netns").glob("op-soak-*-*"):
             if not Path("/proc", namespace.name.split("-")[2]).exists():
                 run("ip", "netns", "del", namespace.name)
@@ -82,7 +82,7 @@ class Network:
         run("ip", "-n", self.near, "route", "add", "10.78.0.0/16", "via", GATEWAY)
         # Every address of these is the far host's own.
         run("ip", "-n", self.far, "route", "add", "local", "10.78.0.0/22", "dev", "lo")
-        # Linux's limits on ICMP errors would make rejecting hosts silent ones.
+        # With Linux's limits on ICMP errors, rejecting hosts would seem silent.
         run(*self.inside(self.far), "sysctl", "-qw", "net.ipv4.icmp_ratelimit=0",
             "net.ipv4.icmp_msgs_per_sec=2147483647", "net.ipv4.icmp_msgs_burst=2147483647")
         run(*self.inside(self.far), "nft", "-f", "-", input=RULES, text=True)
@@ -97,13 +97,13 @@ class Network:
     def inside(self, namespace):
         """The words before a command that is to run in `namespace`. It gets the
         process of the first of them."""
-        # `ip netns exec` would hide /sys/fs/cgroup, from which the service reads
-        # how much memory it has.
+        # `ip netns exec` would hide /sys/fs/cgroup, where the service reads its memory
+        # limit.
         bind = 'mount --bind "$0/hosts" /etc/hosts; mount --bind "$0/resolv.conf" /etc/resolv.conf'
         return ["nsenter", f"--net=/run/netns/{namespace}", "unshare", "--mount",
                 "sh", "-ec", f'{bind}; exec "$@"', str(self.files)]
 
     def __exit__(self, *_):
         for namespace in (self.near, self.far):
-            # The wire goes with the first.
+            # Removing the first also removes the wire.
             subprocess.run(["ip", "netns", "del", namespace], stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Clients that keep the rules and know the answer."""
+"""Well-behaved clients that know the right answer."""
 
 import json
 import random
@@ -9,15 +9,15 @@ from .network import FEW, ICMP, RESET, SILENT
 from .targets import ABSENT, NEAR_OPEN, UNANSWERED
 from .tokens import steady
 
-# What is begun shortly before the load ends is over before it is given up.
+# Requests that start shortly before the load ends can still finish.
 DEADLINE_MS = 40_000
 
-# Refusals that ask to come back: no wrong answer, if they say when.
+# Refusals that ask to come back are right answers if they say when.
 BUSY = (429, 503)
 
 
 async def scan(tally, asker, caller, host, first, last, *, form="json", details=False, **more):
-    """Scans and judges."""
+    """Scans and checks the answer."""
     query = {"domain": host, "fromPort": first, "toPort": last, "format": form,
              "details": str(details).lower(), "deadlineMs": DEADLINE_MS, **more}
     target = "/open-ports?" + "&".join(f"{name}={value}" for name, value in query.items())
@@ -64,7 +64,7 @@ def refusal(reply):
 
 
 def streamed(body, form):
-    """The report at the end of a stream, and the open ports told before."""
+    """The report at the end of a stream, and the open ports reported before it."""
     start = b"data: " if form == "sse" else b""
     lines = [line[len(start):] for line in body.split(b"\n") if line.startswith(start) and line]
     records = [json.loads(line) for line in lines]
@@ -104,7 +104,7 @@ async def rejecting(tally):
 
 
 async def expect(tally, asker, caller, target, statuses):
-    """Asks for what has to be answered with one of `statuses`."""
+    """Sends a request that has to be answered with one of `statuses`."""
     try:
         reply = await ask(target, steady(caller))
     except Broken as broken:
@@ -127,7 +127,7 @@ async def absent_names(tally):
 
 
 async def known_names(tally):
-    """A look-up that hangs for somebody else is no reason not to know these."""
+    """Another client's slow look-up must not keep these names from resolving."""
     await scan(tally, "names in /etc/hosts", "watch",
                random.choice(["localhost", "web.soak", "pair.soak"]), 65000, 65535)
 
@@ -144,7 +144,7 @@ async def nonsense(tally):
     await expect(tally, "nonsense", "hostile", f"/open-ports?{query}", [400])
 
 
-# Each with how many do it at once, and how long each rests in between.
+# Each with the number of its clients, and how long each of them pauses.
 LOAD = [
     (answering, 4, 0.5), (text, 1, 1), (silent, 3, 0.2), (short_of_time, 1, 1),
     (rejecting, 2, 0.5), (absent_names, 8, 0.2), (known_names, 2, 0.3), (refused, 1, 0.2),

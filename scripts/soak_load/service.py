@@ -30,18 +30,18 @@ class Service:
             resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
 
         self.cgroup = cgroup
-        # It ends with this program, however this ends; each command takes the
-        # process of the one before.
+        # It ends with this program, even if that is killed. Each command replaces the
+        # one before, in the same process.
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *inside, binary, "serve",
              "--listen", f"{address}:8080", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
             env={"PATH": os.environ["PATH"]}, preexec_fn=limit,
-            # Ctrl-C is for this program alone.
+            # Ctrl-C must reach this program only.
             start_new_session=True)
 
     def holdings(self):
-        """What it holds now; `None` if it is no more."""
+        """What it holds now; `None` if it has ended."""
         proc = Path("/proc", str(self.process.pid))
         try:
             status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
@@ -55,7 +55,7 @@ class Service:
         return self.process.poll() is None
 
     def stop(self, patience):
-        """Its status after SIGTERM, and how long it took; `None` if it had to be killed."""
+        """Its exit status after SIGTERM, and how long that took; `None` if killed."""
         begun = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         try:

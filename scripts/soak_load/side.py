@@ -1,10 +1,10 @@
-"""The services whose log cannot be written: they answer like any other."""
+"""Services whose log cannot be written. They have to answer like any other."""
 
 from .client import Broken, ask
 from .expected import Truth
 from .scans import judged
 
-# By what became of their standard error.
+# By what their standard error is.
 SERVERS = {"/dev/full": "127.0.0.21", "a pipe without a reader": "127.0.0.22"}
 
 
@@ -14,7 +14,7 @@ async def scan(tally):
         target = "/open-ports?domain=127.0.0.16&toPort=65535"
         try:
             reply = await ask(target, server=server, host=f"{server}:8080")
-            # A refusal is worth a line in the log as well.
+            # A refusal is logged as well.
             await ask("/open-ports?domain=169.254.169.254&toPort=9", server=server,
                       host=f"{server}:8080")
         except Broken as broken:

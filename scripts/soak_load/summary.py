@@ -1,4 +1,4 @@
-"""What came of a soak, and whether it is as it has to be."""
+"""The results of a soak, and whether they are as they have to be."""
 
 import os
 import platform
@@ -7,19 +7,19 @@ from pathlib import Path
 from .service import MEMORY
 from .tally import Tally
 
-# The promise is 100 ms. A short run, in minutes, may be on a machine that does
-# other things as well; it only has to tell a busy service from a deaf one.
+# The promise is 100 ms. A run of a few minutes may be on a machine that also does
+# other work; it only has to show that a busy service still answers.
 P99_PROMISED, P99_OF_A_SHORT_RUN, LONG = 0.1, 5.0, 30
 
-# An allocator keeps some of what it once had: glibc kept 30 MiB of a peak of 35.
-# It is no more than leaves the memory plan its room.
+# An allocator keeps some freed memory: glibc kept 30 MiB of a peak of 35 MiB. This is
+# low enough for the memory plan to hold.
 RSS_KEPT = MEMORY // 4
 
-# From one rest to the next nothing may be added to that. Of two short halves,
-# one may have had a higher peak, and so more to keep.
+# It may not grow from one rest to the next. Of two short halves, the second may have
+# had a higher peak, and so keep more.
 RSS_GROWN = 8 << 20
 
-# With these, somebody has to have been answered: refusals alone prove nothing.
+# These have to have some successful answers: refusals alone prove nothing.
 ANSWERED = {
     "answering hosts": "right",
     "answering hosts, as text": "right",
@@ -38,15 +38,15 @@ class Outcome:
     def __init__(self, minutes, without, before):
         self.minutes, self.before = minutes, before
         self.left_out = f", without {' and '.join(without)}," if without else ""
-        # At most during the load, and at rest after each half of it.
+        # The maximum during the load, and the value at rest after each half.
         self.most, self.rests = before, []
         self.tally, self.peak, self.kills = Tally(), 0, 0
-        # By what the service logs to: whether it ran until it was told to stop,
-        # its status then, and how long that took.
+        # For each service, by what it logs to: whether it ran until SIGTERM, its exit
+        # status, and how long it took to end.
         self.ends = {}
 
     def see(self, now):
-        """Takes note of what the service holds during the load."""
+        """Notes what the service holds during the load."""
         pairs = zip(vars(self.most).values(), vars(now).values())
         self.most = type(now)(*(max(pair) for pair in pairs))
 
@@ -55,7 +55,7 @@ class Outcome:
         return every[int((len(every) - 1) * share)] if every else 0.0
 
     def problems(self):
-        """Everything that is not as it has to be."""
+        """Everything that is wrong."""
         every = []
         for asker, count in sorted(self.tally.failures.items()):
             examples = "; ".join(self.tally.examples[asker])

@@ -1,14 +1,14 @@
-"""What was asked, what came back, and what was wrong."""
+"""Counts requests, their answers, and failures."""
 
 import json
 from collections import Counter
 
-# Of one kind of failure, a few examples say it all.
+# A few examples of each kind of failure are enough.
 EXAMPLES = 5
 
 
 class Tally:
-    """Counts by asker; failures with the first examples of each."""
+    """Counts by kind of client; failures with the first examples of each."""
 
     def __init__(self):
         self.answers = Counter()
@@ -45,7 +45,7 @@ class Tally:
         self.latencies += other["latencies"]
 
     def askers(self):
-        """Each asker with its answers and their counts, the most frequent first."""
+        """Each kind of client, its answers and their counts, most frequent first."""
         for asker in sorted({asker for asker, _ in self.answers} | set(self.failures)):
             answers = [(a, n) for (who, a), n in self.answers.most_common() if who == asker]
             yield asker, answers

@@ -1,6 +1,6 @@
-"""The hosts that are scanned: listeners, and a name server that knows no name.
+"""The scanned hosts: listeners, and a name server that knows no name.
 
-    python3 -m soak_load.targets near|far    says "ready"; until it is ended
+    python3 -m soak_load.targets near|far    prints "ready" and runs until killed
 """
 
 import random
@@ -10,20 +10,20 @@ import sys
 
 from .network import FAR_OPEN
 
-# What is open on each near host, besides what the services listen on: of the
-# whole range, and others on each.
+# The open ports of each near host, besides those of the services: anywhere in the
+# range, and different for each.
 NEAR_OPEN = {
     f"127.0.0.{last}": sorted(random.Random(last).sample(range(1, 65536), 25))
     for last in (11, 12, 13, 14, 15, 16)
 }
 
-# Nobody answers for names under the second, so that they take as long as may be.
+# Names under the second are never answered, so they take as long as possible.
 ABSENT, UNANSWERED = "absent.soak", "unanswered.soak"
 
 
 def listener(address, port):
-    # A probe is reset before it is established; a few get through all the same,
-    # and would fill a queue that nobody empties.
+    # Most probes are reset before they are established. A few are not, and would fill
+    # a queue that nobody empties.
     return socket.create_server((address, port), backlog=4096)
 
 
@@ -53,7 +53,7 @@ def main():
             try:
                 key.data(key.fileobj)
             except OSError:
-                # A connection that was reset before it was taken.
+                # The connection was reset before it was accepted.
                 pass
 
 

@@ -1,4 +1,4 @@
-"""The file of tokens, which is replaced again and again.
+"""The token file, which is replaced again and again.
 
 Each file has the steady tokens, this turn's token and the last turn's.
 """
@@ -9,8 +9,8 @@ import time
 
 from .client import Broken, ask
 
-# Each is a caller with a share of its own. Those who join a scan are so many
-# that no share keeps most of them out.
+# Each is a caller with its own share. There are so many that join a scan that no
+# share keeps most of them out.
 JOINERS = 13
 STEADY = ["answering", "silent", "rejecting", "names", "hostile", "big", "watch",
           *(f"joiners-{number}" for number in range(JOINERS))]
@@ -39,7 +39,7 @@ def write(path, turn):
 
 class Turns:
     def __init__(self, path):
-        # The load goes on where another process left it.
+        # Continues where another process stopped.
         last = open(path).read().split()[-1]
         self.turn = int(last.split(":")[0].removeprefix("turn-"))
         self.path, self.since = path, time.monotonic()
@@ -57,7 +57,7 @@ class Turns:
         await self.expect(tally, "token in both files", turn - 1, turn, 200)
 
     async def misuse(self, tally):
-        """A token taken out works for a second at most; here it has twice that."""
+        """A removed token works for a second at most; here it has twice that."""
         turn = self.turn
         if time.monotonic() - self.since > 2:
             await self.expect(tally, "token taken out", turn - 2, turn, 401)
@@ -69,7 +69,7 @@ class Turns:
             tally.fail(asker, str(broken))
             return
         tally.count(asker, str(reply.status))
-        # Once there is another file, the answer may be either.
+        # If the file was replaced meanwhile, either answer is right.
         if reply.status != status and turn == self.turn:
             tally.fail(asker, f"{reply.status}, not {status}")
 

@@ -16,7 +16,7 @@ import sys
 from .client import Broken, ask
 from .tally import Tally
 
-# What is under way when the time is over may end, but for those who would never.
+# When the time is over, running requests may finish, except those that never would.
 # A scan has 40 s, and a reply of megabytes for each of a hundred the rest.
 PATIENCE = {"hostile": 3}
 DEFAULT_PATIENCE = 120
