@@ -13,7 +13,7 @@ use crate::limits;
 
 /// Why the service is not healthy.
 #[derive(Debug, Error)]
-pub enum Unhealthy {
+pub(crate) enum Unhealthy {
     /// There was no reply.
     #[error("healthcheck {address}: {source}")]
     Silent {
@@ -40,7 +40,7 @@ pub enum Unhealthy {
 ///
 /// # Panics
 /// When `listen` is empty.
-pub fn ask(listen: &[SocketAddr]) -> Result<(), Unhealthy> {
+pub(crate) fn ask(listen: &[SocketAddr]) -> Result<(), Unhealthy> {
     let (last, others) = listen.split_last().expect("at least one address");
     if others.iter().any(|&address| ask_one(reachable(address)).is_ok()) {
         return Ok(());

@@ -50,14 +50,14 @@ pub mod expect;
 #[cfg(feature = "server")]
 mod fields;
 #[cfg(feature = "server")]
-pub mod healthcheck;
+mod healthcheck;
 #[cfg(feature = "server")]
 pub mod host;
 #[cfg(feature = "server")]
 pub mod http;
 pub mod limits;
 #[cfg(feature = "server")]
-pub mod log;
+mod log;
 pub mod machine;
 #[cfg(feature = "server")]
 mod metrics;
@@ -67,7 +67,7 @@ pub mod output;
 pub mod policy;
 pub mod ports;
 #[cfg(feature = "server")]
-pub mod printable;
+mod printable;
 #[cfg(feature = "server")]
 pub mod report;
 #[cfg(feature = "server")]
@@ -76,12 +76,12 @@ pub mod request;
 pub mod resolve;
 pub mod scan;
 pub mod services;
-pub mod shuffle;
+mod shuffle;
 #[cfg(feature = "server")]
-pub mod shutdown;
+mod shutdown;
 #[cfg(feature = "server")]
 pub mod sweep;
 #[cfg(feature = "server")]
 pub mod targets;
 #[cfg(feature = "server")]
-pub mod tokens;
+mod tokens;

@@ -35,7 +35,7 @@ impl Log {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn try_new(mut out: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn try_new(mut out: impl Write + Send + 'static) -> io::Result<Self> {
         let (queue, lines) = sync_channel::<Vec<u8>>(MAX_LINES);
         let counts = Arc::new(Counts::default());
         let shared = Arc::clone(&counts);
@@ -51,13 +51,12 @@ impl Log {
     }
 
     /// How many lines were dropped so far.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.counts.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits a while until everything is written. The reader may have stopped reading.
-    pub fn settle(&self) {
+    pub(crate) fn settle(&self) {
         let until = Instant::now() + SETTLE_PATIENCE;
         while self.counts.pending.load(Ordering::Acquire) > 0 && Instant::now() < until {
             thread::sleep(Duration::from_millis(1));
@@ -66,7 +65,7 @@ impl Log {
 
     /// Logs panics from now on. By default they are written to standard error directly;
     /// that may block, and then a panic would not end the process.
-    pub fn take_panics(&self) {
+    pub(crate) fn take_panics(&self) {
         let log = self.clone();
         panic::set_hook(Box::new(move |panic| {
             log_panic(panic);

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 /// Text that cannot move the cursor, end the line or change the reading order: control
 /// characters and invisible characters are escaped as in Rust.
 #[derive(Clone, Copy, Debug)]
-pub struct Printable<'a>(pub &'a str);
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@
 
 /// A permutation of the numbers below a length.
 #[derive(Clone, Debug)]
-pub struct Shuffle {
+pub(crate) struct Shuffle {
     len: u64,
     left_bits: u32,
     right_bits: u32,
@@ -17,8 +17,7 @@ pub struct Shuffle {
 
 impl Shuffle {
     /// The shuffle of the numbers below `len` that belongs to `seed`.
-    #[must_use]
-    pub fn new(len: u64, seed: u64) -> Self {
+    pub(crate) fn new(len: u64, seed: u64) -> Self {
         let bits = (u64::BITS - len.saturating_sub(1).leading_zeros()).max(2);
         let mut state = seed;
         let keys = [(); ROUNDS].map(|()| {
@@ -29,20 +28,12 @@ impl Shuffle {
     }
 
     /// How many numbers there are.
-    #[must_use]
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// The number at `index`, which has to be below the length.
-    #[must_use]
-    pub fn at(&self, index: u64) -> u64 {
+    pub(crate) fn at(&self, index: u64) -> u64 {
         debug_assert!(index < self.len, "an index below the length");
         let mut number = self.permuted(index);
         // Less than once on average: the numbers below `len` are more than half.

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that ask this process to stop.
 #[derive(Debug)]
-pub struct StopSignals {
+pub(crate) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
     /// Sent when the terminal closes. `None` under nohup(1), which makes the process
@@ -23,7 +23,7 @@ impl StopSignals {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn try_new() -> io::Result<Self> {
+    pub(crate) fn try_new() -> io::Result<Self> {
         let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup()));
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -33,7 +33,7 @@ impl StopSignals {
     }
 
     /// Waits for the next signal and returns its number.
-    pub async fn next(&mut self) -> u8 {
+    pub(crate) async fn next(&mut self) -> u8 {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,

@@ -17,23 +17,23 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-pub use file::{Change, TokenFile, TokenFileError};
+pub(crate) use file::{Change, TokenFile, TokenFileError};
 
 /// Tokens and the callers that they belong to.
-pub struct Tokens {
+pub(crate) struct Tokens {
     callers: HashMap<Digest, CallerName>,
 }
 
 /// The name of the caller that sent a request. Unlike the token, it may be logged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallerName(Arc<str>);
+pub(crate) struct CallerName(Arc<str>);
 
 /// Why a list of tokens was refused.
 //
 // No part of the line is shown, not even the name: in a line `token:name`, what
 // stands for the name is the token.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum TokensError {
+pub(crate) enum TokensError {
     /// A line is malformed.
     #[error("line {line} {fault}")]
     Line {
@@ -49,7 +49,7 @@ pub enum TokensError {
 
 /// What is wrong with a line. The message says what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum LineFault {
+pub(crate) enum LineFault {
     /// There is no colon.
     #[error("is not of the form name:token")]
     NoColon,
@@ -75,7 +75,7 @@ pub enum LineFault {
 
 /// Why a request has no caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum AuthError {
+pub(crate) enum AuthError {
     /// It has no `Authorization`.
     #[error("a token is required; send Authorization: Bearer TOKEN")]
     Missing,
@@ -96,7 +96,7 @@ impl Tokens {
     ///
     /// # Errors
     /// The first malformed line, or that no line has a token.
-    pub fn try_new(content: &[u8]) -> Result<Self, TokensError> {
+    pub(crate) fn try_new(content: &[u8]) -> Result<Self, TokensError> {
         let mut callers = HashMap::new();
         let mut lines_of_names = HashMap::new();
         let mut lines_of_tokens = HashMap::new();
@@ -128,15 +128,13 @@ impl Tokens {
     }
 
     /// How many callers have a token.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.callers.len()
     }
 
     /// Whether no token is valid. This happens only once the file has been missing or
     /// empty for a while.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.callers.is_empty()
     }
 
@@ -144,7 +142,10 @@ impl Tokens {
     ///
     /// # Errors
     /// When there is none; the reply then carries [`AuthError::challenge`].
-    pub fn authenticate(&self, authorization: Option<&[u8]>) -> Result<CallerName, AuthError> {
+    pub(crate) fn authenticate(
+        &self,
+        authorization: Option<&[u8]>,
+    ) -> Result<CallerName, AuthError> {
         let token = bearer_token(authorization.ok_or(AuthError::Missing)?)?;
         self.callers.get(&digest(token)).cloned().ok_or(AuthError::Unknown)
     }
@@ -164,8 +165,7 @@ impl fmt::Display for CallerName {
 
 impl AuthError {
     /// Its name in the log and in metrics.
-    #[must_use]
-    pub fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Missing => "missing",
             Self::OtherScheme => "other-scheme",
@@ -175,8 +175,7 @@ impl AuthError {
     }
 
     /// The value of `WWW-Authenticate` in the 401 that answers it.
-    #[must_use]
-    pub fn challenge(self) -> &'static str {
+    pub(crate) fn challenge(self) -> &'static str {
         // RFC 6750, section 3.1: a request without a token gets no error code.
         match self {
             Self::Missing | Self::OtherScheme => "Bearer realm=\"open-ports\"",

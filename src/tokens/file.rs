@@ -26,7 +26,7 @@ pub struct TokenFile {
 
 /// A change of the file, for the log.
 #[derive(Debug)]
-pub enum Change {
+pub(crate) enum Change {
     /// The file was read; so many tokens are valid now.
     Taken(usize),
     /// The file cannot be used; the previous tokens stay valid.
@@ -37,7 +37,7 @@ pub enum Change {
 
 /// Why a token file cannot be used.
 #[derive(Debug, Error)]
-pub enum TokenFileError {
+pub(crate) enum TokenFileError {
     /// It cannot be read.
     #[error("read {path:?}: {source}")]
     Unreadable {
@@ -79,7 +79,7 @@ impl TokenFile {
     ///
     /// # Errors
     /// When the file cannot be read, or its content is malformed.
-    pub fn try_new(path: PathBuf, now: Instant) -> Result<Self, TokenFileError> {
+    pub(crate) fn try_new(path: PathBuf, now: Instant) -> Result<Self, TokenFileError> {
         let content = match read(&path) {
             Ok(content) => content,
             Err(source) => return Err(TokenFileError::Unreadable { path, source }),
@@ -103,7 +103,7 @@ impl TokenFile {
     /// invalid after [`limits::TOKEN_GRACE`], unless there is a usable file by then.
     ///
     /// It blocks while it reads: some microseconds for a small local file.
-    pub fn refresh(&self, now: Instant) -> Option<Change> {
+    pub(crate) fn refresh(&self, now: Instant) -> Option<Change> {
         // Another thread is reading the file; use the present tokens meanwhile.
         let mut watch = self.watch.try_lock().ok()?;
         if now < watch.due {
@@ -144,8 +144,7 @@ impl TokenFile {
     }
 
     /// Whether the file could be used when it was last read.
-    #[must_use]
-    pub fn is_usable(&self) -> bool {
+    pub(crate) fn is_usable(&self) -> bool {
         self.usable.load(Ordering::Relaxed)
     }
 
@@ -167,13 +166,15 @@ impl TokenFile {
     ///
     /// # Errors
     /// When there is none.
-    pub fn authenticate(&self, authorization: Option<&[u8]>) -> Result<CallerName, AuthError> {
+    pub(crate) fn authenticate(
+        &self,
+        authorization: Option<&[u8]>,
+    ) -> Result<CallerName, AuthError> {
         self.tokens().authenticate(authorization)
     }
 
     /// The valid tokens.
-    #[must_use]
-    pub fn tokens(&self) -> Arc<Tokens> {
+    pub(crate) fn tokens(&self) -> Arc<Tokens> {
         Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
