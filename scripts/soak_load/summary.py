@@ -96,15 +96,15 @@ class Outcome:
         problems = self.problems()
         lines = [
             "# The soak", "",
-            "Written by `scripts/soak --write`, which ran it; do not edit. `open-ports serve` with 128 MiB",
-            "of memory (cgroup) and 1,024 descriptors, its log a pipe that nobody reads, its file of tokens",
-            "replaced every few seconds, and all the clients below at once. An answer is right if it tells",
-            "every port as it is. Statuses 429 and 503 have to say when to come back, and what is incomplete",
-            "why.", "",
+            "Written by `scripts/soak --write`; do not edit. `open-ports serve` with 128 MiB of memory",
+            "(cgroup) and 1,024 descriptors. Nobody reads its log, a pipe; its token file is replaced every",
+            "few seconds; and all clients below load it at once. An answer is right if it reports the true",
+            "state of every port. Replies with 429 or 503 have to say when to come back, and incomplete",
+            "reports have to say why.", "",
             f"{self.minutes:g} minutes{self.left_out} on {machine()}.", "",
-            "Everything was as it has to be." if not problems else f"{len(problems)} things were wrong:",
+            "Nothing was wrong." if not problems else f"{len(problems)} things were wrong:",
             "", *(f"- {problem}" for problem in problems), *([""] if problems else []),
-            "| who | asked | answers |", "|---|---|---|",
+            "| client | requests | answers |", "|---|---|---|",
             *(self.row(asker, answers) for asker, answers in self.tally.askers()), "",
             *self.figures(), "",
         ]
@@ -113,8 +113,8 @@ class Outcome:
     def row(self, asker, answers):
         wrong = self.tally.failures[asker]
         kinds = ", ".join(f"{answer}: {count:,}" for answer, count in answers)
-        told = kinds + (f"; **wrong: {wrong:,}**" if wrong else "")
-        return f"| {asker} | {sum(count for _, count in answers):,} | {told} |"
+        cell = kinds + (f"; **wrong: {wrong:,}**" if wrong else "")
+        return f"| {asker} | {sum(count for _, count in answers):,} | {cell} |"
 
     def figures(self):
         ms = {share: f"{self.latency(share) * 1000:.1f} ms" for share in (0.5, 0.99, 1)}
@@ -136,8 +136,8 @@ class Outcome:
             lines.append(f"| {label} | {' | '.join(cells)} |")
         return [
             *lines, "",
-            f"The cgroup was charged {self.peak / (1 << 20):.0f} MiB at most, and {self.kills} processes were killed in it.",
-            f"Status on SIGTERM, with each kind of log: {stops}.",
+            f"The cgroup was charged {self.peak / (1 << 20):.0f} MiB at most, and {self.kills} of its processes were killed.",
+            f"Exit status after SIGTERM, with each kind of log: {stops}.",
         ]
 
 

@@ -84,7 +84,7 @@ impl Row {
         let median = median(&mut times).as_secs_f64();
         let exact = runs.iter().filter(|run| run.faults.is_empty()).count();
         let in_time = goal.seconds.is_none_or(|seconds| median <= seconds);
-        let to_reach = match goal.seconds {
+        let wanted = match goal.seconds {
             Some(seconds) => format!("right in {} of {0}; {seconds} s", runs.len()),
             None => format!("right in {} of {0}", runs.len()),
         };
@@ -101,7 +101,7 @@ impl Row {
         }
         Self {
             name: name.to_owned(),
-            goal: to_reach,
+            goal: wanted,
             measured: format!("right in {exact} of {}; {median:.2} s", runs.len()),
             passed: Some(exact == runs.len() && in_time),
             notes,
@@ -142,7 +142,7 @@ fn document(conditions: &Conditions, rows: &[Row]) -> String {
     let mut line = |line: String| writeln!(text, "{line}").expect("text takes more text");
     line(format!("{conditions}\n"));
     line(format!("{passed} of {} rows pass.\n", rows.len()));
-    line("| scenario | to reach | measured | |".to_owned());
+    line("| scenario | goal | measured | |".to_owned());
     line("|---|---|---|---|".to_owned());
     for row in rows {
         line(format!("| {} | {} | {} | {} |", row.name, row.goal, row.measured, row.verdict()));
