@@ -144,7 +144,7 @@ fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let runtime = start_runtime(cores).map_err(Failure::Runtime)?;
     let startup = Startup { config, descriptors, tokens, cores, log, complaints };
     let result = runtime.block_on(startup.run());
-    // A name may still be resolving; nobody waits for it.
+    // A name may still be resolving. Nothing waits for it.
     runtime.shutdown_background();
     startup.log.settle();
     result
@@ -168,7 +168,7 @@ impl Startup {
         self.log_start(&listener, metrics_listener.as_ref());
         self.complaints.iter().for_each(|complaint| tracing::warn!("{complaint}"));
         if let Some(tokens) = self.tokens.clone() {
-            // Also while nobody asks: metrics tell of the file too.
+            // Also without requests, since metrics show the state of the file.
             tokio::spawn(async move {
                 loop {
                     sleep(limits::TOKEN_CHECK_INTERVAL).await;
@@ -181,7 +181,7 @@ impl Startup {
             let metrics = Arc::clone(app.metrics());
             let server = ServerLimits { connections: limits::MAX_METRICS_CONNECTIONS, ..server };
             let never = std::future::pending();
-            // Ends with the runtime, so that the last moments can be seen.
+            // Ends with the runtime, so that metrics can be read to the last moment.
             tokio::spawn(http::serve_metrics(listener, metrics, hosts, server, never));
         }
         let stop = async move {
@@ -245,7 +245,7 @@ impl Startup {
     }
 }
 
-/// The address of a listener; only now is the port known, if it was left open.
+/// The bound address of a listener, with the port that the system chose for port 0.
 fn local_address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
     listener.local_addr().map_err(Failure::Listener)
 }

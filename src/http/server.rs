@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use self::accepting::accept_all;
 use self::client_io::ClientIo;
 use self::connection::serve_connection;
-use self::connections::{Connections, Place};
+use self::connections::{Connection, Connections};
 use self::drain::close;
 use super::exchange::reply::Reply;
 use crate::limits;
@@ -83,7 +83,7 @@ where
     // Its drop ends all connections. A set of tasks would do that too, but would keep
     // the memory of those that have ended until the next client comes.
     let (serving, _) = watch::channel(());
-    let accepted = |stream, client, place: Arc<Place>| {
+    let accepted = |stream, client, connection: Arc<Connection>| {
         let (handler, watcher) = (handler.clone(), graceful.watcher());
         let mut serving = serving.subscribe();
         tokio::spawn(async move {
@@ -92,8 +92,8 @@ where
             tokio::select! {
                 biased;
                 // Polled first, so that a request which has arrived is seen.
-                () = serve_connection(io, client, handler, watcher, &place) => {}
-                () = place.evicted(unread) => {}
+                () = serve_connection(io, client, handler, watcher, &connection) => {}
+                () = connection.evicted(unread) => {}
                 _ = serving.changed() => {}
             }
         });

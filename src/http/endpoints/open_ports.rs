@@ -11,7 +11,7 @@ use super::stream::{self, Framing};
 use crate::admission::NotAdmitted;
 use crate::ask::{Outcome, Running};
 use crate::caller::Caller;
-use crate::http::App;
+use crate::http::app::App;
 use crate::http::exchange::held::Held;
 use crate::http::exchange::identity::Exchange;
 use crate::http::exchange::negotiation::{media_type, negotiate};

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-use super::connections::{Connections, Place};
+use super::connections::{Connection, Connections};
 use crate::limits;
 
 /// Accepts for ever. Each client takes a slot.
 pub(super) async fn accept_all(
     listener: &TcpListener,
     connections: &Arc<Connections>,
-    accepted: &impl Fn(TcpStream, IpAddr, Arc<Place>),
+    accepted: &impl Fn(TcpStream, IpAddr, Arc<Connection>),
 ) {
     let mut pause = limits::MIN_ACCEPT_PAUSE;
     loop {
@@ -25,8 +25,8 @@ pub(super) async fn accept_all(
                 // Replies are written whole, so that Nagle's algorithm would only
                 // delay them.
                 let _ = stream.set_nodelay(true);
-                let place = Place::new(connections, client.ip(), slot);
-                accepted(stream, client.ip(), place);
+                let connection = Connection::new(connections, client.ip(), slot);
+                accepted(stream, client.ip(), connection);
             }
             // That client is gone. accept(2) says to try the next one.
             Err(error) if is_about_the_client(&error) => {}

@@ -13,7 +13,7 @@ use hyper_util::server::graceful::Watcher;
 use thiserror::Error;
 
 use super::client_io::ClientIo;
-use super::connections::Place;
+use super::connections::Connection;
 use crate::http::exchange::held::Held;
 use crate::http::exchange::reply::Reply;
 use crate::limits;
@@ -28,14 +28,14 @@ pub(super) async fn serve_connection<H, R>(
     client: IpAddr,
     handler: H,
     watcher: Watcher,
-    place: &Arc<Place>,
+    connection: &Arc<Connection>,
 ) where
     H: Fn(IpAddr, Request<Incoming>) -> R,
     R: Future<Output = Reply>,
 {
     let presence = io.presence();
     let service = service_fn(|request: Request<Incoming>| {
-        let (busy, version) = (place.busy(), request.version());
+        let (busy, version) = (connection.busy(), request.version());
         let (reply, presence) = (handler(client, request), &presence);
         async move {
             let reply = tokio::select! {
@@ -44,13 +44,13 @@ pub(super) async fn serve_connection<H, R>(
                 () = presence.lost(version) => return Err(ClientLost),
             };
             let mut reply = reply.map(|body| Held::new(body, busy));
-            if !place.stays() {
+            if !connection.stays() {
                 reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(reply)
         }
     });
-    let connection = http1::Builder::new()
+    let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEADER_READ_TIMEOUT)
         .max_buf_size(limits::MAX_HEAD_BYTES)
@@ -58,5 +58,5 @@ pub(super) async fn serve_connection<H, R>(
         .half_close(true)
         .serve_connection(TokioIo::new(io), service);
     // An error here is something the client did, and is not logged.
-    let _ = watcher.watch(connection).await;
+    let _ = watcher.watch(served).await;
 }

@@ -67,9 +67,9 @@ enum State {
     },
 }
 
-/// One connection's place among the others. It starts out idle.
+/// One connection, with its slot. It starts out idle.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Connection {
     connections: Arc<Connections>,
     number: u64,
     seat: Arc<Seat>,
@@ -78,7 +78,7 @@ pub(super) struct Place {
 
 /// A connection is busy while this lives.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Place>);
+pub(super) struct Busy(Arc<Connection>);
 
 impl Connections {
     pub(super) fn new(most: usize) -> Arc<Self> {
@@ -189,7 +189,7 @@ impl Connections {
     }
 }
 
-impl Place {
+impl Connection {
     pub(super) fn new(
         connections: &Arc<Connections>,
         client: IpAddr,
@@ -244,7 +244,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.connections.seats().remove(&self.number);
         self.connections.changed.notify_waiters();
@@ -253,7 +253,7 @@ impl Drop for Place {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let Place { connections, seat, .. } = &*self.0;
+        let Connection { connections, seat, .. } = &*self.0;
         *seat.state() = State::Idle { since: Instant::now() };
         connections.changed.notify_waiters();
     }
@@ -297,14 +297,14 @@ mod tests {
 
     use super::*;
 
-    async fn place(connections: &Arc<Connections>, client: &str) -> Arc<Place> {
+    async fn connect(connections: &Arc<Connections>, client: &str) -> Arc<Connection> {
         let slot = connections.slot().await;
-        Place::new(connections, client.parse().unwrap(), slot)
+        Connection::new(connections, client.parse().unwrap(), slot)
     }
 
-    fn leaving(places: &[Arc<Place>]) -> Vec<usize> {
-        let is_leaving = |&at: &usize| matches!(*places[at].seat.state(), State::Leaving { .. });
-        (0..places.len()).filter(is_leaving).collect()
+    fn leaving(open: &[Arc<Connection>]) -> Vec<usize> {
+        let is_leaving = |&at: &usize| matches!(*open[at].seat.state(), State::Leaving { .. });
+        (0..open.len()).filter(is_leaving).collect()
     }
 
     #[test]
@@ -318,62 +318,62 @@ mod tests {
     #[tokio::test]
     async fn the_client_with_the_most_idle_connections_loses_the_oldest() {
         let connections = Connections::new(6);
-        let mut places = Vec::new();
+        let mut open = Vec::new();
         for client in ["10.0.0.1", "10.0.0.2", "2001:db8::1", "10.0.0.2", "2001:db8::2", "10.0.0.1"]
         {
-            places.push(place(&connections, client).await);
+            open.push(connect(&connections, client).await);
         }
         // Two of each, but one is busy.
-        let busy = places[0].busy();
+        let busy = open[0].busy();
         connections.send_some_away();
-        assert_eq!(leaving(&places), [1]);
+        assert_eq!(leaving(&open), [1]);
         connections.send_some_away();
-        assert_eq!(leaving(&places), [1], "one at a time");
-        drop(places.remove(1));
+        assert_eq!(leaving(&open), [1], "one at a time");
+        drop(open.remove(1));
         connections.send_some_away();
-        assert_eq!(leaving(&places), [1]);
-        assert_eq!(places[1].seat.client, Neighbourhood::of("2001:db8::".parse().unwrap()));
-        drop(places.remove(1));
+        assert_eq!(leaving(&open), [1]);
+        assert_eq!(open[1].seat.client, Neighbourhood::of("2001:db8::".parse().unwrap()));
+        drop(open.remove(1));
         // Idle again, and since later than the other of its client.
         drop(busy);
         connections.send_some_away();
-        assert_eq!(leaving(&places), [3]);
+        assert_eq!(leaving(&open), [3]);
     }
 
     #[tokio::test]
     async fn a_client_with_many_idle_connections_loses_an_eighth_at_once() {
         let connections = Connections::new(33);
-        let mut places = vec![place(&connections, "10.0.0.2").await];
+        let mut open = vec![connect(&connections, "10.0.0.2").await];
         for _ in 1..33 {
-            places.push(place(&connections, "10.0.0.1").await);
+            open.push(connect(&connections, "10.0.0.1").await);
         }
         connections.send_some_away();
-        assert_eq!(leaving(&places), [1, 2, 3, 4]);
-        places.drain(1..4);
+        assert_eq!(leaving(&open), [1, 2, 3, 4]);
+        open.drain(1..4);
         connections.send_some_away();
-        assert_eq!(leaving(&places), [1], "while one has to go, no others do");
-        drop(places.remove(1));
+        assert_eq!(leaving(&open), [1], "while one has to go, no others do");
+        drop(open.remove(1));
         connections.send_some_away();
-        assert_eq!(leaving(&places), [1, 2, 3]);
+        assert_eq!(leaving(&open), [1, 2, 3]);
     }
 
     #[tokio::test]
     async fn a_request_at_the_last_moment_saves_its_connection() {
         let connections = Connections::new(1);
-        let place = place(&connections, "10.0.0.1").await;
+        let connection = connect(&connections, "10.0.0.1").await;
         let waiting = connections.slot();
         tokio::pin!(waiting);
         let moment = Duration::from_millis(1);
         assert!(timeout(moment, &mut waiting).await.is_err());
-        let busy = place.busy();
+        let busy = connection.busy();
         let patience = 2 * limits::MAX_IDLE_PATIENCE;
-        assert!(timeout(patience, place.evicted(|| false)).await.is_err());
+        assert!(timeout(patience, connection.evicted(|| false)).await.is_err());
         assert!(timeout(moment, &mut waiting).await.is_err());
         // Idle again, it has to go.
         drop(busy);
         assert!(timeout(moment, &mut waiting).await.is_err());
-        place.evicted(|| false).await;
-        drop(place);
+        connection.evicted(|| false).await;
+        drop(connection);
         drop(waiting.await);
     }
 }

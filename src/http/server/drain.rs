@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::accepting::{accept_all, is_about_the_client};
-use super::connections::{Connections, Place};
+use super::connections::{Connection, Connections};
 use crate::limits;
 
 /// Closes the listener, and gives the connections time to end.
@@ -19,7 +19,7 @@ use crate::limits;
 pub(super) async fn close(
     listener: TcpListener,
     connections: &Arc<Connections>,
-    accepted: &impl Fn(TcpStream, IpAddr, Arc<Place>),
+    accepted: &impl Fn(TcpStream, IpAddr, Arc<Connection>),
     grace: Duration,
 ) {
     ignore_newcomers(&listener);
@@ -53,7 +53,7 @@ pub(super) fn ignore_newcomers(listener: &TcpListener) {
 async fn accept_waiting(
     listener: TcpListener,
     connections: &Arc<Connections>,
-    accepted: &impl Fn(TcpStream, IpAddr, Arc<Place>),
+    accepted: &impl Fn(TcpStream, IpAddr, Arc<Connection>),
 ) {
     // Nonblocking, and without the runtime, which notices a client only some time
     // after it came.
@@ -65,7 +65,7 @@ async fn accept_waiting(
             Ok((stream, client)) => {
                 let nonblocking = stream.set_nonblocking(true);
                 if let Ok(stream) = nonblocking.and_then(|()| TcpStream::from_std(stream)) {
-                    accepted(stream, client.ip(), Place::new(connections, client.ip(), slot));
+                    accepted(stream, client.ip(), Connection::new(connections, client.ip(), slot));
                 }
             }
             Err(error) if is_about_the_client(&error) => {}
