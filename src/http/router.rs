@@ -119,7 +119,7 @@ async fn answer<B>(
 ) -> Reply {
     let (uri, method, headers) = (request.uri(), request.method(), request.headers());
     if uri.path_and_query().is_some_and(|target| target.as_str().len() > limits::MAX_TARGET_BYTES) {
-        return problems::target_too_long().into_reply();
+        return problems::uri_too_long().into_reply();
     }
     if let Some(refusal) = route.and_then(|route| route.refuse_method(method)) {
         return refusal;

@@ -34,7 +34,7 @@ impl Kind {
     const NOT_FOUND: Self          = Self::of_http(404, "Not Found");
     const METHOD_NOT_ALLOWED: Self = Self::of_http(405, "Method Not Allowed");
     const NOT_ACCEPTABLE: Self     = Self::of_http(406, "Not Acceptable");
-    const TARGET_TOO_LONG: Self    = Self::of_http(414, "URI Too Long");
+    const URI_TOO_LONG: Self       = Self::of_http(414, "URI Too Long");
     const MISDIRECTED: Self        = Self::of_http(421, "Misdirected Request");
     const HEAD_TOO_LONG: Self      = Self::of_http(431, "Request Header Fields Too Large");
 
@@ -99,8 +99,8 @@ pub(crate) fn not_acceptable() -> Reply {
 }
 
 /// The request target is longer than [`limits::MAX_TARGET_BYTES`].
-pub(crate) fn target_too_long() -> Problem {
-    too_long(Kind::TARGET_TOO_LONG, "The query is too long.".into())
+pub(crate) fn uri_too_long() -> Problem {
+    too_long(Kind::URI_TOO_LONG, "The query is too long.".into())
 }
 
 /// The request head, mostly a query, is longer than is read.

@@ -232,7 +232,7 @@ fn problem_for(bytes: &[u8]) -> Option<Problem> {
         && head.windows(EMPTY_BODY.len()).any(|window| window == EMPTY_BODY);
     match head.get(..2)? {
         _ if !bare => None,
-        b"14" => Some(problems::target_too_long()),
+        b"14" => Some(problems::uri_too_long()),
         b"31" => Some(problems::head_too_long()),
         _ => Some(problems::malformed_head()),
     }
