@@ -1,6 +1,10 @@
 //! Each format of a reply, read to its end, and clients that stop reading.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot be set up has to fail, and prints what it measured"
+)]
 
 mod support;
 
@@ -338,7 +342,11 @@ fn a_reader_that_pauses_costs_no_memory_and_gets_everything_in_the_end() {
     assert!(most - least < 512, "from {least} to {most} kB while nobody read");
     // 65,535 findings of 8 bytes, once in the order found and once sorted.
     assert!(*most < idle + 8 * 1024, "{idle} kB before, {most} kB while nobody read");
-    assert_eq!(sample(&service, "open_ports_scans_total{outcome=\"complete\"}"), 0.0, "told early");
+    assert_eq!(
+        sample(&service, "open_ports_scans_total{outcome=\"complete\"}"),
+        0.0,
+        "reported early"
+    );
 
     records.extend(stream.records());
     println!("at the end {} kB", rss(&service));
