@@ -1,10 +1,18 @@
-//! The scan engine: which ports of some addresses are open.
+//! The scan engine: finds out which ports of some addresses are open.
 //!
 //! A [`Scanner`] holds what all scans of the process share: the descriptor
-//! budget, the number of cores and the counters. A scan asks its targets in
-//! passes, each on one fan-out a core, all drawing from one list; what stays
-//! silent is the list of the next pass. The engine returns data and never
+//! budget, the memory for findings and the counters. A [`Scan`] runs in passes.
+//! A pass probes a list of targets with one fan-out per core; the targets that
+//! stay silent are the list of the next pass. The engine returns data. It never
 //! prints, logs or reads the environment.
+//!
+//! ```text
+//! plan ──► passes ──► fanout ──► connect ──► outcome ──► findings
+//!          when to    gate:      sockets     state or    what readers
+//!          ask again  how fast               shortage    follow
+//!                     paths: how
+//!                     long to wait
+//! ```
 
 mod budget;
 mod connect;
@@ -31,7 +39,7 @@ use self::findings::Shared;
 pub use self::findings::rows::{Finding, Findings};
 pub use self::findings::tally::{AddressTally, Totals};
 pub use self::findings::{Milestone, ScanTiming};
-pub use self::gate::pacer::Pacer;
+use self::gate::pacer::Pacer;
 use self::gate::until::Until;
 pub use self::outcome::{PortState, Reason, Shortage};
 use self::passes::Passes;
@@ -74,8 +82,8 @@ impl Scanner {
         Self { pacer: Some(Arc::new(Pacer::new(rate, Instant::now()))), ..self }
     }
 
-    /// The same, with so many bytes for what all scans are to find and to ask
-    /// again.
+    /// The same, with a limit of `bytes` for the findings and silent targets of all
+    /// scans.
     #[must_use]
     pub fn with_memory(self, bytes: usize) -> Self {
         Self { memory: ScanMemory::new(bytes), ..self }
@@ -87,13 +95,13 @@ impl Scanner {
         &self.budget
     }
 
-    /// What all scans together have counted.
+    /// The counters of all scans.
     #[must_use]
     pub fn stats(&self) -> &EngineStats {
         &self.stats
     }
 
-    /// Starts to probe every port of every address, whatever memory that takes.
+    /// Starts to probe every port of every address, without a limit on memory.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time.
@@ -102,10 +110,12 @@ impl Scanner {
         Scan::start(self.passes(plan, None, Sockets::try_new))
     }
 
-    /// The same, if there is memory for what may be found.
+    /// Starts to probe every port of every address, if there is memory for all that
+    /// may be found.
     ///
     /// # Errors
-    /// When other scans hold too much of it, or there is too little.
+    /// When other scans hold too much of the memory, or there is too little for
+    /// this scan at any time.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time.
@@ -115,8 +125,8 @@ impl Scanner {
         Ok(Scan::start(self.passes(plan, Some(memory), Sockets::try_new)))
     }
 
-    /// Probes every port of every address and tells what was found, address by
-    /// address in the order given. Dropping the future stops the probes.
+    /// Probes every port of every address and returns what was found, by address in
+    /// the order of the plan. Dropping the future stops the probes.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time.
@@ -126,7 +136,7 @@ impl Scanner {
         scan.tallies()
     }
 
-    /// How long a scan takes if nothing answers and no other scan runs.
+    /// How long a scan takes if no port answers and no other scan runs.
     #[must_use]
     pub fn worst_case(&self, plan: &ScanPlan) -> Duration {
         let probes = u64::from(plan.ports.len()) * plan.addresses.len() as u64;

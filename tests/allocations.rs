@@ -1,5 +1,5 @@
-//! How much memory a scan asks for. Alone in its process, because what is
-//! counted is what all threads of a process do.
+//! How often a scan allocates memory. Alone in its process, because the allocations
+//! of all threads are counted.
 
 mod support;
 

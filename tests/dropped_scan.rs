@@ -1,5 +1,5 @@
-//! What a scan leaves behind when nobody waits for it any more. Alone in its
-//! process, because it counts the process's descriptors.
+//! A dropped scan leaves nothing behind. Alone in its process, because it counts
+//! the process's descriptors.
 
 mod support;
 

@@ -96,8 +96,8 @@ fn refused_is_closed_and_silence_is_filtered_within_the_timeout() {
     assert!(listener.ports.contains(&open.port) && open.rtt.is_some());
     assert_eq!((filtered.state, filtered.reason), (PortState::Filtered, Reason::NoResponse));
     assert!(silent.ports.contains(&filtered.port) && filtered.rtt.is_none());
-    // The others tell how near the address is, so that the silent port need not
-    // be waited for any longer.
+    // The others show how near the address is, so the silent port is not waited for
+    // for the whole timeout.
     assert!(elapsed < plan.timeout, "{elapsed:?}");
 }
 

@@ -1,5 +1,4 @@
-//! Addresses of attached networks: nobody answers for most of them, and that is
-//! the answer.
+//! Addresses of attached networks, for most of which nobody answers.
 //!
 //! What needs a second host is in the network lab.
 
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use support::service::{open_ports, run};
 
 support::trials::main! {
-    nobody_answers_for_an_address_and_that_is_the_answer_about_all_its_ports: OwnNetwork,
+    an_address_that_nobody_answers_for_has_all_its_ports_filtered: OwnNetwork,
     dead_neighbours_are_looked_for_together_however_many_ports_they_have: OwnNetwork,
     a_neighbour_that_the_deadline_comes_before_is_not_scanned: OwnNetwork,
     looking_for_neighbours_keeps_to_the_rate: OwnNetwork,
@@ -24,7 +23,7 @@ support::trials::main! {
     the_room_of_the_neighbour_tables_can_be_seen_from_any_network: OwnNetwork,
 }
 
-fn nobody_answers_for_an_address_and_that_is_the_answer_about_all_its_ports() {
+fn an_address_that_nobody_answers_for_has_all_its_ports_filtered() {
     attach();
     for dead in ["10.92.0.7", "fd00:92::7"] {
         let report = scan(&[dead, "-p", "all"]);

@@ -1,8 +1,8 @@
-//! The process's descriptors, and how scans at the same time share them.
+//! The descriptors for probes, shared by all scans of the process.
 //!
-//! A descriptor for a probe exists only under a permit of the one
-//! [`DescriptorBudget`]; dropping the permit gives it back. A scan that gets
-//! few is slower, never wrong.
+//! A socket for a probe is only made with a permit of the [`DescriptorBudget`];
+//! dropping the permit gives it back. A scan that gets few permits is slower,
+//! never wrong.
 
 pub(crate) mod memory;
 
@@ -23,7 +23,7 @@ pub struct DescriptorBudget {
     sharers: AtomicUsize,
 }
 
-/// What one fan-out holds of the budget; dropped, it is all free again.
+/// One fan-out's share of the budget, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     budget: Arc<DescriptorBudget>,
@@ -34,7 +34,7 @@ pub(super) struct Share {
     _seat: Seat,
 }
 
-/// A place in line for one more permit.
+/// The wait for one more permit.
 #[derive(Default)]
 struct Waiting(Option<AcquirePermit>);
 
@@ -70,10 +70,10 @@ impl DescriptorBudget {
 }
 
 impl Share {
-    /// Waits in line for the least that a fan-out can work with: its readiness
-    /// set and one socket.
-    // The seat is taken before the wait, so that those who hold more than
-    // their part start to give back at once.
+    /// Waits for the least that a fan-out can work with: its readiness set and one
+    /// socket.
+    // The seat is taken before the wait, so that fan-outs with more than their share
+    // start to give back at once.
     pub(super) async fn join(budget: Arc<DescriptorBudget>) -> Self {
         budget.sharers.fetch_add(1, Ordering::Relaxed);
         let seat = Seat(Arc::clone(&budget));
@@ -81,8 +81,8 @@ impl Share {
         Self { budget, held, spare: MIN_SHARE - 1, waiting: Waiting::default(), _seat: seat }
     }
 
-    /// Takes a permit for one more descriptor, if there is one to take and it
-    /// is within this fan-out's part.
+    /// Takes a permit for one more descriptor, if one is free and this fan-out's share
+    /// allows it.
     pub(super) fn try_grow(&mut self) -> bool {
         if self.spare > 0 {
             self.spare -= 1;
@@ -99,7 +99,7 @@ impl Share {
         true
     }
 
-    /// Waits in line for a permit that the next [`Share::try_grow`] takes.
+    /// Waits for a permit, which the next [`Share::try_grow`] then takes.
     pub(super) fn poll_grow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.held.num_permits() >= self.budget.fair_share() {
             return Poll::Pending;
@@ -116,13 +116,13 @@ impl Share {
         Poll::Ready(())
     }
 
-    /// Whether this fan-out holds more than its part.
+    /// Whether this fan-out holds more than its share.
     pub(super) fn is_over(&self) -> bool {
         self.held.num_permits() > self.budget.fair_share()
     }
 
-    /// Gives back the permit of a descriptor that was closed, or keeps it for
-    /// the next one where the fan-out could not go on without.
+    /// Gives back the permit of a descriptor that was closed. The last one is kept,
+    /// because the fan-out could not go on without it.
     pub(super) fn shrink(&mut self) {
         if self.held.num_permits() > MIN_SHARE {
             drop(self.held.split(1));

@@ -1,7 +1,7 @@
-//! Asks targets with `connect`: a socket for each slot of a fan-out, and the set
-//! that says which of them have an answer.
+//! Asks targets with `connect`: one socket per slot of a fan-out, and a readiness
+//! set that reports which of them have an answer.
 //!
-//! In the engine, only this room uses socket2 and nix.
+//! This is the only module of the engine that uses socket2 and nix.
 
 mod icmp;
 mod readiness;
@@ -36,7 +36,7 @@ struct Slot {
     socket: Option<ProbeSocket>,
     /// Whether the socket is in the readiness set.
     watched: bool,
-    /// Where its target is.
+    /// The address and port of its target.
     at: SocketAddr,
 }
 
@@ -78,8 +78,8 @@ impl Network for Sockets {
         let Slot { socket, watched, at } = &mut self.slots[slot as usize];
         let socket = socket.as_ref()?;
         let mut answer = socket.ask(at);
-        // A target on this host, or one hop away, has often answered before
-        // `connect` returns; for others the second look is a call wasted.
+        // A target on this host or one hop away has often answered before `connect`
+        // returns. For other targets the second call would be wasted.
         if answer.is_none()
             && (self.late_answers < LATE_ANSWERS || self.late_answers.is_multiple_of(LATE_ANSWERS))
         {
@@ -140,11 +140,12 @@ impl Network for Sockets {
     }
 }
 
-/// The errno of an error, or one without a meaning here if it has none.
+/// The errno of `error`. One without an errno is reported as EINVAL, which has no
+/// meaning here either.
 fn errno_of(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::INVAL)
 }
 
-/// After so many attempts in a row without an answer when `connect` returned, only
-/// one in as many is looked at twice.
+/// After this many attempts in a row without an answer when `connect` returned, only
+/// one in this many is looked at twice.
 const LATE_ANSWERS: u32 = 64;

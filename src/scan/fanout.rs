@@ -1,10 +1,9 @@
-//! The set of in-flight probes: targets go in, outcomes come out as they are
-//! found, in any order.
+//! A set of probes in flight: targets go in, outcomes come out in any order.
 //!
-//! A [`Fanout`] is to sockets what `FuturesUnordered` is to futures. It keeps
-//! its window full from an iterator of targets, reuses each socket for target
-//! after target, and needs of the runtime one descriptor to watch and one
-//! timer, however many probes are in flight.
+//! A [`Fanout`] takes targets from an iterator and keeps as many probes in flight
+//! as the gate allows. A slot, and the socket behind it, is used for one target
+//! after another. The runtime watches one descriptor and one timer for each
+//! fan-out, however many probes are in flight.
 
 mod deadlines;
 pub(super) mod network;
@@ -34,25 +33,25 @@ use super::paths::{Paths, Purpose};
 use super::plan::Target;
 use super::stats::{EngineStats, InFlight};
 
-/// A stream of outcomes, one for each target.
+/// Yields one outcome for each target.
 ///
-/// It ends when every target has its outcome, or when it gave up for want of a
-/// resource ([`Fanout::shortage`]); targets without an outcome by then were not
-/// scanned. Dropped, it closes its sockets and forgets what is in flight.
+/// It ends when every target has its outcome, or when it lacked a resource for too
+/// long ([`Fanout::shortage`]); targets that have no outcome then were not scanned.
+/// When dropped, it closes its sockets and abandons the probes in flight.
 pub(super) struct Fanout<T, N> {
     plan: FanoutPlan,
     targets: T,
     exhausted: bool,
-    /// Targets whose attempt failed for want of a resource.
+    /// Targets whose attempt failed because a resource ran out.
     again: Vec<Target>,
-    // Dropped before its share of the descriptors.
+    // Before `slots`: sockets close before their share of the budget is given back.
     network: N,
     slots: Slots,
     in_flight: Waits,
     gate: Gate,
     timer: Pin<Box<Sleep>>,
     last_launch: Option<Instant>,
-    told: InFlight,
+    reported: InFlight,
     /// Steps since the last look at the readiness set.
     unwatched: u32,
     /// Steps since the last time the task yielded.
@@ -62,15 +61,15 @@ pub(super) struct Fanout<T, N> {
 /// How a fan-out is to work.
 #[derive(Clone, Debug)]
 pub(super) struct FanoutPlan {
-    /// How long to wait for which address.
+    /// How long to wait for each address.
     pub(super) paths: Arc<Paths>,
     /// What the attempts are for.
     pub(super) purpose: Purpose,
     /// The window to start with, if a pass before has found one.
     pub(super) window: Option<usize>,
-    /// When to stop; what has no outcome by then is not scanned.
+    /// When to stop. Targets still unfinished then are not scanned.
     pub(super) until: Arc<Until>,
-    /// Ceilings on probes a second; each has to let a probe pass.
+    /// Limits on probes a second. A probe starts only if all of them allow it.
     pub(super) pacers: Vec<Arc<Pacer>>,
     /// Where the descriptors come from.
     pub(super) budget: Arc<DescriptorBudget>,
@@ -116,14 +115,14 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
             gate: Gate::new(plan.pacers.clone(), Window::new(plan.window, Instant::now())),
             timer: Box::pin(sleep(Duration::ZERO)),
             last_launch: None,
-            told: InFlight::default(),
+            reported: InFlight::default(),
             unwatched: 0,
             unyielded: 0,
             plan,
         })
     }
 
-    /// What ran out, if the stream ended before its targets did.
+    /// What ran out, if some targets were left without an outcome.
     pub(super) fn shortage(&self) -> Option<Shortage> {
         self.gate.closed()
     }
@@ -146,11 +145,11 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
     /// The next outcome; `None` once there will be no more.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
         loop {
-            // On a near target every step ends at once and nothing would ever
-            // be pending: give the runtime its turn.
+            // With a near target no step ever has to wait: without this, other
+            // tasks of the runtime would get no turn.
             if self.unyielded >= YIELD_EVERY {
                 self.unyielded = 0;
-                self.told.tell(&self.plan.stats, self.in_flight.len());
+                self.reported.report(&self.plan.stats, self.in_flight.len());
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -162,20 +161,22 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
                 Step::Idle if self.poll_timer(cx).is_ready() => {}
                 Step::Idle => {
                     self.unyielded = 0;
-                    self.told.tell(&self.plan.stats, self.in_flight.len());
+                    self.reported.report(&self.plan.stats, self.in_flight.len());
                     return Poll::Pending;
                 }
             }
         }
     }
 
-    /// One step of work: an outcome, or whether there is more to do at once.
+    /// Does one thing: reads an event, or looks at the clock and fetches events
+    /// (once in [`WATCH_EVERY`] steps), or starts the next probe, or ends one that
+    /// has expired. If none of these can be done, it waits for events.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
         if let Some(slot) = self.network.next_event() {
-            return self.ask_again(slot);
+            return self.look_at(slot);
         }
-        // Answers are looked for between attempts, so that the rtt is true and
-        // sockets come free while the window still fills.
+        // Answers are read between attempts, so that measured rtts are true and
+        // sockets become free while the window still fills.
         if self.unwatched >= WATCH_EVERY {
             self.unwatched = 0;
             let now = Instant::now();
@@ -216,12 +217,13 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         self.exhausted && self.again.is_empty()
     }
 
-    /// Probes the next target, if there is one and a socket for it.
+    /// Starts a probe if all of these hold: the gate has room, a target is left, every
+    /// pacer allows it, and there is a descriptor.
     fn launch_next(&mut self, cx: &mut Context<'_>) -> Step {
         if !self.gate.has_room(self.in_flight.len()) {
             return Step::Idle;
         }
-        // The target comes first: a fan-out with none left asks for nothing.
+        // The target comes first: a fan-out without one must take no descriptor.
         let Some(target) = self.next_target() else { return Step::Idle };
         if !self.gate.take() {
             self.again.push(target);
@@ -268,10 +270,9 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         Step::Busy
     }
 
-    /// Asks a socket that the readiness set named how its probe stands.
-    // Events for idle sockets, or about an earlier probe, are to be expected:
-    // the answer to the question is what counts.
-    fn ask_again(&mut self, slot: u32) -> Step {
+    /// Looks at the probe of a slot that had an event.
+    // The event may be about an idle slot or an earlier probe; only the look counts.
+    fn look_at(&mut self, slot: u32) -> Step {
         if !self.in_flight.holds(slot) {
             return Step::Busy;
         }
@@ -284,17 +285,17 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         }
     }
 
-    /// Ends the oldest probe if its deadline has passed.
+    /// Ends the probe with the soonest deadline, if that has passed.
     fn expire_next(&mut self, now: Instant) -> Step {
         let Some(slot) = self.in_flight.take_expired(now) else { return Step::Idle };
-        // The answer may have come while this task waited for its turn.
+        // The answer may have arrived while this task was not running.
         let silence = Answer::Port(PortState::Filtered, Reason::NoResponse);
         let answer = self.network.look(slot).unwrap_or(silence);
         self.settle(slot, answer)
     }
 
-    /// Turns the answer to an attempt, no longer in flight, into an outcome or
-    /// into another attempt.
+    /// Turns the answer to an attempt into an outcome or another attempt. The attempt
+    /// is no longer in flight.
     fn settle(&mut self, slot: u32, answer: Answer) -> Step {
         let (state, reason) = match answer {
             Answer::Port(state, reason) => (state, reason),
@@ -310,26 +311,27 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         let FanoutPlan { paths, purpose, .. } = &self.plan;
         paths.learn(target.address, *purpose, answer, elapsed, handshake_time);
         if answered && self.in_flight.is_outdated() {
-            // What is in flight waits too long: see to it next.
+            // Probes in flight may wait too long: set their deadlines anew next.
             self.unwatched = WATCH_EVERY;
         }
         let rtt = answered.then_some(elapsed);
         let sighting = || self.network.sighting(slot);
         let judgement = self.slots[slot].judge(state, reason, rtt, sighting);
         let Judgement::Verdict(verdict, rtt) = judgement else {
-            // Asked again, from another source port. What a reset does not make
-            // fit for that is opened anew.
+            // The next attempt comes from another source port. If the reset fails,
+            // `launch` opens the slot anew.
             self.network.reset(slot);
             return self.launch(slot);
         };
         let outcome = Outcome { target, verdict, rtt };
-        // A socket that was refused is unconnected already.
+        // A refused socket is unconnected already.
         let clean = state == PortState::Closed || self.network.reset(slot);
         self.free(slot, clean);
         Step::Outcome(outcome)
     }
 
-    /// Puts the target of `slot` back, or ends it if there is no use in that.
+    /// Puts the target of `slot` back for a later attempt. If the error has no known
+    /// meaning, the target ends as not scanned instead.
     fn fall_short(&mut self, slot: u32, errno: Errno) -> Step {
         self.plan.stats.count_error(errno);
         let shortage = Shortage::of(errno);
@@ -344,7 +346,7 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         Step::Busy
     }
 
-    /// Ends the work of `slot`; a socket that is `clean` can be used again.
+    /// Ends the work of `slot`. If it is `clean`, it can be used for another target.
     fn free(&mut self, slot: u32, clean: bool) {
         if clean && !self.is_exhausted() {
             self.slots.rest(slot, &mut self.network);
@@ -353,7 +355,8 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         }
     }
 
-    /// Arms the timer for what comes first; ready if that has passed.
+    /// Sets the timer to whichever comes first of deadlines and pauses; ready if that
+    /// has passed.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let causes = [self.gate.opens_at(), self.plan.until.get(), self.in_flight.wake_at()];
         let Some(wake) = causes.into_iter().flatten().min() else {
@@ -373,17 +376,17 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
 
 impl<T, N> Drop for Fanout<T, N> {
     fn drop(&mut self) {
-        self.told.tell(&self.plan.stats, 0);
+        self.reported.report(&self.plan.stats, 0);
     }
 }
 
 enum Step {
     Outcome(Outcome),
-    /// Something was done; there may be more to do.
+    /// Something was done, and more may be possible at once.
     Busy,
-    /// Nothing can be done now.
+    /// Nothing can be done until an event or the timer.
     Idle,
-    /// Nothing will ever be left to do.
+    /// Nothing is left to do.
     Done,
 }
 

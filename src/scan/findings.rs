@@ -1,9 +1,9 @@
-//! What a scan has found so far, shared by its tasks and by those who follow it.
+//! What a scan has found so far, shared by its tasks and its readers.
 //!
-//! Fan-outs count by themselves and hand over whenever they pause, so that
-//! nobody waits for a lock in the steady state. Readers keep a position in the
-//! list of findings, which the report needs anyway: a slow reader costs no
-//! memory, and several can follow one scan.
+//! Each fan-out counts by itself and hands its counts over when it pauses, so that
+//! a busy fan-out does not wait for a lock. A reader keeps a position in the list
+//! of findings, which the report needs anyway. So a slow reader takes no memory,
+//! and any number of readers can follow one scan.
 
 pub(crate) mod rows;
 pub(crate) mod tally;
@@ -22,7 +22,7 @@ use super::paths::PathTiming;
 use super::plan::ScanPlan;
 use super::stats::EngineStats;
 
-/// What readers wait for.
+/// What readers are notified of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Milestone {
     /// Findings so far.
@@ -31,7 +31,7 @@ pub struct Milestone {
     pub finished: bool,
 }
 
-/// How a scan went about it.
+/// How often a scan asked, and how long answers took.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScanTiming {
     /// How often a port that never answered was asked.
@@ -54,15 +54,15 @@ pub(super) struct Shared {
     /// Addresses that are being looked for.
     sought: AtomicUsize,
     pub(super) stats: Arc<EngineStats>,
-    /// What the scan holds of the memory for scans, and that memory.
+    /// This scan's share of the memory for all scans, and that memory.
     memory: Option<(Arc<MemoryShare>, ScanMemory)>,
-    /// The findings of a scan that is over, for all who report on it.
+    /// The findings of a finished scan, shared by all its reports.
     sorted: OnceLock<Arc<SortedRows>>,
 }
 
 impl Shared {
-    /// Nothing found yet; `memory` is what the scan holds for its findings, and
-    /// that of which it is a share.
+    /// Nothing found yet. `memory` is the scan's share of the memory for all scans,
+    /// and that memory.
     pub(super) fn new(
         plan: &Arc<ScanPlan>,
         stats: Arc<EngineStats>,
@@ -81,7 +81,7 @@ impl Shared {
     }
 
     pub(super) fn tallies(&self) -> Vec<AddressTally> {
-        // Before the lock is taken: the last findings come before the end does.
+        // Read before the lock is taken: the end is set after the last findings.
         let finished = self.milestone.borrow().finished;
         let tallies = self.lock();
         let share = || self.memory.as_ref().map(|(share, _)| Arc::clone(share));
@@ -101,7 +101,7 @@ impl Shared {
         Ok(tallies.by_address(&sorted))
     }
 
-    /// Tells of every finding and of the end.
+    /// Notifies of every finding and of the end.
     pub(super) fn milestones(&self) -> watch::Receiver<Milestone> {
         self.milestone.subscribe()
     }
@@ -115,7 +115,7 @@ impl Shared {
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the scan is over, and tells of it.
+    /// Marks the scan as finished, and notifies its readers.
     pub(super) fn finish(&self) {
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.milestone.send_modify(|milestone| milestone.finished = true);
@@ -130,13 +130,13 @@ impl Shared {
         self.timing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    // A fan-out that panics while it hands over leaves counts that are still
-    // counts: what is missing is told as not scanned.
+    // A fan-out that panics while it hands over leaves valid counts; targets that
+    // are missing from them count as not scanned.
     pub(super) fn lock(&self) -> MutexGuard<'_, Tallies> {
         self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over what `part` has found, and tells of it.
+    /// Adds what `part` has found, and notifies the readers.
     pub(super) fn absorb(&self, part: &mut Tallies) {
         let news = part.found() > 0;
         let found = {
@@ -149,18 +149,18 @@ impl Shared {
         }
     }
 
-    /// Notes that addresses are being looked for, and tells of it.
+    /// Adds to the addresses that are being looked for, and notifies the readers.
     pub(super) fn seek(&self, addresses: usize) {
         self.sought.fetch_add(addresses, Ordering::Relaxed);
         self.milestone.send_modify(|_| {});
     }
 
-    /// Notes that addresses are not looked for any more.
+    /// Takes away from the addresses that are being looked for.
     pub(super) fn leave_off(&self, addresses: usize) {
         self.sought.fetch_sub(addresses, Ordering::Relaxed);
     }
 
-    /// Gives all ports of an address that cannot be reached their verdict.
+    /// Counts all ports of an unreachable address as filtered.
     pub(super) fn write_off(&self, address: u16, reason: Reason) {
         let found = {
             let mut tallies = self.lock();
@@ -170,7 +170,7 @@ impl Shared {
         self.milestone.send_modify(|milestone| milestone.found = found);
     }
 
-    /// Notes how the passes so far went.
+    /// Replaces the timing by that of the passes so far.
     pub(super) fn note_timing(&self, timing: ScanTiming) {
         *self.timing.lock().unwrap_or_else(PoisonError::into_inner) = timing;
     }

@@ -1,5 +1,5 @@
-//! When the next probe of a fan-out may start: the window, ceilings on the rate,
-//! and pauses while this machine is short of something.
+//! Decides when the next probe of a fan-out may start, by three rules: the window,
+//! limits on the rate, and pauses while this machine lacks a resource.
 
 pub(crate) mod pacer;
 mod strain;
@@ -74,12 +74,12 @@ impl Gate {
         }
     }
 
-    /// What a further pass should start with.
+    /// The window that a further pass should start with.
     pub(super) fn window_hint(&self) -> Option<usize> {
         self.window.hint()
     }
 
-    /// An attempt failed for want of a resource, `in_flight` others going on.
+    /// An attempt failed because a resource ran out, with `in_flight` others in flight.
     pub(super) fn strain(&mut self, shortage: Shortage, in_flight: usize) {
         self.strain.pull(shortage, in_flight, Instant::now());
     }
@@ -94,7 +94,7 @@ impl Gate {
         self.strain.gave_up()
     }
 
-    /// When to ask again, if only time is wanting.
+    /// When a probe may start again, if only time is needed for that.
     pub(super) fn opens_at(&mut self) -> Option<Instant> {
         self.later.take().into_iter().chain(self.strain.resumes_at()).min()
     }

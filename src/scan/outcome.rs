@@ -51,7 +51,7 @@ pub enum Reason {
     HostUnreach,
     /// The network cannot be reached, or this host has no route to it.
     NetUnreach,
-    /// A rule, of this host or on the way, forbids the connection.
+    /// A rule, on this host or on the path, forbids the connection.
     AdminProhibited,
     /// A packet filter refuses in the host's name (ICMP port unreachable).
     PortUnreach,
@@ -144,7 +144,7 @@ impl Reason {
         }
     }
 
-    /// Its place in [`Reason::ALL`].
+    /// Its index in [`Reason::ALL`].
     #[must_use]
     pub fn index(self) -> usize {
         self as usize
@@ -179,7 +179,7 @@ impl Answer {
         };
         Some(match errno {
             Errno::INPROGRESS | Errno::ALREADY | Errno::INTR => return None,
-            // A RST in answer to a SYN is ECONNREFUSED. These two tell of one
+            // A RST in answer to a SYN is ECONNREFUSED. These two mean one
             // that came after the handshake, and after a FIN (tcp_reset in
             // net/ipv4/tcp_input.c): somebody accepted and hung up at once.
             Errno::ISCONN | Errno::CONNRESET | Errno::PIPE => {
@@ -202,7 +202,7 @@ impl Answer {
 
 impl Reason {
     /// What an ICMP destination unreachable of this code means (RFC 792 and
-    /// RFC 1812, section 5.2.7.1), where an errno alone does not tell.
+    /// RFC 1812, section 5.2.7.1), where an errno alone is not enough.
     pub(super) fn of_icmpv4(code: u8) -> Option<Self> {
         Some(match code {
             0 | 6 | 11 => Self::NetUnreach,
@@ -227,7 +227,7 @@ impl Reason {
 }
 
 impl Shortage {
-    /// The resource whose lack `errno` tells of.
+    /// The resource that `errno` says has run out.
     #[must_use]
     pub fn of(errno: Errno) -> Self {
         match errno {
@@ -292,9 +292,9 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_at_its_own_place() {
-        for (place, reason) in Reason::ALL.into_iter().enumerate() {
-            assert_eq!(reason.index(), place);
+    fn the_index_of_a_reason_is_its_position_among_all() {
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), index);
         }
     }
 }

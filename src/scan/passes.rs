@@ -1,9 +1,9 @@
 //! Runs the passes of one scan.
 //!
-//! A pass asks a list of targets once, on one fan-out a core. What stays silent
-//! is the list of the next pass, if there is one: see `course`. So that silent
-//! ports never hold up others, and few descriptors cover many of them, no
-//! socket waits longer than an answer takes on its way: see `paths`.
+//! A pass probes a list of targets once, with one fan-out per core. Targets that
+//! stay silent are the list of the next pass; `course` decides whether there is
+//! one. A probe waits only about as long as an answer takes to arrive (see
+//! `paths`), so that silent ports hold up no others and few descriptors suffice.
 
 mod attached;
 mod course;
@@ -32,14 +32,14 @@ use super::outcome::{Outcome, PortState};
 use super::plan::{ScanPlan, Target};
 use crate::machine::neighbours::{Neighbour, Neighbours};
 
-/// A scan as its driving task sees it.
+/// What the task of a scan works with.
 pub(super) struct Passes<C> {
     pub(super) plan: Arc<ScanPlan>,
-    /// What the fan-outs of the first pass keep to.
+    /// The plan for fan-outs of the first pass; later passes change parts of it.
     pub(super) fanout_plan: FanoutPlan,
     pub(super) fanouts: NonZeroUsize,
     pub(super) shared: Arc<Shared>,
-    /// Which addresses of attached networks are looked for.
+    /// The neighbours that all scans look for.
     pub(super) neighbours: Neighbours,
     /// Connects a fan-out to the network.
     pub(super) connect: C,
@@ -80,8 +80,8 @@ where
         });
     }
 
-    /// Asks every target that this host has a way to, those of attached networks as
-    /// they are found.
+    /// Probes every target that this host has a route to. Addresses of attached
+    /// networks follow as they are found.
     async fn first_pass(&self) -> PassEnd {
         let mut addresses = self.reachable();
         let attached = self.take_attached(&mut addresses);
@@ -113,11 +113,11 @@ where
         }
     }
 
-    /// Every address that this host has a way to; the others get their verdict.
+    /// Every address that this host has a route to; the others get their verdict.
     fn reachable(&self) -> Vec<u16> {
         let mut reachable = Vec::with_capacity(self.plan.addresses.len());
         for address in self.plan.indexes() {
-            match route::no_way_to(self.plan.address(address)) {
+            match route::unreachable(self.plan.address(address)) {
                 None => reachable.push(address),
                 Some(reason) => {
                     self.shared.write_off(address, reason);
@@ -129,7 +129,7 @@ where
         reachable
     }
 
-    /// Takes those out of `addresses` that have to be found on an attached network.
+    /// Moves those out of `addresses` that have to be found on an attached network.
     fn take_attached(&self, addresses: &mut Vec<u16>) -> Vec<Attached> {
         let candidates: Vec<_> = addresses.iter().map(|&it| self.plan.address(it)).collect();
         // In the order of the candidates.
@@ -172,7 +172,7 @@ where
         whole
     }
 
-    /// Finds out which addresses accept connections on whatever port.
+    /// Finds out which addresses accept connections on every port.
     async fn try_canaries(&self) {
         let mut suspects = self.shared.lock().suspiciously_open();
         let Some(canaries) = self.plan.canaries.as_ref().filter(|_| !suspects.is_empty()) else {
@@ -204,12 +204,12 @@ where
         }
     }
 
-    /// Ports that were silent to the last are filtered.
+    /// Counts targets that stayed silent in all passes as filtered.
     fn give_verdict(&self, silent: &[Target]) {
         let mut part = Tallies::new(&self.plan);
         for &target in silent {
             part.record(&Outcome { target, verdict: SILENCE, rtt: None });
-            // All at once would need as much memory again as there are.
+            // In parts, so that this list is not held twice in memory.
             if part.found() >= ROWS_AT_ONCE {
                 self.shared.absorb(&mut part);
             }

@@ -153,7 +153,7 @@ impl Paths {
     }
 
     /// Takes an answer of the target itself into account.
-    /// `rtt` gives the time it took, or nothing if that cannot be told.
+    /// `rtt` gives the time it took, or nothing if that is unknown.
     // The time may cost a system call, so it is asked for only where it counts.
     pub(super) fn sample(
         &self,
@@ -307,7 +307,7 @@ impl Known {
         self.waits.iter().filter(|&&wait| wait >= needed).count()
     }
 
-    /// The answers that tell most: those of open ports, if there are any.
+    /// The strongest evidence: answers of open ports, if there are any.
     fn best(&self) -> &Cluster {
         if self.accepted.rtt().is_some() { &self.accepted } else { &self.refused }
     }

@@ -16,21 +16,21 @@ pub struct ScanPlan {
     pub ports: PortSet,
     /// How long a probe waits for an answer.
     pub timeout: Duration,
-    /// How long the scan may take; what has no outcome by then is not scanned.
+    /// How long the scan may take. Targets still unfinished then are not scanned.
     pub deadline: Option<Duration>,
     /// Probes a second, at most.
     pub rate: Option<NonZeroU32>,
-    /// Which verdicts to keep port by port.
+    /// Which ports to keep in the findings.
     pub keep: Keep,
-    /// Ports that nobody uses, to be asked of an address on which suspiciously
-    /// many are open; `None` leaves it at the suspicion.
+    /// Ports that nobody uses. An address with suspiciously many open ports is
+    /// asked for these as well; `None` asks for none.
     pub canaries: Option<PortSet>,
-    /// Which target comes when.
+    /// The order of the targets.
     pub order: Order,
 }
 
-/// A port of one of a plan's addresses, in four bytes. The engine works with
-/// these; an address is looked up where a socket is to connect to it.
+/// A port of one of the plan's addresses, in four bytes. The engine works with
+/// targets; the address itself is looked up when a socket connects to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Target {
     /// The index of the address in the plan.
@@ -43,12 +43,12 @@ pub(crate) struct Target {
 pub enum Order {
     /// Address by address, and its ports in ascending order.
     Ascending,
-    /// In rounds that have a probe for every address each, shuffled by a seed:
-    /// no address is asked more often at a time than it has to be.
+    /// In rounds, shuffled by a seed. A round probes every address once, so that no
+    /// address gets many probes at a time.
     Shuffled(u64),
 }
 
-/// Which verdicts a scan keeps port by port; the others it only counts.
+/// Which ports a scan keeps in its findings; the others it only counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// The open ports.
@@ -91,12 +91,12 @@ impl ScanPlan {
         self.addresses[usize::from(index)]
     }
 
-    /// Where `target` is.
+    /// The address and port to connect to for `target`.
     pub(super) fn socket_addr(&self, target: Target) -> SocketAddr {
         SocketAddr::new(self.address(target.address), target.port)
     }
 
-    /// Whether `other` asks the same, be it with another deadline.
+    /// Whether `other` is the same plan, apart from the deadline.
     #[must_use]
     pub fn asks_the_same_as(&self, other: &Self) -> bool {
         let whole = |plan: &Self| Self { deadline: None, ..plan.clone() };

@@ -1,4 +1,4 @@
-//! A scan that is running, as its caller sees it.
+//! The handle on a running scan: its progress, its findings so far and its end.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ pub struct Progress {
     pub found: usize,
 }
 
-/// Tells of the end when the driving task ends, however it does.
+/// Marks the scan as finished when its task ends, also if the task is aborted.
 struct Finish(Arc<Shared>);
 
 impl Scan {
@@ -63,14 +63,14 @@ impl Scan {
         scan
     }
 
-    /// When the scan stops at the latest, as things stand.
+    /// The deadline as it stands.
     #[must_use]
     pub fn until(&self) -> Option<Instant> {
         self.until.get()
     }
 
-    /// Lets the scan go on until `until`, if that is later. False if the scan has
-    /// ended, or is ending because its time is up.
+    /// Moves the deadline to `until`, if that is later. False if the scan has ended,
+    /// or is ending because its time is up.
     #[must_use]
     pub fn extend(&self, until: Option<Instant>) -> bool {
         self.is_running() && self.until.extend(until)
@@ -89,20 +89,20 @@ impl Scan {
         Progress { total: self.total, done: tallies.done(), found: tallies.found() }
     }
 
-    /// How many addresses of attached networks are being looked for: none of their
-    /// ports is asked by now.
+    /// How many addresses of attached networks are still being looked for. None of
+    /// their ports was probed yet.
     #[must_use]
     pub fn sought(&self) -> usize {
         self.shared.sought()
     }
 
-    /// The counts as they stand; what has no outcome yet is not scanned.
+    /// The counts so far; a target without an outcome counts as not scanned.
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.shared.lock().totals()
     }
 
-    /// Tells of every finding and of the end.
+    /// Notifies of every finding and of the end.
     #[must_use]
     pub fn milestones(&self) -> watch::Receiver<Milestone> {
         self.shared.milestones()
@@ -127,20 +127,20 @@ impl Scan {
         self.shared.lock().findings(start).take(most).collect()
     }
 
-    /// How the scan goes about it, as far as it has come.
+    /// How often targets were probed, and how long answers took, so far.
     #[must_use]
     pub fn timing(&self) -> ScanTiming {
         self.shared.timing()
     }
 
-    /// The tallies as they stand, address by address in the order of the plan.
+    /// The tallies so far, by address in the order of the plan.
     #[must_use]
     pub fn tallies(&self) -> Vec<AddressTally> {
         self.shared.tallies()
     }
 
-    /// The same, if there is memory for what a scan that goes on has found: its
-    /// findings are copied then.
+    /// The tallies so far, if there is memory for them: the findings of a scan that
+    /// still runs are copied.
     ///
     /// # Errors
     /// When other scans hold that memory.

@@ -1,4 +1,4 @@
-//! What the engine counts over the life of the process, for whoever watches it.
+//! Counters of the engine over the life of the process, for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct RttCounts {
     pub sum: Duration,
 }
 
-/// What one fan-out has observed since it last handed over.
+/// What one fan-out has counted since it last handed over.
 #[derive(Debug, Default)]
 pub(super) struct Observations {
     states: [u64; 3],
@@ -35,10 +35,10 @@ pub(super) struct Observations {
     rtt_sum_us: u64,
 }
 
-/// Adds to the number of probes in flight, and takes it away when dropped.
+/// One fan-out's part of the probes in flight.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
-    told: u64,
+    reported: u64,
 }
 
 /// Upper bounds of the rtt buckets in microseconds: loopback, a rack, a
@@ -59,7 +59,7 @@ const ERRNOS: [(Errno, &str); 6] = [
 ];
 
 impl EngineStats {
-    /// Probes in flight, as the fan-outs last told.
+    /// Probes in flight, as the fan-outs last reported.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
     }
@@ -83,7 +83,7 @@ impl EngineStats {
         names.zip(&self.errors).map(|(name, count)| (name, count.load(Ordering::Relaxed)))
     }
 
-    /// Counts ports whose state no single answer told.
+    /// Counts ports whose state follows from no single answer.
     pub(super) fn count_ports(&self, state: PortState, count: u64) {
         self.states[state as usize].fetch_add(count, Ordering::Relaxed);
     }
@@ -118,11 +118,11 @@ impl Observations {
 }
 
 impl InFlight {
-    /// Tells how many there are now.
-    pub(super) fn tell(&mut self, stats: &EngineStats, now: usize) {
+    /// Reports how many there are now.
+    pub(super) fn report(&mut self, stats: &EngineStats, now: usize) {
         let now = now as u64;
         // Wraps around zero in between, and comes out right.
-        stats.in_flight.fetch_add(now.wrapping_sub(self.told), Ordering::Relaxed);
-        self.told = now;
+        stats.in_flight.fetch_add(now.wrapping_sub(self.reported), Ordering::Relaxed);
+        self.reported = now;
     }
 }

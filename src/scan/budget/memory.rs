@@ -5,21 +5,21 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Memory for the targets of scans. A scan takes what it may come to need before
-/// it starts, and gives it back once nobody reads its findings any more.
+/// Memory for the targets of scans. A scan takes all that it may need before it
+/// starts, and gives it back once nobody reads its findings any more.
 #[derive(Clone, Debug)]
 pub(crate) struct ScanMemory {
     blocks: Arc<Semaphore>,
     total: usize,
 }
 
-/// What one scan holds of it.
+/// One scan's share of the memory.
 #[derive(Debug)]
 pub(crate) struct MemoryShare(
     #[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit,
 );
 
-/// There is no memory for a scan.
+/// There is not enough memory for a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("this scan may need {needed} KB of memory, and all scans share {total} KB")]
 pub struct NoMemory {
@@ -30,7 +30,7 @@ pub struct NoMemory {
 }
 
 impl NoMemory {
-    /// Whether there would not be enough if no other scan ran.
+    /// Whether there would not be enough even if no other scan ran.
     #[must_use]
     pub fn is_for_ever(&self) -> bool {
         self.needed > self.total
@@ -38,13 +38,13 @@ impl NoMemory {
 }
 
 impl ScanMemory {
-    /// So many bytes.
+    /// `bytes` of memory for all scans.
     pub(crate) fn new(bytes: usize) -> Self {
         let total = (bytes / BLOCK).min(Semaphore::MAX_PERMITS);
         Self { blocks: Arc::new(Semaphore::new(total)), total }
     }
 
-    /// Takes so many bytes, or none.
+    /// Takes `bytes`, or nothing.
     pub(crate) fn take(&self, bytes: usize) -> Result<MemoryShare, NoMemory> {
         let needed = bytes.div_ceil(BLOCK);
         let refusal = NoMemory { needed, total: self.total };
@@ -60,7 +60,7 @@ impl ScanMemory {
     }
 }
 
-/// What is counted as one.
+/// The unit of accounting: 1 KB.
 const BLOCK: usize = 1 << 10;
 
 #[cfg(test)]

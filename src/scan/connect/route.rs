@@ -1,4 +1,4 @@
-//! What the routing table says, without a packet being sent.
+//! Questions to the routing table. They send no packet.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,12 +8,11 @@ use socket2::{Domain, Socket, Type};
 
 use crate::scan::outcome::Reason;
 
-/// Asks the routing table, without sending a packet, whether this host has a
-/// way to `address`; if it has none, why.
-// Resource errors say nothing about the route, so they count as a way: the
-// probes themselves will meet them, and know what to do.
-pub(crate) fn no_way_to(address: IpAddr) -> Option<Reason> {
-    let errno = way_to(address).err().as_ref().and_then(Errno::from_io_error)?;
+/// Why this host has no route to `address`; `None` if it has one.
+// A resource error says nothing about the route, so it counts as having one: the
+// probes will meet the same error, and handle it.
+pub(crate) fn unreachable(address: IpAddr) -> Option<Reason> {
+    let errno = source_for(address).err().as_ref().and_then(Errno::from_io_error)?;
     let is_unreachable = match errno {
         Errno::NETUNREACH | Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT => true,
         // A route of the type blackhole (ip-route(8)); but an address of one link
@@ -27,9 +26,9 @@ pub(crate) fn no_way_to(address: IpAddr) -> Option<Reason> {
     is_unreachable.then_some(Reason::NetUnreach)
 }
 
-/// The address from which this host would send to `address`.
+/// The source address that this host would use for `address`.
 // Connecting a UDP socket only looks up the route and the source address.
-pub(super) fn way_to(address: IpAddr) -> io::Result<IpAddr> {
+pub(super) fn source_for(address: IpAddr) -> io::Result<IpAddr> {
     let target = SocketAddr::new(address, DISCARD_PORT);
     let socket = Socket::new(Domain::for_address(target), Type::DGRAM, None)?;
     socket.connect(&target.into())?;

@@ -1,4 +1,4 @@
-//! One nonblocking TCP socket that asks port after port without being remade.
+//! A nonblocking TCP socket that is used for one port after another.
 
 use std::io;
 use std::mem::offset_of;
@@ -13,7 +13,7 @@ use rustix::net;
 use socket2::{Domain, Socket, Type};
 
 use super::icmp;
-use super::route::way_to;
+use super::route::source_for;
 use crate::scan::outcome::{Answer, PortState, Sighting};
 
 /// A reusable probe socket of one address family.
@@ -64,8 +64,8 @@ impl ProbeSocket {
     /// Asks how the attempt in flight stands, and takes every answer there is.
     // An ICMP error that comes while a system call holds the socket, as from a
     // filter of this host or of one beside it, does not end the attempt
-    // (sk_err_soft in tcp_v4_err, net/ipv4/tcp_ipv4.c): all that tells of it is
-    // the error in the queue, which would also be taken for one about the next.
+    // (sk_err_soft in tcp_v4_err, net/ipv4/tcp_ipv4.c): only the error queue
+    // shows it, and an error left there would be taken for one about the next target.
     pub(super) fn look(&self, target: &SocketAddr) -> Option<Answer> {
         self.ask(target).or_else(|| self.icmp_error(target))
     }
@@ -86,7 +86,7 @@ impl ProbeSocket {
         (us > 0 && !repeated).then(|| Duration::from_micros(us.into()))
     }
 
-    /// Abandons whatever the socket is doing, so that it can ask again.
+    /// Abandons the attempt or connection, so that the socket can ask again.
     // connect(AF_UNSPEC) drops a handshake in flight silently and ends an
     // established connection with a RST, so nothing is left in TIME_WAIT.
     pub(super) fn reset(&self) -> Result<(), Errno> {
@@ -98,7 +98,7 @@ impl ProbeSocket {
         match self.socket.local_addr().ok().and_then(|name| name.as_socket()) {
             // It was reset, and has no ends any more. On this host that can
             // also be two probes that crossed.
-            Some(name) if name.ip().is_unspecified() => match way_to(target.ip()) {
+            Some(name) if name.ip().is_unspecified() => match source_for(target.ip()) {
                 Ok(source) if source != target.ip() => Sighting::Remote,
                 _ => Sighting::Local,
             },
@@ -114,10 +114,10 @@ impl ProbeSocket {
 /// `TCP_DEFER_ACCEPT`, which on a socket that connects holds back the ACK that
 /// completes the handshake.
 // For up to 200 ms (TCP_DELACK_MAX), in the hope of data to send with it
-// (tcp_rcv_synsent_state_process in net/ipv4/tcp_input.c). A reset by then is
+// (tcp_rcv_synsent_state_process in net/ipv4/tcp_input.c). A reset within that time is
 // all that an open port sees: its connection was never established, and took no
-// place in the queue of those to be accepted. A scanner that does not run for so
-// long is too late for that: at 5 % of a CPU, 5 of 5,121 were accepted. Unlike
+// slot in the accept queue. A scanner that is not scheduled for that long
+// is too late: at 5 % of a CPU, 5 of 5,121 were accepted. Unlike
 // TCP_QUICKACK, which does the same, this outlasts the reset.
 #[derive(Clone)]
 struct DeferAccept;

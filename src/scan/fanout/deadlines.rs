@@ -1,4 +1,4 @@
-//! When each probe in flight has to have its answer, soonest first. Pure.
+//! A queue of deadlines by slot, soonest first. Pure.
 //!
 //! Probes of a fan-out share a timeout, so their deadlines come nearly in
 //! order: a linked list over the slots inserts and removes in constant time
@@ -44,7 +44,7 @@ impl Deadlines {
         self.links[slot as usize].deadline.map(|deadline| (slot, deadline))
     }
 
-    /// Enters a slot that is not in the queue.
+    /// Adds a slot that is not in the queue.
     pub(crate) fn insert(&mut self, slot: u32, deadline: Instant) {
         debug_assert!(!self.holds(slot), "a slot has one probe in flight");
         if self.links.len() <= slot as usize {

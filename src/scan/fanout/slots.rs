@@ -1,5 +1,5 @@
-//! Where the probes of a fan-out sit: each slot has room for one at a time, and
-//! keeps its descriptor from one to the next.
+//! The slots of a fan-out. A slot has room for one probe at a time, and keeps its
+//! descriptor from one probe to the next.
 
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
@@ -21,14 +21,14 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// No slots yet. Waits until the budget has descriptors for them.
+    /// Waits until the budget has descriptors for the first slot.
     pub(crate) async fn join(budget: Arc<DescriptorBudget>) -> Self {
         let share = Share::join(budget).await;
         Self { probes: Vec::new(), idle: Vec::new(), vacant: Vec::new(), share }
     }
 
-    /// Gives `target` a slot, and the right to a descriptor with it. If there is
-    /// none, the task is woken when one comes free elsewhere.
+    /// Gives `target` a slot with the right to a descriptor. If there is none, the
+    /// task is woken once one becomes free.
     pub(crate) fn seat(&mut self, cx: &mut Context<'_>, target: Target) -> Option<u32> {
         let probe = Probe::new(target);
         let slot = match self.idle.pop() {
@@ -51,7 +51,7 @@ impl Slots {
     }
 
     /// Ends the work of `slot` and keeps its descriptor for the next target, unless
-    /// others are to have it.
+    /// this fan-out holds more than its share.
     pub(crate) fn rest(&mut self, slot: u32, network: &mut impl Network) {
         if self.share.is_over() {
             self.vacate(slot, network);

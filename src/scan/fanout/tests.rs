@@ -8,10 +8,10 @@ use super::network::script::{Asked, CLOSED, OPEN, Reply, Script};
 use super::*;
 use crate::limits;
 
-/// Nothing that is silent waits longer in these tests.
+/// The longest wait for a silent target.
 const TIMEOUT: Duration = Duration::from_millis(40);
 
-/// How to work on addresses without any evidence about them.
+/// A plan for two addresses about which nothing is known.
 fn plan(timeout: Duration, descriptors: usize) -> FanoutPlan {
     let addresses: Vec<IpAddr> = (1..=2).map(|n| [192, 0, 2, n].into()).collect();
     FanoutPlan {
@@ -25,7 +25,7 @@ fn plan(timeout: Duration, descriptors: usize) -> FanoutPlan {
     }
 }
 
-/// So many ports of both addresses.
+/// The first `ports` ports of both addresses.
 fn targets(ports: u16) -> impl Iterator<Item = Target> {
     (0..2).flat_map(move |address| (1..=ports).map(move |port| Target { address, port }))
 }
@@ -134,7 +134,7 @@ async fn a_network_that_has_not_answered_gets_no_more_than_the_first_window() {
         if first_window() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    // For so long it certainly was not open yet.
+    // After this time the window opens for a silent network.
     let early = |asked: &&Asked| asked.at < start + limits::WINDOW_WAITS;
     let most = script.asked().iter().filter(early).map(|asked| asked.in_flight).max();
     assert!(most.is_none_or(|most| most <= limits::FIRST_WINDOW), "{most:?}");

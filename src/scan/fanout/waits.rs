@@ -1,8 +1,8 @@
-//! The probes of a fan-out that are in flight, and until when each waits.
+//! The probes of a fan-out that are in flight, and the deadline of each.
 //!
-//! Waits follow what is known of the paths. Once an address has answered, its
-//! probes in flight may not need to wait as long as they were meant to, or may
-//! need to wait longer: then all deadlines are set anew.
+//! Deadlines follow from what is known of the paths. Once an address has answered,
+//! its probes in flight may need to wait less or more than was planned: then all
+//! deadlines are set anew.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,8 @@ pub(crate) struct Waits {
     paths: Arc<Paths>,
     purpose: Purpose,
     deadlines: Deadlines,
-    /// The revision of the paths that the deadlines follow from, and since when.
+    /// The revision of the paths that the deadlines follow from, and when they were
+    /// set.
     timed_by: (u32, Instant),
     max_in_flight: usize,
 }
@@ -45,7 +46,7 @@ impl Waits {
         self.deadlines.holds(slot)
     }
 
-    /// Enters the probe of `slot`, which asked `address` at `started`.
+    /// Adds the probe of `slot`, which asked `address` at `started`.
     pub(crate) fn insert(&mut self, slot: u32, address: u16, started: Instant) {
         self.deadlines.insert(slot, started + self.paths.wait(address, self.purpose));
         self.max_in_flight = self.max_in_flight.max(self.len());
@@ -55,7 +56,7 @@ impl Waits {
         self.deadlines.remove(slot);
     }
 
-    /// Takes out the probe that has waited too long for longest, if any has.
+    /// Takes out the probe with the soonest deadline, if that has passed.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Option<u32> {
         let (slot, _) = self.deadlines.first().filter(|&(_, deadline)| deadline <= now)?;
         self.deadlines.remove(slot);
@@ -69,8 +70,8 @@ impl Waits {
 
     /// Sets all deadlines anew if they are outdated. `probe` gives the address of a
     /// slot's probe, and when it started.
-    // A sweep learns of many addresses in a row. To sort all deadlines each time
-    // would cost more than it saves.
+    // Many addresses may answer one after another; sorting all deadlines for each
+    // of them would cost more than it saves.
     pub(crate) fn retime(&mut self, now: Instant, probe: impl Fn(u32) -> (u16, Instant)) {
         let Self { paths, purpose, deadlines, timed_by, .. } = self;
         let revision = paths.revision();

@@ -1,7 +1,8 @@
 //! Findings in eight bytes each: a scan with details may hold a million of them.
 //!
-//! While a scan runs they stay in the order found, for those who follow it. Once
-//! it is over they are sorted, and all its reports share the sorted ones.
+//! While a scan runs, its findings stay in the order found, for the readers that
+//! follow it. Once it is over they are sorted, and all its reports share the
+//! sorted rows.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -52,26 +53,26 @@ pub(crate) struct Rows {
     chunks: Vec<Vec<Row>>,
 }
 
-/// What a row takes.
+/// The size of a row.
 pub(crate) const ROW_BYTES: usize = size_of::<Row>();
 
 /// All rows of a scan, by address and port.
 #[derive(Debug)]
 pub(crate) struct SortedRows {
     rows: Vec<Row>,
-    /// What the rows count as, given back when the last who reads them is done.
+    /// The memory held for the rows, given back when their last reader drops them.
     _memory: Option<Arc<MemoryShare>>,
 }
 
 impl Findings {
-    /// None at all.
+    /// No findings.
     #[must_use]
     pub fn none(address: IpAddr) -> Self {
         let sorted = Arc::new(SortedRows { rows: Vec::new(), _memory: None });
         Self { address, sorted, range: 0..0 }
     }
 
-    /// These, all of them on `address`.
+    /// Findings that are all on `address`.
     #[must_use]
     pub fn new(address: IpAddr, findings: impl IntoIterator<Item = Finding>) -> Self {
         let row = |Finding { port, state, reason, rtt, .. }| {
@@ -82,7 +83,7 @@ impl Findings {
         Self { address, range: 0..sorted.rows.len(), sorted: Arc::new(sorted) }
     }
 
-    /// Those in `sorted` on `address`, which is at `index` in the plan.
+    /// The findings in `sorted` on `address`, which is at `index` in the plan.
     pub(crate) fn at(index: u16, address: IpAddr, sorted: &Arc<SortedRows>) -> Self {
         let end =
             |index: u32| sorted.rows.partition_point(|row| u32::from(row.target().address) < index);
@@ -90,7 +91,7 @@ impl Findings {
         Self { address, sorted: Arc::clone(sorted), range }
     }
 
-    /// Where they were made.
+    /// The address of the findings.
     #[must_use]
     pub fn address(&self) -> IpAddr {
         self.address
@@ -108,12 +109,12 @@ impl Findings {
         self.range.is_empty()
     }
 
-    /// In ascending order of the ports.
+    /// The findings in ascending order of their ports.
     pub fn iter(&self) -> impl Iterator<Item = Finding> + '_ {
         self.rows().iter().map(|row| row.finding(self.address))
     }
 
-    /// The same, for an owner who keeps it.
+    /// The findings in ascending order of their ports, by value.
     pub fn into_owned_iter(self) -> impl Iterator<Item = Finding> + Send + use<> {
         let Self { address, sorted, range } = self;
         range.map(move |at| sorted.rows[at].finding(address))
@@ -125,7 +126,7 @@ impl Findings {
         open.map(|row| row.target().port)
     }
 
-    /// The same, for an owner who keeps it.
+    /// The ports that are open, in ascending order, by value.
     pub fn into_owned_open_ports(self) -> impl Iterator<Item = u16> + Send + use<> {
         let findings = self.into_owned_iter();
         findings.filter(|finding| finding.state == PortState::Open).map(|finding| finding.port)
@@ -199,7 +200,7 @@ impl Rows {
     pub(crate) fn push(&mut self, row: Row) {
         match self.chunks.last_mut() {
             Some(last) if last.len() < ROWS_A_CHUNK => last.push(row),
-            // What a small scan finds takes no more than it needs.
+            // The few findings of a small scan take no whole chunk.
             None => self.chunks.push(vec![row]),
             Some(_) => {
                 let mut chunk = Vec::with_capacity(ROWS_A_CHUNK);
@@ -209,7 +210,7 @@ impl Rows {
         }
     }
 
-    /// Takes over all rows of `part`, and leaves it empty.
+    /// Moves all rows of `part` to the end of these.
     pub(crate) fn append(&mut self, part: &mut Self) {
         part.from(0).for_each(|row| self.push(row));
         part.chunks.truncate(1);

@@ -1,4 +1,4 @@
-//! What a scan has found so far, counted by address.
+//! Counts of a scan's outcomes, by address.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct AddressTally {
     pub closed: u32,
     /// How many ports are filtered, by [`Reason::index`].
     pub filtered: [u32; Reason::ALL.len()],
-    /// How many ports could not be asked about.
+    /// How many ports were not scanned.
     pub not_scanned: u32,
     /// What ran out, if `not_scanned` is not 0.
     pub shortage: Option<Shortage>,
@@ -30,7 +30,7 @@ pub struct AddressTally {
     pub accepts_everything: bool,
 }
 
-/// How many targets of a scan ended in which way, over all addresses.
+/// How many targets of a scan are in which state, over all addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Targets that are open.
@@ -43,8 +43,8 @@ pub struct Totals {
     pub not_scanned: u64,
 }
 
-/// The tallies of all addresses of a scan, or of what one fan-out has found
-/// since it last handed over.
+/// The tallies of all addresses: of a scan, or of one fan-out since it last handed
+/// over.
 #[derive(Debug)]
 pub(crate) struct Tallies {
     plan: Arc<ScanPlan>,
@@ -67,7 +67,7 @@ struct Counts {
 }
 
 impl AddressTally {
-    /// How many ports are filtered, for whatever reason.
+    /// How many ports are filtered, for any reason.
     #[must_use]
     pub fn filtered_total(&self) -> u32 {
         self.filtered.iter().sum()
@@ -110,7 +110,7 @@ impl Tallies {
         }
     }
 
-    /// Counts every port of an address that cannot be reached as filtered.
+    /// Counts every port of an unreachable address as filtered.
     pub(crate) fn write_off(&mut self, address: u16, reason: Reason) {
         let ports = &self.plan.ports;
         self.addresses[usize::from(address)].filtered[reason.index()] = ports.len();
@@ -123,12 +123,12 @@ impl Tallies {
         }
     }
 
-    /// Notes why a fan-out may have left targets without an outcome.
+    /// Sets the reason for targets without an outcome, unless one is set.
     pub(crate) fn fall_short(&mut self, shortage: Option<Shortage>) {
         self.shortage = self.shortage.or(shortage);
     }
 
-    /// Takes over what `part` has found, and leaves it empty.
+    /// Moves all counts and findings of `part` into these.
     pub(crate) fn absorb(&mut self, part: &mut Self) {
         self.done += std::mem::take(&mut part.done);
         self.fall_short(part.shortage);
@@ -143,7 +143,7 @@ impl Tallies {
         }
     }
 
-    /// Addresses on which at least half of the ports are open, and those not few.
+    /// Addresses with at least half of their ports open, and at least ten.
     pub(crate) fn suspiciously_open(&self) -> Vec<u16> {
         let at_least = SUSPICIOUSLY_MANY.max(self.plan.ports.len().div_ceil(2));
         self.plan.indexes().filter(|&address| self.open(address) >= at_least).collect()
@@ -160,7 +160,7 @@ impl Tallies {
         rows.any(|row| row.target() == target && row.state() == PortState::Open)
     }
 
-    /// Notes that an address accepts connections on ports that nobody uses.
+    /// Marks an address as accepting connections on ports that nobody uses.
     pub(crate) fn mark_accepts_everything(&mut self, address: u16) {
         self.addresses[usize::from(address)].accepts_everything = true;
     }
@@ -194,13 +194,13 @@ impl Tallies {
         self.rows.from(start).map(finding)
     }
 
-    /// The findings that there are now, sorted; `memory` is what they count as.
+    /// The findings so far, sorted. They hold `memory` while they are in use.
     pub(crate) fn sorted(&self, memory: Option<Arc<MemoryShare>>) -> SortedRows {
         SortedRows::of(&self.rows, memory)
     }
 
-    /// The tallies as they stand, with the findings in `sorted`; whatever has no
-    /// outcome counts as not scanned.
+    /// The tallies so far, with the findings in `sorted`. Targets without an outcome
+    /// count as not scanned.
     pub(crate) fn by_address(&self, sorted: &Arc<SortedRows>) -> Vec<AddressTally> {
         let tally = |(index, counts): (u16, &Counts)| {
             let Counts { open, closed, filtered, shortage, accepts_everything } = *counts;
@@ -224,7 +224,7 @@ impl Tallies {
     }
 }
 
-/// Hosts that serve people have fewer ports open.
+/// Hosts with ordinary services have fewer ports open.
 const SUSPICIOUSLY_MANY: u32 = 10;
 
 #[cfg(test)]

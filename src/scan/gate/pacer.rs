@@ -1,17 +1,17 @@
-//! How fast probes may start. `now` is passed in; nothing here waits.
+//! A limit on probes a second. `now` is passed in; nothing here waits.
 //!
 //! A [`Pacer`] is a token bucket in the form of the generic cell rate algorithm
-//! (ITU-T I.371): all its state is the time at which the next probe would be
-//! due if every one so far had kept the rate exactly, so that any number of
-//! fan-outs share one without a lock.
+//! (ITU-T I.371). Its only state is the time at which the next probe would be due
+//! if all before had kept the rate exactly, so any number of fan-outs can share
+//! one without a lock.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A ceiling on probes a second, shared by whoever holds it.
+/// A limit on probes a second, shared by all its holders.
 #[derive(Debug)]
-pub struct Pacer {
+pub(crate) struct Pacer {
     origin: Instant,
     interval_ns: u64,
     burst_ns: u64,
@@ -20,9 +20,8 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// A ceiling of `rate` probes a second from `now` on.
-    #[must_use]
-    pub fn new(rate: NonZeroU32, now: Instant) -> Self {
+    /// A limit of `rate` probes a second from `now` on.
+    pub(crate) fn new(rate: NonZeroU32, now: Instant) -> Self {
         let interval_ns = NANOS_A_SECOND / u64::from(rate.get());
         let burst_ns = nanos(BURST);
         Self { origin: now, interval_ns, burst_ns, due_ns: AtomicU64::new(0) }
@@ -32,7 +31,7 @@ impl Pacer {
     ///
     /// # Errors
     /// When none may start now: the time at which one may.
-    pub fn take(&self, now: Instant) -> Result<(), Instant> {
+    pub(crate) fn take(&self, now: Instant) -> Result<(), Instant> {
         let now_ns = nanos(now.saturating_duration_since(self.origin));
         let mut due = self.due_ns.load(Ordering::Relaxed);
         loop {
@@ -50,7 +49,7 @@ impl Pacer {
     }
 
     /// Gives back a right that was not used.
-    pub fn give_back(&self) {
+    pub(crate) fn give_back(&self) {
         self.due_ns.fetch_sub(self.interval_ns, Ordering::Relaxed);
     }
 }
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_probe_may_start_at_the_time_named() {
+    fn a_probe_that_has_to_wait_may_start_at_the_time_returned() {
         let start = Instant::now();
         let pacer = Pacer::new(rate(10), start);
         pacer.take(start).unwrap();
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_can_be_taken_again() {
+    fn a_right_that_is_given_back_can_be_taken_again() {
         let start = Instant::now();
         let pacer = Pacer::new(rate(10), start);
         pacer.take(start).unwrap();
@@ -98,7 +97,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_rate_is_reached_and_never_passed(
+        fn the_rate_is_reached_and_never_exceeded(
             per_second in 1u32..2_000_000,
             gaps in prop::collection::vec(0u64..3_000, 1..300),
         ) {

@@ -1,5 +1,5 @@
-//! What a fan-out does when this machine runs out of something: fewer probes
-//! in flight, a pause, and in the end giving up. Pure.
+//! What a fan-out does when this machine runs out of a resource: it keeps fewer
+//! probes in flight, pauses, and gives up if that does not help. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::scan::outcome::Shortage;
 
 #[derive(Debug, Default)]
 pub(crate) struct Strain {
-    /// Probes allowed in flight; `None` is as many as there are sockets.
+    /// The most probes allowed in flight; `None` is no limit.
     window: Option<usize>,
     resume: Option<Instant>,
     /// The first failure since the last outcome.
@@ -17,12 +17,12 @@ pub(crate) struct Strain {
 }
 
 impl Strain {
-    /// An attempt failed for want of a resource, `in_flight` others going on.
+    /// An attempt failed because a resource ran out, with `in_flight` others in flight.
     pub(crate) fn pull(&mut self, shortage: Shortage, in_flight: usize, now: Instant) {
         self.window = Some((in_flight / 2).max(1));
         self.resume = Some(now + PAUSE);
         let since = *self.since.get_or_insert(now);
-        // Probes in flight may yet end and so free what is wanting.
+        // Probes in flight may still end, and so free the resource.
         if in_flight == 0 && now.duration_since(since) >= limits::SHORTAGE_PATIENCE {
             self.gave_up = Some(shortage);
         }

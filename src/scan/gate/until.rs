@@ -1,5 +1,5 @@
-//! When a scan has to stop. Whoever joins a scan may have more time for it than
-//! those who are there already: then it goes on for as long.
+//! The deadline of a scan. A caller that joins a running scan may have more time
+//! than the callers before it: then the deadline moves.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_moves_to_later_moments_only_and_not_once_it_has_come() {
+    fn a_deadline_only_moves_to_a_later_time_and_not_once_it_has_passed() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let until = Until::new(Some(after(2)));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn never_is_later_than_any_moment() {
+    fn no_deadline_is_later_than_any_deadline() {
         let start = Instant::now();
         let until = Until::new(Some(start));
         assert!(until.extend(None) && until.get().is_none());

@@ -79,8 +79,7 @@ impl Window {
         }
     }
 
-    /// What a further pass should start with; `None` if nothing speaks against
-    /// as much as there is.
+    /// The window that a further pass should start with; `None` if loss cut none.
     pub(crate) fn hint(&self) -> Option<usize> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
         self.cut.map(|_| self.size as usize)
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_host_gets_as_many_probes_as_there_are_after_a_moment() {
+    fn the_window_of_a_silent_host_opens_after_a_moment() {
         let start = Instant::now();
         let window = Window::new(None, start);
         let opens = start + limits::WINDOW_WAITS;

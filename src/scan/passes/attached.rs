@@ -1,11 +1,11 @@
-//! Addresses of attached networks: each is looked for before its ports are asked.
+//! Addresses of attached networks: each is looked for before its ports are probed.
 //!
-//! A packet to such an address waits in the kernel until somebody answers for the
-//! address (ARP, neighbour discovery). So few addresses are looked for at a time
-//! (see [`Neighbours`]), with one attempt at one port each. An address that was
-//! found has all its ports asked while the kernel remembers it. If nobody answers
-//! for an address, that is the answer about all its ports: no packet can leave for
-//! them, and to ask each would only wait for the same failure.
+//! A packet to such an address waits in the kernel until the link-layer address is
+//! known (ARP, neighbour discovery). The table for that is small, so few addresses
+//! are looked for at a time (see [`Neighbours`]), with one attempt at one port
+//! each. Once an address is found, all its ports are probed while the kernel
+//! remembers it. If nobody answers for an address, all its ports are filtered as
+//! unreachable: no packet could leave for any of them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::scan::gate::until::Until;
 use crate::scan::outcome::{PortState, Reason, Shortage};
 use crate::scan::plan::{ScanPlan, Target};
 
-/// What a search for attached addresses keeps to.
+/// What a search for attached addresses works with.
 #[derive(Clone, Debug)]
 pub(super) struct SearchPlan {
     pub(super) plan: Arc<ScanPlan>,
@@ -43,7 +43,7 @@ pub(super) struct Attached {
     pub(super) neighbour: Neighbour,
 }
 
-/// A search for the attached addresses of a scan. Dropped, it ends.
+/// A search for the attached addresses of a scan. Dropping it ends the search.
 #[derive(Debug)]
 pub(super) struct Search {
     found: mpsc::UnboundedReceiver<u16>,
@@ -54,7 +54,7 @@ impl SearchPlan {
     /// Starts to look for `attached`. Addresses for which nobody answers get their
     /// verdict at once.
     pub(super) fn start(self, attached: Vec<Attached>) -> Search {
-        let (tell, found) = mpsc::unbounded_channel();
+        let (report, found) = mpsc::unbounded_channel();
         let mut seekers = JoinSet::new();
         for family in [Family::V4, Family::V6] {
             let of_family = |it: &&Attached| Family::of(it.neighbour.address) == family;
@@ -71,7 +71,7 @@ impl SearchPlan {
                 attempts: 0,
                 refused_since: None,
                 seen: None,
-                found: tell.clone(),
+                found: report.clone(),
             };
             seekers.spawn(seeker.run());
         }
@@ -111,7 +111,7 @@ struct Seeker {
     waiting: VecDeque<Attached>,
     asked: Vec<Asked>,
     attempts: u32,
-    /// Since when no attempt could be made for want of something.
+    /// Since when no attempt could be made because a resource ran out.
     refused_since: Option<Instant>,
     /// The table as last seen.
     seen: Option<Snapshot>,
@@ -123,7 +123,7 @@ struct Seeker {
 struct Asked {
     attached: Attached,
     at: Instant,
-    /// How often the table had been full by then.
+    /// How often the table had been full when it was asked.
     overflows: u64,
     /// The look that did not show its entry.
     missed: Option<Instant>,
@@ -183,7 +183,7 @@ impl Seeker {
         {
             self.take_from_pacers()?;
             self.waiting.pop_front();
-            // Not the same port of all: nobody is to be asked for it by everybody.
+            // A different port for each address, so that no port gets them all.
             let port = self
                 .search
                 .plan
@@ -198,7 +198,7 @@ impl Seeker {
                 Err(errno) => match Shortage::of(errno) {
                     // The probes will meet the same error, and know what it means.
                     Shortage::UnknownError => {
-                        self.tell_of(attached.address);
+                        self.report_found(attached.address);
                         continue;
                     }
                     shortage => {
@@ -250,7 +250,7 @@ impl Seeker {
                 // The engine can also do without, if not as well.
                 let asked = self.asked.drain(..).map(|asked| asked.attached);
                 for attached in asked.chain(self.waiting.drain(..)).collect::<Vec<_>>() {
-                    self.tell_of(attached.address);
+                    self.report_found(attached.address);
                 }
                 return Room::Some;
             }
@@ -261,7 +261,7 @@ impl Seeker {
             let Asked { attached, at, overflows, missed } = asked;
             let Attached { address, neighbour } = attached;
             match seen.entry(neighbour) {
-                Some(Entry::InUse | Entry::Idle) => self.tell_of(address),
+                Some(Entry::InUse | Entry::Idle) => self.report_found(address),
                 Some(Entry::Failed) => unreachable.push(address),
                 Some(Entry::Incomplete) if at.elapsed() >= self.search.plan.timeout => {
                     unreachable.push(address);
@@ -277,8 +277,8 @@ impl Seeker {
                     self.asked.push(Asked { missed: Some(seen.taken()), ..asked });
                 }
                 // The attempt never came to need an entry, say for a filter of this
-                // host. The probes will tell.
-                None => self.tell_of(address),
+                // host. The probes will show.
+                None => self.report_found(address),
             }
         }
         if seen.taken() > since {
@@ -288,7 +288,7 @@ impl Seeker {
         room
     }
 
-    fn tell_of(&mut self, address: u16) {
+    fn report_found(&mut self, address: u16) {
         self.refused_since = None;
         self.search.shared.leave_off(1);
         // The scan may be over by now.

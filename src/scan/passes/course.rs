@@ -1,7 +1,7 @@
-//! What a scan does after each pass: ask again, try how fast it may, or end.
+//! Decides what a scan does after each pass: ask again, send a pilot, or end.
 //!
-//! A state machine without sockets. It is given how a pass went and says which
-//! pass comes next; `passes` runs them.
+//! A state machine without sockets. It is given how the last pass went and returns
+//! the next step; `passes` carries that out.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ pub(super) struct Course {
     stage: Stage,
     /// When the first pass ended.
     retrying_since: Option<Instant>,
-    /// Silent targets that are not asked again.
+    /// Silent targets that need no further pass.
     settled: Vec<Target>,
-    /// How the last pass that was no pilot was sent.
+    /// How the last pass, pilots aside, was sent.
     sent: Sent,
 }
 
-/// What the next pass end is about.
+/// Which pass ends next.
 #[derive(Debug)]
 enum Stage {
     Pass(Piloted),
@@ -56,9 +56,10 @@ struct Sent {
 #[derive(Debug)]
 pub(super) enum Step {
     Ask(Pass),
-    /// All is asked; these targets were silent to the last.
+    /// No pass follows; these targets stayed silent.
     Conclude(Vec<Target>),
-    /// The machine ran short, so whatever has no outcome was not scanned.
+    /// This machine ran short of something: targets without an outcome were not
+    /// scanned.
     FallShort(Shortage),
 }
 
@@ -94,7 +95,7 @@ pub(super) struct PassEnd {
 }
 
 impl PassEnd {
-    /// Adds what one fan-out leaves behind, which worked beside the others.
+    /// Adds the part of one fan-out, which ran at the same time as the others.
     pub(super) fn absorb(&mut self, part: Self) {
         let sending = self.sending.max(part.sending);
         let max_in_flight = self.max_in_flight + part.max_in_flight;
@@ -102,7 +103,7 @@ impl PassEnd {
         (self.sending, self.max_in_flight) = (sending, max_in_flight);
     }
 
-    /// Adds the next part of the same pass, which began when this one was over.
+    /// Adds the next part of the same pass, which began when this one had ended.
     pub(super) fn go_on_with(&mut self, next: Self) {
         let sending = self.sending + next.sending;
         let max_in_flight = self.max_in_flight.max(next.max_in_flight);
@@ -132,7 +133,7 @@ impl Course {
         }
     }
 
-    /// Takes in how the last pass went, which ended at `now`.
+    /// The next step, given how the last pass went, which ended at `now`.
     pub(super) fn after(&mut self, end: PassEnd, now: Instant) -> Step {
         if let Some(shortage) = end.shortage {
             return Step::FallShort(shortage);
@@ -183,7 +184,8 @@ impl Course {
         let PassEnd { answered, late, .. } = end;
         let silent = asked + others.len() as u64;
         self.retry.steer(Pilot { sent, sending, asked, answered, silent });
-        // A pilot waits less than a pass may have to: its targets are asked again.
+        // A pilot may wait less than a pass does, so its silent targets are asked
+        // again.
         let mut silent = end.silent;
         silent.extend(others);
         self.ask_again(silent, Piloted { answered, late }, now)
@@ -197,7 +199,7 @@ impl Course {
         Step::Ask(self.pass(silent))
     }
 
-    /// Asks only those again that nobody has waited for long enough.
+    /// Asks only those targets again that were not waited for long enough.
     fn ask_unsettled(&mut self, silent: Vec<Target>, piloted: Piloted) -> Step {
         let (settled, unsettled): (Vec<_>, Vec<_>) =
             silent.into_iter().partition(|target| self.paths.is_settled(target.address));
@@ -221,13 +223,13 @@ impl Course {
         }
     }
 
-    /// How long silent targets have been asked again for.
+    /// For how long silent targets have been asked again.
     fn retrying(&self, now: Instant) -> Duration {
         self.retrying_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 }
 
-/// Takes some targets out of the list, from all over it.
+/// Takes targets for a pilot out of the list, evenly spread.
 fn take_pilot(silent: &mut Vec<Target>) -> Vec<Target> {
     let stride = silent.len() / limits::PILOT_TARGETS;
     let mut pilot = Vec::with_capacity(limits::PILOT_TARGETS + 1);

@@ -1,5 +1,5 @@
-//! One fan-out's part in a pass: it counts by itself, and hands over what it has
-//! found whenever the fan-out pauses.
+//! One fan-out's part in a pass. It counts by itself, and hands its counts over when
+//! the fan-out pauses.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -92,5 +92,5 @@ impl Part {
     }
 }
 
-/// The verdict on a target that may be asked again.
+/// The verdict on a silent target, which may be asked again.
 pub(super) const SILENCE: Verdict = Verdict::Port(PortState::Filtered, Reason::NoResponse);

@@ -2,13 +2,13 @@
 //!
 //! A port that does not answer is filtered, or its probe or the answer was
 //! lost. Ports are asked in passes; those that answer in a later pass were
-//! missed before, and tell how much is lost. Without any sign of loss two
+//! missed before, and show how much is lost. Without any sign of loss two
 //! passes are enough; with it, passes go on until hardly a port that answers
 //! can still be hidden among the silent ones.
 //!
 //! Loss that grows with speed (a policer, a full conntrack table, limited RSTs)
-//! shows when a second pass begins: a pilot, a few silent ports asked slowly,
-//! tells how many of the rest would have answered, and so how far the speed has
+//! shows when a second pass begins: a pilot, which asks a few silent ports slowly,
+//! shows how many of the rest would have answered, and so how far the speed has
 //! to come down. The window (see `window`) steers only by hosts that answer
 //! mostly; silence says nothing until it was tried twice.
 
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_asked_about_twice_and_no_more_if_nothing_is_lost() {
+    fn silent_ports_are_asked_twice_if_nothing_is_lost() {
         let mut retry = Retry::default();
         assert!(retry.goes_on_after(pass(15, 10_000), Duration::ZERO));
         assert!(!retry.goes_on_after(pass(0, 10_000), Duration::ZERO));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_nobody_had_waited_for_are_no_loss() {
+    fn late_answers_do_not_count_as_loss() {
         let mut retry = Retry::default();
         assert!(retry.goes_on_after(pass(1, 999), Duration::ZERO));
         let late = PassResult { answered: 20, late: 20, silent: 979 };
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn where_hardly_anything_answers_no_pilot_goes_ahead() {
+    fn no_pilot_is_sent_where_hardly_anything_answers() {
         for (answered, wants_pilot) in [(0, false), (15, false), (100, true)] {
             let mut retry = Retry::default();
             assert!(retry.goes_on_after(pass(answered, 10_000), Duration::ZERO));

@@ -1,4 +1,4 @@
-//! Whole scans over a network that answers by script.
+//! Whole scans over a scripted network.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The targets of one pass, and who takes which: fan-outs claim them in chunks
-//! from one counter, so none waits for another and none runs dry early.
+//! The targets of one pass. Fan-outs claim them in chunks from one counter, so that
+//! none waits for another and all end at about the same time.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -62,7 +62,7 @@ impl Work {
     }
 
     /// These targets, in the order that `seed` stands for.
-    // A limit on the way lets the first of a burst pass and drops the last. Asked
+    // A policer on the path lets the first of a burst pass and drops the last. Asked
     // in the same order again, the same targets would be dropped each time.
     pub(super) fn listed(targets: Vec<Target>, seed: u64) -> Arc<Self> {
         let order = Shuffle::new(targets.len() as u64, seed);

@@ -61,7 +61,7 @@ fn on_loopback_one_answer_of_any_kind_is_strong_evidence() {
 }
 
 #[test]
-fn an_answer_that_nobody_waited_for_makes_the_passes_before_count_for_nothing() {
+fn a_late_answer_makes_the_passes_before_it_count_for_nothing() {
     let paths = paths(1);
     let (near, far) = (Duration::from_micros(100), Duration::from_millis(400));
     (0..3).for_each(|_| answer(&paths, 0, Answered::Accepted, near));

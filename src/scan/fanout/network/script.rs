@@ -16,11 +16,11 @@ use crate::scan::plan::Target;
 pub(crate) enum Reply {
     /// No socket can be made for it.
     NoSocket(Errno),
-    /// The answer is there at once.
+    /// The answer is there at once, and the event for it comes later.
     Now(Answer),
-    /// An event tells of the answer.
+    /// The answer comes with an event.
     Soon(Answer),
-    /// The answer comes, and no event does.
+    /// The answer comes without an event.
     Unnoticed(Answer),
     Never,
 }
@@ -101,7 +101,11 @@ impl Network for Scripted {
         let in_flight = self.slots.iter().filter(|slot| slot.in_flight).count();
         self.script.0.asked.lock().unwrap().push(Asked { at: Instant::now(), in_flight });
         match self.slots[slot as usize].reply {
-            Some(Reply::Now(_)) => return self.look(slot),
+            Some(Reply::Now(_)) => {
+                // It comes when the slot is idle, or has its next target.
+                self.events.push(slot);
+                return self.look(slot);
+            }
             Some(Reply::Soon(_)) => self.events.push(slot),
             _ => {}
         }

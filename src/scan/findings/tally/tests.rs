@@ -1,4 +1,4 @@
-//! Counts add up, whoever counted first.
+//! The counts add up, however the targets were divided among fan-outs.
 
 use std::net::IpAddr;
 

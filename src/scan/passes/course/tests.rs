@@ -73,7 +73,7 @@ impl Host {
 
 proptest! {
     #[test]
-    fn what_answers_within_the_ceiling_is_found_whatever_a_firewall_near_by_says(
+    fn a_firewall_near_by_hides_no_port_that_answers_within_the_timeout(
         rtt in 1u64..1_000,
         open in 1u16..30,
         refused in 0u16..5,
@@ -185,7 +185,6 @@ struct Policed {
 }
 
 impl Policed {
-    /// Targets that no pass lost sight of are found or silent in the end.
     fn unfound(self, seed: u64) -> usize {
         let mut draws = oorandom::Rand64::new(seed.into());
         let (start, paths) = (Instant::now(), paths());
@@ -196,8 +195,8 @@ impl Policed {
             // In another order each time, as in the real scan.
             let order = Shuffle::new(targets.len() as u64, draws.rand_u64());
             let mut end = PassEnd::default();
-            for place in 0..targets.len() as u64 {
-                let target = targets[usize::try_from(order.at(place)).unwrap()];
+            for position in 0..targets.len() as u64 {
+                let target = targets[usize::try_from(order.at(position)).unwrap()];
                 now += 1.0 / speed;
                 tokens = (tokens + (now - refilled) * self.limit).min(self.burst);
                 refilled = now;
@@ -247,7 +246,7 @@ proptest! {
     })]
 
     #[test]
-    fn what_a_policer_drops_is_found_in_the_end(
+    fn ports_that_a_policer_drops_are_found_in_the_end(
         answering in 2_000u16..30_000,
         filtered in 0u16..5_000,
         limit in 5_000f64..40_000.0,
@@ -261,7 +260,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_policer_drops_of_few_that_answer_is_found_too(
+    fn ports_that_a_policer_drops_are_found_even_if_few_answer(
         answering in 150u16..400,
         filtered in 5_000u16..20_000,
         limit in 5_000f64..40_000.0,
