@@ -1,10 +1,10 @@
 //! Which addresses and ports may be scanned.
 //!
-//! A scanner that others can reach is what an intruder looks for, and a name is
-//! only a spelling: what is judged is the address it resolved to. Three layers
-//! decide. What is built in as never to be scanned beats what the operator
-//! denies, and that beats what the operator allows; what none allows is refused.
-//! An IPv6 address that stands for an IPv4 host is judged as both.
+//! An intruder would like a scanner that others can reach, so an operator limits
+//! what it scans. Policy is checked against addresses, never against names. Three
+//! layers decide, the strongest first: built-in rules about what is never scanned,
+//! the operator's deny rules, and the operator's allow rules. What no rule allows
+//! is refused. An IPv6 address that stands for an IPv4 host is checked as both.
 
 mod destination;
 mod never;
@@ -20,7 +20,7 @@ pub use rules::{Rule, Rules};
 use crate::ports::PortSet;
 use destination::Destination;
 
-/// What an operator allows and denies.
+/// The rules of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     allow: Rules,
@@ -30,48 +30,48 @@ pub struct Policy {
 /// Whether ports of an address may be scanned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// All of them may. These rules, each of which adds to those before it,
-    /// allow it together; mostly it is one.
+    /// All of them may be scanned.
     Allowed {
-        /// In the order written, at least one.
+        /// The rules that allow it together, in the order written. Each allows ports
+        /// that those before it do not; mostly there is one.
         rules: Vec<Rule>,
     },
-    /// Not all of them may, and so none is scanned.
+    /// At least one of them may not be scanned, so none is.
     Refused(Refusal),
 }
 
 /// What is refused, and by which rule.
 ///
-/// It reads as a sentence, for people; [`Self::rule`] is for machines.
+/// It prints as a sentence for people. Programs read [`Self::rule`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The rule that decided.
     pub rule: RefusingRule,
-    /// The address that the rule is about: the one asked for, or the IPv4 host
-    /// that it stands for.
+    /// The address that the rule matches: the requested one, or the IPv4 host that
+    /// it stands for.
     pub address: IpAddr,
-    /// The ports, of those asked for, that the rule refuses.
+    /// The requested ports that the rule refuses.
     pub ports: PortSet,
 }
 
 /// The rule behind a refusal, from the strongest layer down.
 ///
-/// Printed, it is a name that stays the same from version to version, and of
-/// which a process has no more than rules: `cloud-metadata`, `deny 10.0.0.0/8`,
-/// `not-allowed`.
+/// It prints as a name that stays the same in later versions: `cloud-metadata`,
+/// `deny 10.0.0.0/8`, `not-allowed`. There are no more names than rules, so that a
+/// name can label a metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefusingRule {
-    /// A built-in rule, by its name. No rule of the operator's lifts it.
+    /// A built-in rule, by its name. No rule of the operator overrides it.
     Never(&'static str),
-    /// A rule of the operator's.
+    /// A deny rule of the operator.
     Deny(Rule),
     /// No rule allows it.
     NotAllowed,
 }
 
 impl Policy {
-    /// A policy of these rules. With [`Rules::any`] and [`Rules::none`],
-    /// everything may be scanned but what never is.
+    /// A policy of these rules. [`Rules::any`] and [`Rules::none`] together allow
+    /// everything except what is never scanned.
     #[must_use]
     pub fn new(allow: Rules, deny: Rules) -> Self {
         Self { allow, deny }
@@ -89,7 +89,7 @@ impl Policy {
         &self.deny
     }
 
-    /// Judges a scan of `ports` of `address`.
+    /// Checks a scan of `ports` of `address`.
     #[must_use]
     pub fn judge(&self, address: IpAddr, ports: &PortSet) -> Decision {
         let destination = Destination::of(address);
@@ -163,7 +163,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The longest list of ports in a sentence: as much as one takes in at a glance.
+/// The longest list of ports in a sentence: what a person reads at a glance.
 const LONGEST_LIST: usize = 40;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What may be scanned, asked over HTTP.
+//! The policy of the service, over HTTP.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -17,7 +17,7 @@ use support::service::{Service, open_ports, run};
 use support::targets::{Listeners, free_port};
 use support::{own_address, wait_for};
 
-/// Each name that a refusal gives, with IPv4 addresses that it is about.
+/// The names of built-in rules, with IPv4 addresses that they refuse.
 const NEVER_IPV4: &[(&str, &[[u8; 4]])] = &[
     (
         "cloud-metadata",
@@ -58,7 +58,7 @@ const NEVER_IPV6: &[(&str, &[&str])] = &[
     ("multicast", &["ff02::1", "[ff0e::1]"]),
 ];
 
-/// The ways to write an IPv4 host that lead to it.
+/// The notations of an IPv4 host.
 fn spellings(host: Ipv4Addr) -> Vec<String> {
     let ([a, b, c, d], number) = (host.octets(), host.to_bits());
     let (high, low) = (number >> 16, number & 0xffff);
@@ -104,8 +104,8 @@ fn assert_refused(reply: &Reply, rule: &str, address: &str) {
 }
 
 #[test]
-fn what_is_never_scanned_is_refused_in_each_spelling_and_nothing_is_sent() {
-    // No rule lifts it, whether it is wide or names the very address.
+fn addresses_never_scanned_are_refused_in_every_notation_and_nothing_is_sent() {
+    // No rule overrides it, neither a wide one nor one that names the address.
     let every: Vec<String> = NEVER_IPV4
         .iter()
         .flat_map(|(_, hosts)| hosts.iter().map(|&host| Ipv4Addr::from(host).to_string()))
@@ -184,7 +184,7 @@ fn rule_of(reply: &Reply) -> String {
 }
 
 #[test]
-fn rules_come_from_the_environment_too() {
+fn rules_are_also_read_from_the_environment() {
     let address = own_address();
     let mut command = serving(&[]);
     command.env("OPEN_PORTS_ALLOW", "loopback").env("OPEN_PORTS_DENY", format!("{address}:1-10"));
@@ -197,7 +197,7 @@ fn rules_come_from_the_environment_too() {
 }
 
 #[test]
-fn an_explanation_tells_what_a_scan_would_do_and_sends_nothing() {
+fn an_explanation_describes_the_scan_and_sends_nothing() {
     let listener = Listeners::bind(own_address(), 1);
     let (address, port) = (listener.address, *listener.ports.first().unwrap());
     let service = serve(&["--allow", &format!("{address}:1-9,loopback"), "--deny", "127.0.0.0/24"]);
@@ -238,13 +238,13 @@ fn an_explanation_tells_what_a_scan_would_do_and_sends_nothing() {
         assert_eq!(sample(&service, &format!("open_ports_ports_total{{state=\"{state}\"}}")), 0.0);
     }
     assert_eq!(listener.probed(), 0);
-    // It would have been seen.
+    // A probe would have been seen.
     assert_eq!(ports(&service.get(&query).report()["open_ports"]), [port]);
     wait_for("a probe", || (listener.probed() > 0).then_some(()));
 }
 
 #[test]
-fn a_name_is_refused_whole_if_one_of_its_addresses_is() {
+fn a_name_is_refused_if_one_of_its_addresses_is() {
     let listener = Listeners::bind(own_address(), 1);
     let (good, bad) = (listener.address, "169.254.169.254");
     let addresses = vec![good, bad.parse().unwrap()];
@@ -259,7 +259,7 @@ fn a_name_is_refused_whole_if_one_of_its_addresses_is() {
     let judged: Vec<&Value> =
         explained["addresses"].as_array().unwrap().iter().map(|one| &one["allowed"]).collect();
     assert_eq!(judged, [&json!(true), &json!(false)]);
-    // A family that leaves the bad one out is still about the others only.
+    // Of the other family the name has no address.
     server.get(&format!("{query}&family=ipv6")).problem(422);
     let alone = server.get(&query.replace("mixed.test", &good.to_string())).report();
     assert_eq!(alone["open_ports"], json!(listener.ports));
@@ -269,8 +269,9 @@ fn a_name_is_refused_whole_if_one_of_its_addresses_is() {
 }
 
 #[test]
-fn a_name_that_changes_its_address_gains_nothing() {
-    // The first is judged, and allowed; whoever asks again gets the second.
+fn the_addresses_that_are_checked_are_the_ones_that_are_scanned() {
+    // The first look-up gives the first address, which is allowed, any later one the
+    // second.
     let judged = Listeners::bind(own_address(), 1);
     let port = *judged.ports.first().unwrap();
     let later = Listeners::bind_at(own_address(), port).unwrap();
@@ -294,7 +295,7 @@ fn a_name_that_changes_its_address_gains_nothing() {
 }
 
 #[test]
-fn a_listener_that_others_reach_needs_an_allow_list_to_start() {
+fn a_listener_reachable_from_outside_needs_an_allow_list() {
     let port = free_port();
     let public = format!("0.0.0.0:{port}");
     for arguments in [
@@ -323,19 +324,19 @@ fn a_listener_that_others_reach_needs_an_allow_list_to_start() {
 }
 
 #[test]
-fn rules_that_make_no_sense_stop_the_start_with_one_line() {
-    for (rules, told) in [
-        ("10.0.0.0/33", "has no prefix length of 0 to 32"),
+fn an_invalid_rule_prevents_the_start_with_one_line() {
+    for (rules, message) in [
+        ("10.0.0.0/33", "must have a prefix length of 0 to 32"),
         ("10.0.0.1/8", "write 10.0.0.0/8 or 10.0.0.1"),
-        ("10.0.0.0/8,,", "holds no rule"),
+        ("10.0.0.0/8,,", "is empty; write rules"),
         ("everything", "is not an address"),
-        ("any:0", "has no port (22) or range"),
+        ("any:0", "must have a port (22) or a range"),
         ("fd00::/8:22", "write [fd00::/8]:22"),
     ] {
         for flag in ["--allow", "--deny"] {
             let ended = run(open_ports(&["--listen", "127.0.0.1:0", flag, rules]));
             assert_eq!((ended.status.code(), ended.stderr.lines().count()), (Some(1), 1));
-            assert!(ended.stderr.contains(flag) && ended.stderr.contains(told), "{ended:?}");
+            assert!(ended.stderr.contains(flag) && ended.stderr.contains(message), "{ended:?}");
         }
     }
 }

@@ -1,114 +1,114 @@
-//! Where a connection to an address ends: IPv6 has many notations for an IPv4
-//! host, and a rule about the host must hold in each of them.
+//! Where a connection to an address ends. IPv6 has many notations for an IPv4
+//! host, and a rule about the host must match all of them.
 //!
 //! Prefixes that an operator chose freely cannot be known here: a NAT64 prefix
-//! out of the operator's own network (RFC 6052, section 2.2), 6rd (RFC 5969),
-//! MAP (RFC 7597). Who has one denies it, or what it must not reach, by a rule.
+//! from the operator's own network (RFC 6052, section 2.2), 6rd (RFC 5969), MAP
+//! (RFC 7597). An operator who uses one writes a rule that denies it, or what it
+//! must not reach.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
 
-/// An address that was asked for, and what it stands for.
+/// A requested address, and the addresses that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Destination {
-    pub(super) way: Way,
-    /// The addresses it goes by. The one asked for comes last, because the
+    pub(super) route: Route,
+    /// The addresses of the destination. The requested one comes last, because the
     /// IPv4 host behind it explains more.
     pub(super) faces: Vec<IpAddr>,
 }
 
 /// How a connection gets there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// As the address says.
+pub(super) enum Route {
+    /// To the address itself.
     Direct,
     /// The kernel speaks IPv4 with the host in the address.
     Mapped,
     /// A NAT64 speaks IPv4 with the host in the address.
     Nat64,
-    /// A NAT64 does, and it alone knows where in the address the host is.
+    /// A NAT64 does so, and only it knows where in the address the host is.
     LocalNat64,
-    /// Through a tunnel of this kind, to an IPv4 host or past it.
+    /// Through a tunnel of this kind, to an IPv4 host or beyond it.
     Tunnel(&'static str),
 }
 
 impl Destination {
     pub(super) fn of(asked: IpAddr) -> Self {
-        let (way, hosts) = match asked {
-            IpAddr::V4(_) => (Way::Direct, Vec::new()),
+        let (route, hosts) = match asked {
+            IpAddr::V4(_) => (Route::Direct, Vec::new()),
             IpAddr::V6(asked) => unwrap(asked),
         };
         let faces = hosts.into_iter().map(IpAddr::from).chain([asked]).collect();
-        Self { way, faces }
+        Self { route, faces }
     }
 
-    /// The first of its faces that lies within `net`. Whoever forbids `net`
-    /// forbids the destination by any of them.
+    /// The first of its addresses that is in `net`. A rule that denies `net` denies
+    /// the destination if any of them is.
     pub(super) fn face_in(&self, net: &IpNet) -> Option<IpAddr> {
         self.faces.iter().copied().find(|face| net.contains(face))
     }
 
-    /// Whether whoever allows `net` means this destination.
+    /// Whether a rule that allows `net` allows this destination.
     ///
-    /// An IPv4 host is meant by IPv4 networks. Behind a translator it is also
-    /// meant by a network within the translator's prefix; a wider one, such as
-    /// `::/0`, was not written with IPv4 hosts in mind.
+    /// An IPv4 network allows an IPv4 host. Behind a translator, a network within the
+    /// translator's prefix allows it too; a wider one, such as `::/0`, was not written
+    /// with IPv4 hosts in mind.
     pub(super) fn is_meant_by(&self, net: &IpNet) -> bool {
         let asked = self.asked();
         let names = |prefix| IpNet::V6(prefix).contains(net) && net.contains(&asked);
-        match self.way {
-            Way::Direct => net.contains(&asked),
-            Way::Mapped => net.contains(&self.faces[0]),
-            Way::Nat64 => net.contains(&self.faces[0]) || names(NAT64),
-            Way::LocalNat64 => names(LOCAL_NAT64),
-            Way::Tunnel(_) => false,
+        match self.route {
+            Route::Direct => net.contains(&asked),
+            Route::Mapped => net.contains(&self.faces[0]),
+            Route::Nat64 => net.contains(&self.faces[0]) || names(NAT64),
+            Route::LocalNat64 => names(LOCAL_NAT64),
+            Route::Tunnel(_) => false,
         }
     }
 
-    /// The address that best says where the connection would end.
+    /// The address that best names the end of the connection.
     pub(super) fn end(&self) -> IpAddr {
-        match self.way {
-            Way::Mapped | Way::Nat64 => self.faces[0],
-            Way::Direct | Way::LocalNat64 | Way::Tunnel(_) => self.asked(),
+        match self.route {
+            Route::Mapped | Route::Nat64 => self.faces[0],
+            Route::Direct | Route::LocalNat64 | Route::Tunnel(_) => self.asked(),
         }
     }
 
     fn asked(&self) -> IpAddr {
-        *self.faces.last().expect("never empty: the address asked for is one")
+        *self.faces.last().expect("never empty: the requested address is one")
     }
 }
 
-/// The way to an IPv6 address, and the IPv4 hosts it may stand for.
-fn unwrap(asked: Ipv6Addr) -> (Way, Vec<Ipv4Addr>) {
+/// The route to an IPv6 address, and the IPv4 hosts it may stand for.
+fn unwrap(asked: Ipv6Addr) -> (Route, Vec<Ipv4Addr>) {
     let octets = asked.octets();
-    let at = |places: [usize; 4]| Ipv4Addr::from(places.map(|place| octets[place]));
+    let at = |indices: [usize; 4]| Ipv4Addr::from(indices.map(|index| octets[index]));
     let last = at([12, 13, 14, 15]);
     if MAPPED.contains(&asked) {
-        (Way::Mapped, vec![last])
+        (Route::Mapped, vec![last])
     } else if NAT64.contains(&asked) {
-        (Way::Nat64, vec![last])
+        (Route::Nat64, vec![last])
     } else if LOCAL_NAT64.contains(&asked) {
         // RFC 6052, section 2.2: where prefixes of 48, 56, 64 and 96 bits put
         // the host; octet 8 is never part of it.
-        let places = [at([6, 7, 9, 10]), at([7, 9, 10, 11]), at([9, 10, 11, 12]), last];
-        (Way::LocalNat64, likely(places))
+        let hosts = [at([6, 7, 9, 10]), at([7, 9, 10, 11]), at([9, 10, 11, 12]), last];
+        (Route::LocalNat64, likely(hosts))
     } else {
-        (tunnel(asked).map_or(Way::Direct, Way::Tunnel), Vec::new())
+        (tunnel(asked).map_or(Route::Direct, Route::Tunnel), Vec::new())
     }
 }
 
-/// The places that hold a host. The others hold what pads it, mostly zeros:
-/// what these spell, an address in 0.0.0.0/8, must not condemn the host.
-fn likely(places: [Ipv4Addr; 4]) -> Vec<Ipv4Addr> {
-    let mut hosts = places.to_vec();
+/// The positions that hold a host. The others hold padding, mostly zeros. Read as a
+/// host that is an address in 0.0.0.0/8, which must not get the real host refused.
+fn likely(candidates: [Ipv4Addr; 4]) -> Vec<Ipv4Addr> {
+    let mut hosts = candidates.to_vec();
     hosts.retain(|host| host.octets()[0] != 0);
-    if hosts.is_empty() { places.to_vec() } else { hosts }
+    if hosts.is_empty() { candidates.to_vec() } else { hosts }
 }
 
-/// The kind of tunnel that an address belongs to. Each is of the past, and
-/// nothing else uses these addresses, so that what a tunnel would reach need
-/// not be found out.
+/// The kind of tunnel that an address belongs to. All kinds are obsolete, and
+/// nothing else uses these addresses, so they are refused whatever they would reach.
 fn tunnel(asked: Ipv6Addr) -> Option<&'static str> {
     match asked.segments() {
         // RFC 3056; deprecated by RFC 7526.
@@ -119,7 +119,7 @@ fn tunnel(asked: Ipv6Addr) -> Option<&'static str> {
         [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => Some("isatap"),
         // IPv4-translated, RFC 2765, section 2.1; gone with RFC 6145.
         [0, 0, 0, 0, 0xffff, 0, _, _] => Some("ipv4-translated"),
-        // `::` and `::1` have meanings of their own.
+        // `::` and `::1` mean something else.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
         // IPv4-compatible; deprecated by RFC 4291, section 2.5.5.1.
         [0, 0, 0, 0, 0, 0, _, _] => Some("ipv4-compatible"),
@@ -143,26 +143,26 @@ const LOCAL_NAT64: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 1, 
 mod tests {
     use super::*;
 
-    fn destination(address: &str) -> (Way, Vec<String>) {
-        let Destination { way, faces } = Destination::of(address.parse().unwrap());
-        (way, faces.iter().map(IpAddr::to_string).collect())
+    fn destination(address: &str) -> (Route, Vec<String>) {
+        let Destination { route, faces } = Destination::of(address.parse().unwrap());
+        (route, faces.iter().map(IpAddr::to_string).collect())
     }
 
     #[test]
-    fn an_ipv4_host_is_found_in_each_notation() {
-        assert_eq!(destination("10.0.0.1"), (Way::Direct, vec!["10.0.0.1".into()]));
+    fn an_ipv4_host_is_found_in_every_notation() {
+        assert_eq!(destination("10.0.0.1"), (Route::Direct, vec!["10.0.0.1".into()]));
         assert_eq!(
             destination("::ffff:10.0.0.1"),
-            (Way::Mapped, vec!["10.0.0.1".into(), "::ffff:10.0.0.1".into()])
+            (Route::Mapped, vec!["10.0.0.1".into(), "::ffff:10.0.0.1".into()])
         );
         assert_eq!(
             destination("64:ff9b::a00:1"),
-            (Way::Nat64, vec!["10.0.0.1".into(), "64:ff9b::a00:1".into()])
+            (Route::Nat64, vec!["10.0.0.1".into(), "64:ff9b::a00:1".into()])
         );
     }
 
     #[test]
-    fn a_network_s_own_nat64_may_write_the_host_at_four_places() {
+    fn a_local_nat64_may_hold_the_host_at_four_positions() {
         // RFC 6052, section 2.4, has 192.0.2.33 written under each length.
         for (address, hosts) in [
             ("64:ff9b:1:c000:2:2100::", "192.0.2.33 2.33.0.0"),
@@ -171,9 +171,9 @@ mod tests {
             ("64:ff9b:1::192.0.2.33", "192.0.2.33"),
             ("64:ff9b:1::0.0.2.33", "0.0.0.0 0.0.0.0 0.0.0.0 0.0.2.33"),
         ] {
-            let (way, mut faces) = destination(address);
+            let (route, mut faces) = destination(address);
             assert_eq!(faces.pop(), Some(canonical(address)));
-            assert_eq!((way, faces.join(" ")), (Way::LocalNat64, hosts.into()), "{address}");
+            assert_eq!((route, faces.join(" ")), (Route::LocalNat64, hosts.into()), "{address}");
         }
     }
 
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn tunnels_are_known_and_their_neighbours_are_not_taken_for_them() {
+    fn tunnels_are_recognised_and_neighbouring_addresses_are_not() {
         for (address, kind) in [
             ("2002:a9fe:a9fe::1", Some("6to4")),
             ("2001::1", Some("teredo")),
@@ -201,8 +201,8 @@ mod tests {
             ("::fffe:0:1", None),
             ("fd00::5efe", None),
         ] {
-            let way = kind.map_or(Way::Direct, Way::Tunnel);
-            assert_eq!(destination(address), (way, vec![canonical(address)]));
+            let route = kind.map_or(Route::Direct, Route::Tunnel);
+            assert_eq!(destination(address), (route, vec![canonical(address)]));
         }
     }
 }

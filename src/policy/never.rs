@@ -1,22 +1,23 @@
-//! What is never scanned, whatever the rules say.
+//! What is never scanned, even if a rule allows it.
 //!
-//! These addresses hand out credentials to whoever asks from the right place,
-//! or are no single host. A service that connects on behalf of others has no
-//! business with them, and a rule as wide as `any` must not open them by the way.
+//! These addresses hand out credentials to every client on the right machine, or
+//! are not a single host. A service that connects on behalf of others has no
+//! business with them, and a rule as wide as `any` must not allow them by accident.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::destination::{Destination, Way};
+use super::destination::{Destination, Route};
 use super::rules::{v4, v6};
 
-/// The name of what forbids the destination, and which of its faces it found.
+/// The name of the rule that forbids the destination, and the address that it
+/// matches.
 pub(super) fn find(destination: &Destination) -> Option<(&'static str, IpAddr)> {
-    if let Way::Tunnel(kind) = destination.way {
+    if let Route::Tunnel(kind) = destination.route {
         return Some((kind, destination.end()));
     }
-    let translated = matches!(destination.way, Way::Nat64 | Way::LocalNat64);
+    let translated = matches!(destination.route, Route::Nat64 | Route::LocalNat64);
     let beyond = TRANSLATED.iter().filter(|_| translated);
     EVERYWHERE.iter().chain(beyond).find_map(|(name, nets)| {
         let face = nets.iter().find_map(|net| destination.face_in(net))?;
@@ -26,7 +27,7 @@ pub(super) fn find(destination: &Destination) -> Option<(&'static str, IpAddr)> 
 
 type Entry = (&'static str, &'static [IpNet]);
 
-// The first entry that holds gives its name, so the narrow come first.
+// The first entry that matches gives its name, so narrow ones come first.
 const EVERYWHERE: &[Entry] = &[
     (
         "cloud-metadata",
@@ -99,6 +100,6 @@ const EVERYWHERE: &[Entry] = &[
     ("reserved", &[v4([240, 0, 0, 0], 4)]),
 ];
 
-// RFC 1122, section 3.2.1.3 (g): 127.0.0.0/8 is whichever host looks at it,
-// here the translator. A rule that opens this host's loopback does not mean it.
+// RFC 1122, section 3.2.1.3 (g): 127.0.0.0/8 is the host that uses the address,
+// here the translator. A rule that allows this host's loopback does not mean that.
 const TRANSLATED: &[Entry] = &[("translated-loopback", &[v4([127, 0, 0, 0], 8)])];

@@ -1,8 +1,8 @@
-//! How rules are written: reading them, refusing them, printing them.
+//! How rules are written: parsing and printing them.
 //!
-//! A list that means something else than it seems to is worse than none, so
-//! whatever has two readings is refused, with what to write instead. One stays:
-//! `fd00::1:22` is an address, not a port of `fd00::1`.
+//! A list that does not mean what it seems to mean is worse than none, so text that
+//! can be read in two ways is an error that says what to write instead. There is one
+//! exception: `fd00::1:22` is an address, not a port of `fd00::1`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,7 +15,7 @@ use super::destination::MAPPED;
 use super::rules::{Addresses, Rule, Rules};
 use crate::ports::{PortSet, parse_port};
 
-/// A rule that was refused.
+/// A rule that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{item:?} {fault}")]
 pub struct RuleError {
@@ -25,11 +25,11 @@ pub struct RuleError {
     pub fault: RuleFault,
 }
 
-/// Why a rule was refused. The message says what is accepted.
+/// Why a rule cannot be read. The message says what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RuleFault {
-    /// Nothing is written between two commas, or at all.
-    #[error("holds no rule; write rules like 10.0.0.0/8,fd00::/8, or none")]
+    /// There is no text between two commas, or none at all.
+    #[error("is empty; write rules like 10.0.0.0/8,fd00::/8, or none")]
     Empty,
     /// It is no address, network or known word.
     #[error(
@@ -38,12 +38,12 @@ pub enum RuleFault {
     )]
     NotARule,
     /// `none` beside other rules.
-    #[error("says that there are no rules; leave it out, or the others")]
+    #[error("means that there are no rules; remove it, or the other rules")]
     NoneAmongOthers,
-    /// The number after the slash is not one.
-    #[error("has no prefix length of 0 to {0} after the slash")]
+    /// What follows the slash is not a prefix length.
+    #[error("must have a prefix length of 0 to {0} after the slash")]
     Prefix(u8),
-    /// The address goes on below the prefix.
+    /// The address has bits below the prefix.
     #[error("is an address with a prefix; write {network} or {address}")]
     HostBits {
         /// The network that the address is in.
@@ -51,16 +51,16 @@ pub enum RuleFault {
         /// The address alone.
         address: IpAddr,
     },
-    /// IPv4 in IPv6 notation, which is judged as IPv4.
-    #[error("means IPv4; write {0}")]
+    /// IPv4 in IPv6 notation.
+    #[error("is an IPv4 network; write {0}")]
     Mapped(Ipv4Net),
-    /// IPv6 with ports but without brackets, which could be read as address.
-    #[error("has ports after IPv6 without brackets; write {0}")]
+    /// IPv6 with ports but without brackets, which looks like an address.
+    #[error("needs brackets around the IPv6 address before the ports; write {0}")]
     Unbracketed(String),
     /// What follows the colon is neither a port nor a range.
     #[error(
-        "has no port (22) or range (8000-8100) of 1 to 65535 after the colon; to give several, \
-         repeat the address"
+        "must have a port (22) or a range (8000-8100) within 1 to 65535 after the colon; for \
+         several, repeat the address"
     )]
     Ports,
 }
@@ -96,7 +96,7 @@ fn parse_rule(item: &str) -> Result<Rule, RuleFault> {
     Ok(Rule { addresses, ports })
 }
 
-/// Reads what follows an opening bracket: IPv6, and ports if there are any.
+/// Reads what follows an opening bracket: an IPv6 address, and ports if there are any.
 fn parse_bracketed(rest: &str) -> Result<(Addresses, Option<&str>), RuleFault> {
     let (inner, after) = rest.split_once(']').ok_or(RuleFault::NotARule)?;
     let addresses = parse_addresses(inner)?;
@@ -109,8 +109,8 @@ fn parse_bracketed(rest: &str) -> Result<(Addresses, Option<&str>), RuleFault> {
     }
 }
 
-/// Reads IPv6 outside of brackets, where a last `:22` belongs to the address if
-/// it can.
+/// Reads IPv6 without brackets, where a final `:22` belongs to the address if that
+/// makes a valid one.
 fn parse_unbracketed(item: &str) -> Result<Addresses, RuleFault> {
     let whole = parse_addresses(item);
     if let Err(RuleFault::NotARule | RuleFault::Prefix(_)) = whole
@@ -198,8 +198,8 @@ impl fmt::Display for Addresses {
     }
 }
 
-/// What stands for a list without rules. Nothing at all does not: an unset
-/// variable in `--deny "$NETWORKS"` must not turn a rule off unnoticed.
+/// A list without rules. Empty text is an error instead: an unset variable in
+/// `--deny "$NETWORKS"` must not turn a rule off unnoticed.
 const NONE: &str = "none";
 
 #[cfg(test)]
@@ -235,13 +235,15 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_refused_rule_is_named_with_what_to_write() {
+    fn an_error_names_the_rule_and_what_to_write() {
         let not_a_rule = RuleFault::NotARule.to_string();
         let ports = RuleFault::Ports.to_string();
         let address =
             |network, address| format!("is an address with a prefix; write {network} or {address}");
-        let brackets = |rule| format!("has ports after IPv6 without brackets; write {rule}");
-        let prefix = |longest| format!("has no prefix length of 0 to {longest} after the slash");
+        let brackets =
+            |rule| format!("needs brackets around the IPv6 address before the ports; write {rule}");
+        let prefix =
+            |longest| format!("must have a prefix length of 0 to {longest} after the slash");
         for (item, message) in [
             ("", RuleFault::Empty.to_string()),
             ("none", RuleFault::NoneAmongOthers.to_string()),
@@ -250,8 +252,8 @@ pub(super) mod tests {
             ("[fd00::5/8]:22", address("fd00::/8", "fd00::5")),
             ("fd00::/8:22", brackets("[fd00::/8]:22")),
             ("2001:db8:0:0:0:0:0:1:22", brackets("[2001:db8:0:0:0:0:0:1]:22")),
-            ("::ffff:10.0.0.0/104", "means IPv4; write 10.0.0.0/8".into()),
-            ("[::ffff:10.0.0.1]:22", "means IPv4; write 10.0.0.1/32".into()),
+            ("::ffff:10.0.0.0/104", "is an IPv4 network; write 10.0.0.0/8".into()),
+            ("[::ffff:10.0.0.1]:22", "is an IPv4 network; write 10.0.0.1/32".into()),
             ("10.0.0.0/33", prefix(32)),
             ("10.0.0.0/08", prefix(32)),
             ("10.0.0.0/", prefix(32)),

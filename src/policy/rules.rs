@@ -1,4 +1,4 @@
-//! Rules, and which destinations each is about.
+//! Rules, and which destinations each matches.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::slice;
@@ -10,8 +10,8 @@ use crate::ports::PortSet;
 
 /// A list of rules, in the order written.
 ///
-/// Written, it is `none`, or rules separated by commas, with spaces around them
-/// where that helps. A rule is an address (`10.0.0.5`, `fd00::1`), a network
+/// It is written as `none`, or as rules separated by commas, with or without spaces
+/// around them. A rule is an address (`10.0.0.5`, `fd00::1`), a network
 /// (`10.0.0.0/8`, `fd00::/8`) or one of
 ///
 /// - `any`: every address,
@@ -26,7 +26,7 @@ use crate::ports::PortSet;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules(pub(super) Vec<Rule>);
 
-/// Addresses, and those of their ports that are meant.
+/// Addresses and ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub(super) addresses: Addresses,
@@ -59,7 +59,7 @@ impl Rules {
 }
 
 impl Rule {
-    /// The ports of its addresses that it is about.
+    /// The ports that the rule matches.
     #[must_use]
     pub fn ports(&self) -> &PortSet {
         &self.ports
@@ -70,7 +70,7 @@ impl Rule {
             || self.addresses == Addresses::Any
     }
 
-    /// The face of the destination that it denies.
+    /// The address of the destination that the rule denies.
     pub(super) fn denies(&self, destination: &Destination) -> Option<IpAddr> {
         self.addresses.nets().iter().find_map(|net| destination.face_in(net))
     }
@@ -106,9 +106,9 @@ impl Addresses {
 
 const ANY: &[IpNet] = &[v4([0, 0, 0, 0], 0), v6([0; 8], 0)];
 
-// With the shared address space, though Python's and Go's standard libraries do
-// not count it: clusters number their pods from it, and to deny `private` is to
-// keep out of what is not the internet's.
+// The shared address space is included, although the standard libraries of Python
+// and Go do not count it as private: clusters number their pods from it, and an
+// operator who denies `private` means everything that is not the internet.
 const PRIVATE: &[IpNet] = &[
     v4([10, 0, 0, 0], 8),
     v4([172, 16, 0, 0], 12),
@@ -117,8 +117,8 @@ const PRIVATE: &[IpNet] = &[
     v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),
 ];
 
-// Not private: clouds keep services for the machine itself there, which a rule
-// about the organisation's own networks should not open.
+// Not part of `private`: clouds offer services to the machine itself there, and a
+// rule about an organisation's own networks should not allow these.
 const LINK_LOCAL: &[IpNet] = &[v4([169, 254, 0, 0], 16), v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10)];
 
 const LOOPBACK: &[IpNet] = &[v4([127, 0, 0, 0], 8), v6([0, 0, 0, 0, 0, 0, 0, 1], 128)];

@@ -13,7 +13,7 @@ fn policy(allow: &str, deny: &str) -> Policy {
     Policy::new(allow.parse().unwrap(), deny.parse().unwrap())
 }
 
-/// `allowed by` the rules, or the refusal as a sentence.
+/// The decision as text: `allowed by` the rules, or the refusal's sentence.
 fn judge(policy: &Policy, address: &str, ports: &str) -> String {
     match policy.judge(address.parse().unwrap(), &ports.parse().unwrap()) {
         Decision::Allowed { rules } => format!("allowed by {}", Rules(rules)),
@@ -21,7 +21,7 @@ fn judge(policy: &Policy, address: &str, ports: &str) -> String {
     }
 }
 
-/// The name of the rule that refuses it where everything is allowed.
+/// The name of the rule that refuses the address although everything is allowed.
 fn refusing(address: IpAddr) -> Option<String> {
     match policy("any", "none").judge(address, &PortSet::all()) {
         Decision::Allowed { .. } => None,
@@ -29,7 +29,7 @@ fn refusing(address: IpAddr) -> Option<String> {
     }
 }
 
-/// The notations that a connection takes for the IPv4 host itself.
+/// The notations with which a connection goes to the IPv4 host itself.
 fn translated(host: Ipv4Addr) -> Vec<IpAddr> {
     let [a, b, c, d] = host.octets();
     let local = |tail: [u8; 10]| {
@@ -55,7 +55,8 @@ fn translated(host: Ipv4Addr) -> Vec<IpAddr> {
     all
 }
 
-/// The notations that lead to the IPv4 host, or past it, by a tunnel.
+/// The notations with which a connection goes through a tunnel, to the IPv4 host or
+/// beyond it.
 fn tunnelled(host: Ipv4Addr) -> Vec<(IpAddr, &'static str)> {
     let [a, b, c, d] = host.octets();
     let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
@@ -117,7 +118,7 @@ const NEVER_IPV6: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn what_is_never_scanned_is_refused_in_each_spelling() {
+fn addresses_never_scanned_are_refused_in_every_notation() {
     for (name, hosts) in NEVER_IPV4 {
         for host in hosts.iter().map(|host| host.parse().unwrap()) {
             for address in translated(host) {
@@ -136,7 +137,7 @@ fn what_is_never_scanned_is_refused_in_each_spelling() {
 }
 
 #[test]
-fn historic_spellings_are_judged_as_what_they_resolve_to() {
+fn historic_notations_are_checked_as_the_address_they_resolve_to() {
     for spelling in [
         "169.254.43518",
         "169.16689662",
@@ -155,7 +156,7 @@ fn historic_spellings_are_judged_as_what_they_resolve_to() {
 }
 
 #[test]
-fn neighbours_of_what_is_never_scanned_are_allowed() {
+fn addresses_next_to_those_never_scanned_are_allowed() {
     for address in [
         "169.254.169.253",
         "169.254.170.3",
@@ -180,13 +181,13 @@ fn neighbours_of_what_is_never_scanned_are_allowed() {
     ] {
         assert_eq!(refusing(address.parse().unwrap()), None, "{address}");
     }
-    // A translator's loopback is not ours.
+    // The loopback of a translator is not this host's.
     let behind = "64:ff9b::127.0.0.1".parse().unwrap();
     assert_eq!(refusing(behind).as_deref(), Some("translated-loopback"));
 }
 
 #[test]
-fn every_port_must_be_allowed_and_several_rules_may_do_it_together() {
+fn every_port_must_be_allowed_and_several_rules_may_add_up() {
     let policy = policy("10.0.0.0/8:1-100,10.1.0.0/16:80-200,[fd00::/8]:22,192.0.2.1", "none");
     for (address, ports, decision) in [
         ("10.1.0.1", "1-50", "allowed by 10.0.0.0/8:1-100"),
@@ -247,7 +248,7 @@ fn hosts_behind_a_translator_are_allowed_as_ipv4_or_by_its_prefix() {
 }
 
 #[test]
-fn words_hold_what_their_description_says() {
+fn named_rules_match_the_networks_in_their_description() {
     for (word, within, without) in [
         (
             "private",
@@ -310,7 +311,7 @@ fn rules_near(address: IpAddr) -> impl Strategy<Value = Rules> {
 
 proptest! {
     #[test]
-    fn never_beats_whatever_is_allowed(
+    fn no_allow_rule_overrides_what_is_never_scanned(
         address in some_never(), allow in some_rules(), deny in some_rules(), ports in some_ports(),
     ) {
         let mut allow = allow;
@@ -324,7 +325,7 @@ proptest! {
     }
 
     #[test]
-    fn deny_beats_whatever_is_allowed_in_any_notation(
+    fn no_allow_rule_overrides_a_deny_rule_in_any_notation(
         (host, address) in any::<Ipv4Addr>().prop_flat_map(|host| (Just(host), spelled(host))),
         length in 0..=32u8, ports in some_ports(), allow in some_rules(), others in some_rules(),
     ) {
