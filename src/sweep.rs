@@ -1,9 +1,9 @@
-//! A scan of many hosts, as a series of scans of some each.
+//! A scan of many hosts, as a series of batches.
 //!
-//! Hosts are drawn from their list as there is room for them, and what has been
-//! told of a host is forgotten, so that memory does not follow their number. A
-//! batch has so many addresses that its shuffled order spreads the load widely;
-//! several run at a time, so that the silent rest of one does not hold up the
+//! Hosts are taken from their list when there is room for them, and a host's results
+//! are dropped once reported, so that memory does not grow with the number of hosts.
+//! A batch has enough addresses to spread the load widely in its shuffled order.
+//! Several batches run at once, so that the silent targets of one do not delay the
 //! next. All share the scanner's descriptors and rate.
 
 mod batch;
@@ -26,22 +26,22 @@ use crate::resolve::ResolveError;
 use crate::scan::{AddressTally, Finding, Keep, Order, Progress, ScanTiming};
 use crate::targets::{AddressSet, HostList, HostListError, HostSet};
 
-/// What a sweep is to probe.
+/// What to probe in a sweep.
 #[derive(Clone, Debug)]
 pub struct SweepPlan {
     /// The ports; each is probed on every address.
     pub ports: PortSet,
     /// Which addresses of a name.
     pub family: Family,
-    /// Addresses that are not probed, also when a name has them.
+    /// Addresses that are not probed, even if a name resolves to them.
     pub exclude: AddressSet,
     /// How long a probe waits for an answer.
     pub timeout: Duration,
-    /// When to stop; what has no outcome by then is not scanned.
+    /// When to stop. Targets still unfinished then are not scanned.
     pub until: Option<Instant>,
-    /// Which verdicts to tell port by port.
+    /// Which verdicts to report port by port.
     pub keep: Keep,
-    /// What the order of the targets follows from.
+    /// Determines the order of the targets.
     pub seed: u64,
 }
 
@@ -54,24 +54,24 @@ pub struct Sweep {
     /// Hosts for the next batch.
     gathered: Vec<(Visit, Permitted)>,
     running: Vec<Batch>,
-    /// Rung when there may be news of a batch.
+    /// Notified when a batch may have news.
     bell: Arc<Notify>,
     news: VecDeque<News>,
-    /// Batches so far.
+    /// The number of batches started so far.
     batches: u64,
-    /// Of batches that are over: targets, targets with an outcome, findings.
+    /// The sum over the batches that have ended.
     past: Progress,
     stopped: bool,
 }
 
-/// What a sweep tells as it goes.
+/// What a sweep reports as it goes.
 #[derive(Debug)]
 pub enum News {
-    /// A finding, of the kind that the plan keeps.
+    /// A finding of a kind that the plan keeps.
     Found(Found),
-    /// All there is to tell about a host; nothing more follows.
+    /// The result of a host. No more news of the host follows.
     Ended(HostEnd),
-    /// The list of hosts cannot be read on. What was read is still scanned.
+    /// The rest of the list of hosts cannot be read. Hosts read so far are scanned.
     ListFailed(HostListError),
 }
 
@@ -82,8 +82,8 @@ pub struct Found {
     pub host: Arc<str>,
     /// What was found.
     pub finding: Finding,
-    /// Whether it is the first of this port and state on the host: a name may
-    /// have several addresses.
+    /// Whether this is the first finding of this port and state on the host. A name
+    /// may have several addresses.
     pub first: bool,
 }
 
@@ -92,34 +92,34 @@ pub struct Found {
 pub struct HostEnd {
     /// The host as typed.
     pub host: Arc<str>,
-    /// What is known of it.
+    /// The result.
     pub outcome: HostOutcome,
 }
 
-/// What is known of a host in the end.
+/// The result of a host.
 #[derive(Debug)]
 pub enum HostOutcome {
     /// It was scanned.
     Scanned {
-        /// Its addresses.
+        /// What was found at each address.
         tallies: Vec<AddressTally>,
-        /// How that went about, with the ways to these addresses.
+        /// How the batch was scanned, and the path to each of these addresses.
         timing: ScanTiming,
-        /// How many more it has.
+        /// How many further addresses the host has, which were not scanned.
         left_out: usize,
-        /// How long that took.
+        /// How long the batch took.
         elapsed: Duration,
-        /// Whether the sweep was stopped before its end.
+        /// Whether the sweep was stopped.
         stopped: bool,
     },
     /// It has no addresses, or none that are known.
     NotResolved(ResolveError),
-    /// It may not be scanned.
+    /// Policy refuses to scan it.
     Refused(Refusal),
 }
 
 impl Sweep {
-    /// A sweep over `first` and what `rest` goes on with.
+    /// A sweep over `first` and then over `rest`.
     ///
     /// # Panics
     /// When polled outside a tokio runtime with I/O and time.
@@ -142,8 +142,8 @@ impl Sweep {
         }
     }
 
-    /// Waits for something to tell; `None` once all is told. Waiting can be
-    /// given up without missing anything.
+    /// Waits for news; `None` at the end of the sweep. Dropping the future loses
+    /// nothing.
     pub async fn next(&mut self) -> Option<News> {
         loop {
             if let Some(news) = self.news.pop_front() {
@@ -165,8 +165,8 @@ impl Sweep {
         }
     }
 
-    /// Ends the probes. What is known of hosts that were being scanned is still
-    /// told by [`Self::next`].
+    /// Stops the probes. [`Self::next`] still reports what is known of the hosts that
+    /// were being scanned.
     pub fn stop(&mut self) {
         self.stopped = true;
         for batch in std::mem::take(&mut self.running) {
@@ -175,8 +175,8 @@ impl Sweep {
         self.hosts = None;
     }
 
-    /// How far the sweep is; the total is `None` while the list of hosts is not
-    /// read to its end.
+    /// How far the sweep is. The total is `None` until the list of hosts was read to
+    /// its end.
     #[must_use]
     pub fn progress(&self) -> (Progress, Option<u64>) {
         let mut sum = self.past;
@@ -190,23 +190,23 @@ impl Sweep {
         (sum, total)
     }
 
-    /// Hosts that are known of and whose scan has not started.
+    /// The number of hosts that were read from the list and not visited yet.
     #[must_use]
     pub fn unvisited(&self) -> u64 {
         self.gathered.len() as u64 + self.ahead.hosts()
     }
 
-    /// Whether every host was visited and none stays behind.
+    /// Whether the list was read to its end and every host visited.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.unvisited() == 0 && self.ahead.is_all_known()
     }
 
-    /// Moves what running batches have found into the news.
+    /// Adds the news of running batches.
     fn follow(&mut self) {
         let mut at = 0;
         while at < self.running.len() {
-            let finished = self.running[at].tell(&mut self.news);
+            let finished = self.running[at].report(&mut self.news);
             if finished {
                 let batch = self.running.swap_remove(at);
                 self.end(batch);
@@ -217,27 +217,26 @@ impl Sweep {
     }
 
     fn end(&mut self, mut batch: Batch) {
-        while batch.tell_some(&mut self.news) > 0 {}
+        while batch.report_some(&mut self.news) > 0 {}
         let Progress { total, done, found } = batch.progress();
         self.past.total += total;
         self.past.done += done;
         self.past.found += found;
-        batch.tell_end(self.stopped, &mut self.news);
+        batch.report_end(self.stopped, &mut self.news);
     }
 
-    /// Starts as many batches as there is room for, with hosts that need no
-    /// waiting for.
+    /// Starts batches while there is room, of hosts that are ready.
     fn start_batches(&mut self) {
         while self.has_room() {
             while self.wants_hosts() {
-                // All of a network may be refused.
+                // A whole network may be refused.
                 if self.news.len() >= NEWS_AHEAD {
                     return;
                 }
                 let Some(drawn) = next_of(&mut self.hosts).now_or_never() else { break };
                 self.take(drawn);
             }
-            // Fewer hosts than could be: better than to wait for a name.
+            // The batch may be smaller than allowed: better than waiting for a name.
             let (visits, permitted) = std::mem::take(&mut self.gathered).into_iter().unzip();
             let Some(permitted) = Permitted::all_of(permitted) else { return };
             let scan = self.asker.start(&permitted, self.options());
@@ -282,7 +281,7 @@ impl Sweep {
         self.plan.until.is_some_and(|until| until <= Instant::now())
     }
 
-    /// Takes in what the list has next.
+    /// Gathers the next host of the list, or reports why it is not scanned.
     fn take(&mut self, drawn: Option<Result<Drawn, HostListError>>) {
         let Drawn { host, resolved } = match drawn {
             None => {
@@ -295,7 +294,7 @@ impl Sweep {
         if matches!(resolved, Err(ResolveError::Late { .. } | ResolveError::NotLookedUp { .. }))
             && self.is_late()
         {
-            // The time was up before anything was known: it stays unvisited.
+            // The deadline came before anything was known: the host stays unvisited.
             return;
         }
         self.ahead.pass();
@@ -322,30 +321,31 @@ async fn next_of(hosts: &mut Option<Hosts>) -> Option<Result<Drawn, HostListErro
     hosts.as_mut()?.next().await
 }
 
-/// Addresses that are scanned together at most: a probe in 256 goes to the same
-/// one, and what the engine keeps for each stays small.
+/// The limit of addresses in a batch: one probe in 256 goes to the same address, and
+/// what the engine keeps for each address stays small.
 const ADDRESSES_A_BATCH: u64 = 256;
 
-/// Targets of a batch at most, unless one host has more: should all of them be
-/// open, their rows take a megabyte or two.
+/// The limit of targets in a batch, unless one host has more: if all are open, their
+/// rows take a megabyte or two.
 const TARGETS_A_BATCH: u64 = 65_536;
 
-/// Targets that running batches have left, below which the next one starts:
-/// more than the largest descriptor budget can have in flight, many times over.
+/// The number of unfinished targets of running batches below which the next batch
+/// starts: many times what the largest descriptor budget can have in flight.
 const TARGETS_AHEAD: u64 = 3 * TARGETS_A_BATCH;
 
-/// News that wait to be told while hosts are drawn: as many as a batch has
-/// addresses, several times over.
+/// The number of waiting news at which no further host is taken: several times the
+/// addresses of a batch.
 const NEWS_AHEAD: usize = 1024;
 
-/// Batches at once at most, when each has few targets, as with slow names.
+/// The limit of batches at once that probe, for when each has few targets, as with
+/// slow names.
 const MAX_BATCHES: usize = 16;
 
-/// Addresses of attached networks that are looked for or wait for that, above which
-/// no batch is started: many times what the neighbour table lets go on at once.
+/// The number of addresses of attached networks that are looked for, or wait for it,
+/// at which no batch starts: many times what the neighbour table allows at once.
 const SOUGHT_AHEAD: usize = 4096;
 
-/// Batches at once at most, those among them that only look for their addresses.
+/// The limit of batches at once, including those that only look for their addresses.
 const MAX_RUNNING: usize = 256;
 
 #[cfg(test)]

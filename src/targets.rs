@@ -1,8 +1,8 @@
 //! Which hosts a sweep visits: as typed, as lines of a file, and in which order.
 //!
-//! Networks and ranges stay ranges, and a list of hosts is read in parts, so
-//! that memory follows neither the number of addresses nor the length of the
-//! list. Within a part, hosts come in a shuffled order, each once.
+//! Networks and ranges are kept as ranges, and a list of hosts is read in parts, so
+//! that memory grows neither with the number of addresses nor with the length of the
+//! list. Within a part, every host comes once, in a shuffled order.
 
 mod addresses;
 
@@ -17,8 +17,8 @@ pub use self::addresses::{AddressRange, AddressSet};
 use crate::host::{Host, HostError};
 use crate::shuffle::Shuffle;
 
-/// Hosts as one word says them: a name, an address, a network (`10.0.0.0/24`) or
-/// a range (`10.0.0.1-10.0.0.50`, or short `10.0.0.1-50`).
+/// The hosts that one word names: a name, an address, a network (`10.0.0.0/24`) or a
+/// range (`10.0.0.1-10.0.0.50`, or short `10.0.0.1-50`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostSpec {
     /// A name for the resolver.
@@ -27,30 +27,30 @@ pub enum HostSpec {
     Addresses(AddressRange),
 }
 
-/// Why a word says no hosts. The message says what to write.
+/// Why a word names no hosts. The message says what to write.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HostSpecError {
-    /// It is not a host either.
+    /// It is not a host.
     #[error("{0}")]
     Host(HostError),
     /// A port after the host.
     #[error("holds a port; give the host alone, and ports with -p")]
     Port,
-    /// The number after the slash is not one.
-    #[error("has no prefix length of 0 to {0} after the slash")]
+    /// What follows the slash is not a prefix length.
+    #[error("must have a prefix length of 0 to {0} after the slash")]
     Prefix(u8),
-    /// A range that is none.
+    /// An invalid range.
     #[error("is not a range; write one like 10.0.0.1-10.0.0.50, or short 10.0.0.1-50")]
     Range,
     /// More addresses than all of IPv4 has.
-    #[error("holds more than 4294967296 addresses; name a part of it")]
+    #[error("has more than 4294967296 addresses; name a part of it")]
     TooMany,
 }
 
-/// Why a list of hosts cannot be read on.
+/// Why the rest of a list of hosts cannot be read.
 #[derive(Debug, Error)]
 pub enum HostListError {
-    /// A word that says no hosts.
+    /// A word that names no hosts.
     #[error("line {line}: {word:?} {error}")]
     Word {
         /// The number of its line, from 1.
@@ -60,7 +60,7 @@ pub enum HostListError {
         /// What is wrong with it.
         error: HostSpecError,
     },
-    /// A line that is longer than any list of hosts.
+    /// A line that is too long, or not text.
     #[error("line {0} is not a list of hosts: longer than {MAX_LINE_BYTES} bytes, or not UTF-8")]
     Line(u64),
     /// The file or pipe cannot be read.
@@ -75,7 +75,7 @@ pub enum HostListError {
 
 /// All hosts of a sweep, part by part.
 pub struct HostList {
-    /// Read, and not part of a set yet.
+    /// Read, but not part of a set yet.
     waiting: Vec<HostSpec>,
     list: Option<Box<dyn BufRead + Send>>,
     line: u64,
@@ -93,8 +93,8 @@ pub struct HostSet {
 }
 
 impl HostList {
-    /// The hosts `typed`, and those that `list` has line by line: words apart by
-    /// blanks, and comments after `#`. What is in `exclude` is left out.
+    /// The hosts `typed`, and then those in the lines of `list`: words separated by
+    /// blanks, and comments after `#`. Addresses in `exclude` are left out.
     #[must_use]
     pub fn new(
         typed: Vec<HostSpec>,
@@ -125,7 +125,7 @@ impl HostList {
         self.list.is_none() && self.waiting.is_empty()
     }
 
-    /// The number of the line read last, from 1.
+    /// The number of the last line read, from 1.
     #[must_use]
     pub fn line(&self) -> u64 {
         self.line
@@ -172,7 +172,7 @@ impl HostSet {
         Self { addresses, names, order, next: 0 }
     }
 
-    /// How many hosts are still to come.
+    /// How many hosts are left.
     #[must_use]
     pub fn remaining(&self) -> u64 {
         self.order.len() - self.next
@@ -186,12 +186,12 @@ impl Iterator for HostSet {
         if self.remaining() == 0 {
             return None;
         }
-        let place = self.order.at(self.next);
+        let index = self.order.at(self.next);
         self.next += 1;
-        if let Some(address) = self.addresses.nth(place) {
+        if let Some(address) = self.addresses.nth(index) {
             return Some(Host::Address(address));
         }
-        let name = usize::try_from(place - self.addresses.len()).ok()?;
+        let name = usize::try_from(index - self.addresses.len()).ok()?;
         self.names.get(name).cloned().map(Host::Name)
     }
 }
@@ -210,7 +210,7 @@ impl FromStr for HostSpec {
         {
             return range(first, last).map(Self::Addresses);
         }
-        // No name ends like this: what follows the last dot is never a number.
+        // This is not a name: what follows the last dot of one is never a number.
         let octets = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b',');
         if word.contains(['-', ',']) && word.bytes().all(octets) {
             return Err(HostSpecError::Range);
@@ -231,8 +231,8 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 }
 
 /// The network that `address` is in.
-// Bits below the prefix are not an error as they are in a policy: all that scan
-// networks take 10.0.0.5/24 for what it is in.
+// Bits below the prefix are not an error as they are in a policy: all network
+// scanners take 10.0.0.5/24 as 10.0.0.0/24.
 fn network(address: IpAddr, length: &str) -> Result<AddressRange, HostSpecError> {
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let digits = length.bytes().all(|byte| byte.is_ascii_digit());
@@ -253,7 +253,7 @@ fn range(first: IpAddr, last: &str) -> Result<AddressRange, HostSpecError> {
     few(last.and_then(|last| AddressRange::try_new(first, last)))
 }
 
-/// A range that could be scanned in a lifetime.
+/// Refuses a range that could not be scanned in a lifetime.
 fn few(range: Option<AddressRange>) -> Result<AddressRange, HostSpecError> {
     match range {
         None => Err(HostSpecError::Range),
@@ -262,8 +262,8 @@ fn few(range: Option<AddressRange>) -> Result<AddressRange, HostSpecError> {
     }
 }
 
-/// HostList that are shuffled together: enough to spread load widely, and 2 MB
-/// of names at most when they are as long as names are in practice.
+/// The limit of words that are shuffled together: enough to spread the load widely,
+/// and at most 2 MB of names of usual length.
 const HOSTS_A_SET: usize = 16_384;
 
 /// The longest line of a list that is read.

@@ -1,4 +1,4 @@
-//! Some hosts that are scanned together, and which finding is whose.
+//! Hosts that are scanned together, and which finding belongs to which host.
 
 use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
@@ -22,28 +22,29 @@ pub(super) struct Batch {
     scan: Scan,
     milestones: watch::Receiver<Milestone>,
     visits: Vec<Visit>,
-    /// The addresses in the order of the scan's tallies.
+    /// In ascending order, which is the order of the scan's tallies.
     addresses: Vec<IpAddr>,
-    /// Which visits an address belongs to, by address: names may share one.
+    /// The index of each visit that an address belongs to, sorted by address. Names
+    /// may share an address.
     owners: Vec<(IpAddr, usize)>,
-    /// What was told of hosts with several addresses.
-    told_of: HashSet<(usize, u16, PortState)>,
-    /// Findings told of.
-    told: usize,
+    /// What was reported of hosts with several addresses.
+    seen: HashSet<(usize, u16, PortState)>,
+    /// The number of findings reported.
+    reported: usize,
 }
 
 impl Batch {
-    /// Follows `scan`, which is about `visits` and has tallies in the order of
-    /// `addresses`. The bell rings when there is something to tell.
+    /// Follows `scan`, which is a scan of `visits` and has tallies in the order of
+    /// `addresses`. Notifies `bell` when there may be news.
     pub(super) fn new(
         scan: Scan,
         visits: Vec<Visit>,
         addresses: &[IpAddr],
         bell: &Arc<Notify>,
     ) -> Self {
-        let places = visits.iter().enumerate();
-        let mut owners: Vec<(IpAddr, usize)> = places
-            .flat_map(|(place, visit)| visit.addresses.iter().map(move |&address| (address, place)))
+        let indexed = visits.iter().enumerate();
+        let mut owners: Vec<(IpAddr, usize)> = indexed
+            .flat_map(|(index, visit)| visit.addresses.iter().map(move |&address| (address, index)))
             .collect();
         owners.sort_unstable();
         let (mut milestones, bell) = (scan.milestones(), Arc::clone(bell));
@@ -63,8 +64,8 @@ impl Batch {
             visits,
             addresses: addresses.to_vec(),
             owners,
-            told_of: HashSet::new(),
-            told: 0,
+            seen: HashSet::new(),
+            reported: 0,
         }
     }
 
@@ -72,33 +73,32 @@ impl Batch {
         self.scan.progress()
     }
 
-    /// Addresses that are being looked for.
+    /// The number of addresses that are being looked for.
     pub(super) fn sought(&self) -> usize {
         self.scan.sought()
     }
 
-    /// Tells some of what is new; returns whether the scan is over and all its
-    /// findings are told.
-    pub(super) fn tell(&mut self, news: &mut VecDeque<News>) -> bool {
+    /// Reports some new findings. Returns whether the scan has ended and all its findings
+    /// are reported.
+    pub(super) fn report(&mut self, news: &mut VecDeque<News>) -> bool {
         let Milestone { finished, found } = *self.milestones.borrow();
-        if found > self.told {
-            self.tell_some(news);
+        if found > self.reported {
+            self.report_some(news);
         }
-        finished && found <= self.told
+        finished && found <= self.reported
     }
 
-    /// Tells of some findings more, and of how many.
-    pub(super) fn tell_some(&mut self, news: &mut VecDeque<News>) -> usize {
-        let findings = self.scan.findings(self.told, FINDINGS_AT_ONCE);
-        self.told += findings.len();
+    /// Reports some more findings, and returns their number.
+    pub(super) fn report_some(&mut self, news: &mut VecDeque<News>) -> usize {
+        let findings = self.scan.findings(self.reported, FINDINGS_AT_ONCE);
+        self.reported += findings.len();
         for &finding in &findings {
             let from = self.owners.partition_point(|&(address, _)| address < finding.address);
             let owners = self.owners[from..].iter();
-            for &(_, place) in owners.take_while(|(address, _)| *address == finding.address) {
-                let visit = &self.visits[place];
+            for &(_, index) in owners.take_while(|(address, _)| *address == finding.address) {
+                let visit = &self.visits[index];
                 let of_several = visit.addresses.len() > 1;
-                let first =
-                    !of_several || self.told_of.insert((place, finding.port, finding.state));
+                let first = !of_several || self.seen.insert((index, finding.port, finding.state));
                 news.push_back(News::Found(Found {
                     host: Arc::clone(&visit.host),
                     finding,
@@ -109,25 +109,25 @@ impl Batch {
         findings.len()
     }
 
-    /// Tells what is known of each host in the end.
-    pub(super) fn tell_end(self, stopped: bool, news: &mut VecDeque<News>) {
+    /// Reports the result of each host.
+    pub(super) fn report_end(self, stopped: bool, news: &mut VecDeque<News>) {
         let (timing, elapsed) = (self.scan.timing(), self.scan.elapsed());
         let mut tallies: Vec<Option<AddressTally>> =
             self.scan.tallies().into_iter().map(Some).collect();
         let is_shared = self.owners.len() > tallies.len();
         for Visit { host, addresses, left_out } in self.visits {
-            let places = addresses.iter().map(|address| {
+            let indices = addresses.iter().map(|address| {
                 self.addresses.binary_search(address).expect("an address of the plan")
             });
-            let places: Vec<usize> = places.collect();
-            let mut tally_at = |place: usize| {
-                // Of a host with all its ports open, it is large.
-                if is_shared { tallies[place].clone() } else { tallies[place].take() }
+            let indices: Vec<usize> = indices.collect();
+            let mut tally_at = |index: usize| {
+                // Copied only if need be: with all ports open, a tally is large.
+                if is_shared { tallies[index].clone() } else { tallies[index].take() }
             };
             let outcome = HostOutcome::Scanned {
-                tallies: places.iter().filter_map(|&place| tally_at(place)).collect(),
+                tallies: indices.iter().filter_map(|&index| tally_at(index)).collect(),
                 timing: ScanTiming {
-                    paths: places.iter().map(|&place| *timing.paths.get(place)?).collect(),
+                    paths: indices.iter().map(|&index| *timing.paths.get(index)?).collect(),
                     ..ScanTiming { paths: Vec::new(), ..timing }
                 },
                 left_out,
@@ -139,5 +139,5 @@ impl Batch {
     }
 }
 
-/// Findings taken from a scan at once: some 100 KB of news.
+/// The limit of findings reported at once: about 100 KB of news.
 const FINDINGS_AT_ONCE: usize = 1024;

@@ -1,4 +1,4 @@
-//! From the list of hosts to hosts with addresses, as they are asked for.
+//! From the list of hosts to hosts with addresses, on demand.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use futures_core::Stream;
 use futures_util::future::Either;
-use futures_util::{StreamExt, stream};
+use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::oneshot;
 
 use crate::host::{Family, Host};
@@ -20,14 +19,15 @@ pub(super) type Hosts = Pin<Box<dyn Stream<Item = Result<Drawn, HostListError>> 
 
 /// A host and its addresses.
 pub(super) struct Drawn {
-    /// As typed; of a range, the address.
+    /// As typed, or an address of a range.
     pub(super) host: Arc<str>,
     pub(super) resolved: Result<Resolved, ResolveError>,
 }
 
-/// The part of the list that was read and not drawn.
+/// What is known of the hosts that were not visited yet.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
+    /// The number of those that were read from the list.
     hosts: AtomicU64,
     all_known: AtomicBool,
 }
@@ -42,7 +42,7 @@ impl Ahead {
         self.all_known.load(Ordering::Relaxed)
     }
 
-    /// A host was drawn.
+    /// Counts a host as visited.
     pub(super) fn pass(&self) {
         self.hosts.fetch_sub(1, Ordering::Relaxed);
     }
@@ -53,7 +53,7 @@ impl Ahead {
     }
 }
 
-/// Draws the hosts of `first`, and then those that `rest` goes on with.
+/// The hosts of `first`, and then those of `rest`, with their addresses.
 pub(super) fn hosts(
     first: HostSet,
     rest: HostList,
@@ -83,7 +83,7 @@ pub(super) fn hosts(
     Box::pin(drawn.buffered(HOSTS_RESOLVING))
 }
 
-/// Reads on where it may block: the list may be a pipe.
+/// Reads the rest of the list on other threads: it may be a pipe, and block.
 fn further_sets(
     rest: HostList,
     ahead: Arc<Ahead>,
@@ -96,10 +96,10 @@ fn further_sets(
             let (sender, read) = oneshot::channel();
             let reader = move || {
                 let set = rest.next_set();
-                // Nobody waits for it once the sweep has ended.
+                // The receiver is gone once the sweep has ended.
                 let _ = sender.send((set, rest));
             };
-            // tokio's own would panic where there is no thread to be had.
+            // tokio's `spawn_blocking` panics if the system refuses a thread.
             if let Err(source) = thread::Builder::new().name("hosts".into()).spawn(reader) {
                 return Some((Err(HostListError::Read { line, source }), None));
             }
@@ -119,6 +119,6 @@ fn further_sets(
     })
 }
 
-/// Hosts that are being resolved or wait for those before them: a batch of
-/// names, while the resolver itself takes few at once.
+/// The limit of hosts that are being resolved or wait for those before them: a batch
+/// of names. The resolver itself has a lower limit of look-ups at once.
 const HOSTS_RESOLVING: usize = 64;

@@ -1,22 +1,22 @@
-//! Sets of addresses as ranges, however many addresses they hold. Pure.
+//! Sets of addresses, kept as ranges of any size.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Neighbouring addresses of one family, both ends included.
-// As numbers, IPv4 in its place among IPv6 (::ffff:0:0/96), so that there is one
-// order for all and what maps to IPv4 is IPv4.
+// As numbers, with IPv4 mapped into IPv6 (::ffff:0:0/96), so that there is one order
+// for all, and a mapped address equals its IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AddressRange {
     first: u128,
     last: u128,
 }
 
-/// Addresses in ascending order, each reachable by its position.
+/// Addresses in ascending order, which can be read by position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressSet {
     /// Sorted, disjoint and not adjacent.
     ranges: Vec<AddressRange>,
-    /// For each range, how many addresses there are before it.
+    /// For each range, the number of addresses before it.
     before: Vec<u64>,
     len: u64,
 }
@@ -29,8 +29,8 @@ impl AddressRange {
         Self { first: number, last: number }
     }
 
-    /// `first` to `last`, which is `None` when they are of two families or the
-    /// wrong way round.
+    /// `first` to `last`. `None` when they are of two families, or when `last` comes
+    /// before `first`.
     #[must_use]
     pub fn try_new(first: IpAddr, last: IpAddr) -> Option<Self> {
         let same = first.to_canonical().is_ipv4() == last.to_canonical().is_ipv4();
@@ -38,13 +38,13 @@ impl AddressRange {
         (same && first <= last).then_some(Self { first, last })
     }
 
-    /// The first of them.
+    /// The lowest address.
     #[must_use]
     pub fn first(&self) -> IpAddr {
         address(self.first)
     }
 
-    /// How many addresses there are, less one.
+    /// The number of addresses, less one.
     #[must_use]
     pub fn span(&self) -> u128 {
         self.last - self.first
@@ -78,19 +78,19 @@ impl AddressSet {
         Self { ranges, before, len }
     }
 
-    /// How many addresses there are.
+    /// The number of addresses.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether `address` is one of them.
+    /// Whether the set has `address`.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let number = number(address);
@@ -98,7 +98,7 @@ impl AddressSet {
         after > 0 && number <= self.ranges[after - 1].last
     }
 
-    /// The address at `position` in ascending order, counted from 0.
+    /// The address at `position` in ascending order, from 0.
     #[must_use]
     pub fn nth(&self, position: u64) -> Option<IpAddr> {
         let after = self.before.partition_point(|&before| before <= position);
@@ -156,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sets_hold_what_their_ranges_do_without_what_is_taken_out(
+        fn a_set_has_the_addresses_of_its_ranges_except_excluded_ones(
             ranges in prop::collection::vec(any::<(u8, u8)>(), 0..12),
             without in prop::collection::vec(any::<(u8, u8)>(), 0..12),
         ) {
@@ -169,7 +169,7 @@ mod tests {
                 .difference(&octets(&without))
                 .map(|&last| IpAddr::from([10, 0, 0, last]))
                 .collect();
-            let held: Vec<IpAddr> = (0..set.len()).map_while(|place| set.nth(place)).collect();
+            let held: Vec<IpAddr> = (0..set.len()).map_while(|index| set.nth(index)).collect();
             prop_assert_eq!(&held, &expected);
             prop_assert_eq!((set.len(), set.nth(set.len())), (expected.len() as u64, None));
             for last in 0..=u8::MAX {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_all_addresses_are_no_edge() {
+    fn the_lowest_and_highest_addresses_can_be_in_a_set() {
         let all = |first: &str, last: &str| {
             AddressRange::try_new(first.parse().unwrap(), last.parse().unwrap()).unwrap()
         };
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn families_are_not_mixed_and_mapped_is_ipv4() {
+    fn a_range_has_one_family_and_mapped_addresses_are_ipv4() {
         let parse = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(AddressRange::try_new(parse("10.0.0.1"), parse("fd00::1")), None);
         assert_eq!(AddressRange::try_new(parse("10.0.0.2"), parse("10.0.0.1")), None);

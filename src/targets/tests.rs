@@ -52,7 +52,7 @@ fn a_word_is_a_name_an_address_a_network_or_a_range() {
 }
 
 #[test]
-fn what_says_no_hosts_says_what_to_write() {
+fn a_word_that_names_no_hosts_is_an_error_that_says_what_to_write() {
     use HostSpecError::*;
     for (word, error) in [
         ("10.0.0.0/33", Prefix(32)),
@@ -75,7 +75,7 @@ fn what_says_no_hosts_says_what_to_write() {
 }
 
 #[test]
-fn a_list_is_words_and_comments_and_every_host_comes_once() {
+fn a_list_has_words_and_comments_and_every_host_comes_once() {
     let mut hosts = hosts_of(
         "# all of them\n10.0.0.0/30 example.org\n\n  10.0.0.2-5 # again\texample.org\nlast",
         "10.0.0.2 10.0.0.4/31",
@@ -86,7 +86,7 @@ fn a_list_is_words_and_comments_and_every_host_comes_once() {
 }
 
 #[test]
-fn a_bad_line_is_named_by_its_number() {
+fn an_error_in_a_list_names_the_line() {
     let error = |list: &str| hosts_of(list, "").next_set().unwrap_err().to_string();
     assert_eq!(
         error("10.0.0.2\n10.0.0.3 10.0.0.4:80\n"),
@@ -111,7 +111,7 @@ fn a_long_list_comes_in_parts() {
 }
 
 #[test]
-fn a_seed_stands_for_one_order() {
+fn a_seed_determines_the_order() {
     let order = |seed| {
         let spec: HostSpec = "10.0.0.0/24".parse().unwrap();
         let mut list = HostList::new(vec![spec], None, AddressSet::default(), seed);
