@@ -1,4 +1,4 @@
-//! How much may be asked at once, how fast, and for how long.
+//! The limits on scans: how many at once, how fast, and for how long.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -16,7 +16,7 @@ use support::service::Service;
 use support::targets::{Listeners, Silent};
 use support::{own_address, wait_for};
 
-/// A scan that goes on until its caller has enough, on an address of its own.
+/// A scan that runs until its caller leaves, of an address of its own.
 struct LongScan {
     silent: Silent,
     connection: Connection,
@@ -57,7 +57,7 @@ fn assert_not_admitted(reply: &Reply, status: u16, kind: &str) -> u64 {
 }
 
 #[test]
-fn two_identical_scans_at_once_probe_once_and_share_the_outcome() {
+fn identical_scans_at_the_same_time_probe_once_and_share_the_outcome() {
     let service = serve(&[]);
     let listener = Listeners::bind(own_address(), 1);
     let address = listener.address;
@@ -97,7 +97,7 @@ fn two_identical_scans_at_once_probe_once_and_share_the_outcome() {
 }
 
 #[test]
-fn a_shared_scan_goes_on_until_the_last_of_its_callers_leaves() {
+fn a_shared_scan_runs_until_its_last_caller_leaves() {
     let service = serve(&[]);
     let first = LongScan::start(&service, "");
     let mut second = Connection::open(service.address);
@@ -120,7 +120,7 @@ fn a_shared_scan_goes_on_until_the_last_of_its_callers_leaves() {
 }
 
 #[test]
-fn over_its_own_quota_a_caller_gets_429_and_over_the_service_s_503() {
+fn the_limit_of_a_caller_is_a_429_and_the_limit_of_the_service_a_503() {
     for (flag, value, status, kind) in
         [("--max-scans-per-caller", "2", 429, "quota-used-up"), ("--max-scans", "2", 503, "full")]
     {
@@ -134,7 +134,7 @@ fn over_its_own_quota_a_caller_gets_429_and_over_the_service_s_503() {
         let stream = [("Accept", "application/x-ndjson")];
         let query = silent_query(&silent, 50, "");
         assert_not_admitted(&get_with(service.address, &query, &stream), status, kind);
-        // Whoever shares a scan does not add to those of the service.
+        // Joining a scan does not add to those of the service.
         let same = silent_query(&held[0].silent, 30_000, "&format=sse");
         let other: IpAddr = "127.0.0.9".parse().unwrap();
         let sharing = Streamed::open_narrow_from(other, service.address, &same);
@@ -146,7 +146,7 @@ fn over_its_own_quota_a_caller_gets_429_and_over_the_service_s_503() {
 }
 
 #[test]
-fn an_address_is_scanned_by_one_scan_at_a_time_unless_told_otherwise() {
+fn an_address_has_one_scan_at_a_time_unless_configured_otherwise() {
     let one = serve(&[]);
     let mut command = serving(&[]);
     command.env("OPEN_PORTS_MAX_SCANS_PER_TARGET", "2");
@@ -161,14 +161,14 @@ fn an_address_is_scanned_by_one_scan_at_a_time_unless_told_otherwise() {
             assert_not_admitted(&reply, 503, "target-busy");
             assert!(reply.body.contains(&address.to_string()), "{reply:?}");
         }
-        // What is not probed does not count.
+        // An explanation probes nothing, and so does not count.
         service.get(&format!("{other}&explain=true")).report();
         service.get(&format!("/open-ports?domain={}&ports=1", own_address())).report();
     }
 }
 
 #[test]
-fn a_client_that_comes_back_when_told_to_gets_in() {
+fn a_client_that_obeys_retry_after_gets_in() {
     let service = serve(&["--max-scans", "1"]);
     let address = own_address();
     let other = format!("/open-ports?domain={}&ports=1", own_address());
@@ -181,7 +181,7 @@ fn a_client_that_comes_back_when_told_to_gets_in() {
     let first = assert_not_admitted(&service.get(&other), 503, "full");
     // Two seconds are left, and the clock may have gone on.
     assert!((1..=3).contains(&first), "{first}");
-    // The estimate is one: who obeys it comes in after few attempts.
+    // It is an estimate: a client that obeys it gets in after a few attempts.
     let mut wait = first;
     let admitted = (0..3).any(|_| {
         thread::sleep(Duration::from_secs(wait));
@@ -189,11 +189,11 @@ fn a_client_that_comes_back_when_told_to_gets_in() {
         wait = if reply.status == 200 { 0 } else { assert_not_admitted(&reply, 503, "full") };
         reply.status == 200
     });
-    assert!(admitted, "still told to come back after {wait} s");
+    assert!(admitted, "still refused, for {wait} s more");
 }
 
 #[test]
-fn the_backlog_in_retry_after_ends_with_the_deadline_at_the_latest() {
+fn retry_after_is_no_later_than_the_deadline_of_the_running_scan() {
     let service = serve(&["--max-scans", "1"]);
     let _long = LongScan::start(&service, "&deadlineMs=20000");
     let silent = Silent::bind(own_address(), 1);
@@ -202,7 +202,7 @@ fn the_backlog_in_retry_after_ends_with_the_deadline_at_the_latest() {
 }
 
 #[test]
-fn who_joins_a_scan_has_the_time_it_asked_for_and_others_theirs() {
+fn each_request_that_shares_a_scan_keeps_its_own_deadline() {
     let service = serve(&[]);
     let address = own_address();
     // 160 closed ports, 20 a second: eight seconds.
@@ -238,7 +238,7 @@ fn accounted(report: &Value) -> (u64, u64) {
 }
 
 #[test]
-fn a_scan_cut_by_its_deadline_is_a_200_that_says_so() {
+fn a_scan_cut_short_by_its_deadline_is_a_200_that_says_so() {
     let service = serve(&[]);
     let query = |format: &str| {
         let address = own_address();
@@ -256,12 +256,12 @@ fn a_scan_cut_by_its_deadline_is_a_200_that_says_so() {
         assert_eq!((&report["complete"], &report["reason"]), (&json!(false), &json!("deadline")));
         let (not_scanned, all) = accounted(&report);
         assert_eq!(all, 1000, "{report}");
-        // 20 probes in 500 ms, whatever the machine does beside.
+        // The rate allows 20 probes in 500 ms, however busy the machine is.
         assert!((900..1000).contains(&not_scanned), "{report}");
         let elapsed = report["elapsed_ms"].as_f64().unwrap();
         assert!((500.0..5000.0).contains(&elapsed), "{elapsed}");
     }
-    // Where there is no open port there is no line either.
+    // Without open ports, the text has no lines.
     let mut connection = Connection::open(service.address);
     connection.request("GET", &query("text"));
     let text = connection.reply_to_head();
@@ -275,7 +275,7 @@ fn a_scan_cut_by_its_deadline_is_a_200_that_says_so() {
         assert_eq!(line["outcome"], "incomplete");
         assert!(line["not_scanned"].as_u64().unwrap() >= 900, "{line}");
     }
-    // Whole, the same says so too.
+    // A complete scan says so too.
     let whole = service.get(&format!("/open-ports?domain={}&toPort=9", own_address()));
     assert_eq!(whole.header("open-ports-complete"), Some("true"));
     assert_eq!(whole.header("open-ports-reason"), None);
@@ -284,7 +284,7 @@ fn a_scan_cut_by_its_deadline_is_a_200_that_says_so() {
 }
 
 #[test]
-fn what_the_operator_allows_at_most_binds_every_request() {
+fn the_ceilings_of_the_operator_hold_for_every_request() {
     let mut command = serving(&["--max-scan-rate", "40"]);
     command.env("OPEN_PORTS_MAX_DEADLINE", "1").env("OPEN_PORTS_MAX_SCANS_PER_CALLER", "1");
     let service = Service::spawn(command);
@@ -297,7 +297,7 @@ fn what_the_operator_allows_at_most_binds_every_request() {
             "deadlineMs": ["must be 100 to 1000 (milliseconds)"],
         })
     );
-    // Unasked, they hold all the same.
+    // They also hold for a request that does not mention them.
     let report = service.get(&query).report();
     assert_eq!(report["reason"], "deadline");
     let (not_scanned, _) = accounted(&report);
@@ -318,8 +318,8 @@ fn probes_start_no_faster_than_the_rate() {
     let report = thread::scope(|scope| {
         let reply = scope.spawn(|| service.get(&query));
         while !reply.is_finished() {
-            // Counted first: the clock may only be late. A local port that is
-            // open may be asked twice.
+            // Counted before the clock is read, which allows more. An open local port
+            // may be probed twice.
             let accepted = listeners.probed() as f64;
             let most = 2.0 * (RATE * start.elapsed().as_secs_f64() * 1.1 + 2.0);
             assert!(accepted <= most, "{accepted} connections where {most} are allowed");
@@ -334,7 +334,7 @@ fn probes_start_no_faster_than_the_rate() {
 }
 
 #[test]
-fn all_scans_together_keep_to_the_rate_of_the_service() {
+fn all_scans_together_keep_to_the_rate_limit_of_the_service() {
     let service = serve(&["--max-rate", "40"]);
     let start = Instant::now();
     thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! Names that are slow to resolve, and machines that cannot look any up: both
-//! are at nobody else's cost, and neither passes for a name without addresses.
+//! Names that are slow to resolve, and machines that cannot look names up. Neither
+//! delays other callers, and neither is reported as a name without addresses.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -22,23 +22,23 @@ use support::service::{Service, on_any_port, open_ports, run};
 use support::wait_for;
 
 support::trials::main! {
-    slow_names_of_one_caller_are_at_nobody_else_s_cost: OwnNetwork | OwnNames,
-    a_name_that_has_to_wait_too_long_for_its_look_up_gets_503: OwnNetwork | OwnNames,
-    the_deadline_of_a_request_ends_its_look_up: OwnNetwork | OwnNames,
-    dead_names_in_a_list_do_not_make_good_ones_unknown: OwnNetwork | OwnNames,
-    names_that_a_deadline_leaves_unknown_are_not_visited: OwnNetwork | OwnNames,
-    a_service_without_a_thread_for_a_look_up_says_so_and_lives,
-    however_few_threads_there_are_a_list_of_names_comes_to_an_honest_end: Root,
-    a_list_that_no_thread_can_read_on_is_a_failure: Root,
+    slow_names_of_one_caller_do_not_delay_other_callers: OwnNetwork | OwnNames,
+    a_request_whose_look_up_cannot_start_soon_gets_503: OwnNetwork | OwnNames,
+    the_deadline_of_a_request_includes_its_look_up: OwnNetwork | OwnNames,
+    dead_names_in_a_list_do_not_keep_good_ones_from_resolving: OwnNetwork | OwnNames,
+    names_not_resolved_before_the_deadline_count_as_not_visited: OwnNetwork | OwnNames,
+    a_service_without_a_thread_for_a_look_up_says_so_and_goes_on,
+    with_few_threads_a_list_of_names_is_resolved_or_reported_as_not_looked_up: Root,
+    a_list_whose_rest_no_thread_can_read_is_a_failure: Root,
 }
 
-/// A name server that hears every question and answers none.
+/// A name server that counts queries and answers none.
 struct SilentServer {
     questions: Arc<AtomicUsize>,
 }
 
 impl SilentServer {
-    /// Only in a network of its own is the address sure to be free.
+    /// The address is sure to be free only in a network of its own.
     fn start() -> Self {
         let socket = UdpSocket::bind(NAME_SERVER).unwrap();
         let questions = Arc::new(AtomicUsize::new(0));
@@ -51,23 +51,23 @@ impl SilentServer {
         Self { questions }
     }
 
-    /// Waits until so many questions have come in all.
+    /// Waits until `count` queries have come.
     #[track_caller]
     fn wait_for(&self, count: usize) {
         wait_for("questions", || (self.questions.load(Ordering::Relaxed) >= count).then_some(()));
     }
 }
 
-/// A service that asks [`SilentServer`], and is more patient than its clients.
+/// A service that uses [`SilentServer`]. Its resolver waits longer than its clients.
 fn service() -> Service {
     let resolver = "nameserver 127.0.0.53\noptions timeout:30 attempts:1\n";
     let (command, _files) = with_resolver(HOSTS, resolver, &on_any_port());
-    // It has mounted the files once it says where it listens.
+    // The files are mounted before the service logs its address.
     Service::spawn(command)
 }
 
-/// Asks for slow names, one a connection, and waits until the last of
-/// `looked_up` of them is being looked up.
+/// Requests slow names, each on its own connection, and waits until `looked_up` of
+/// them are being looked up.
 fn ask_slowly(
     service: &Service,
     server: &SilentServer,
@@ -92,7 +92,7 @@ fn scan_of(name: &str) -> String {
     format!("/open-ports?domain={name}&ports=1")
 }
 
-fn slow_names_of_one_caller_are_at_nobody_else_s_cost() {
+fn slow_names_of_one_caller_do_not_delay_other_callers() {
     let (server, service) = (SilentServer::start(), service());
     // 16 look-ups at once, and eight of them for one caller.
     let mut first = ask_slowly(&service, &server, "127.0.0.2", 10, 8);
@@ -103,8 +103,7 @@ fn slow_names_of_one_caller_are_at_nobody_else_s_cost() {
     from("127.0.0.3", "localhost").report();
     // An address needs no look-up.
     from("127.0.0.2", "127.0.0.1").report();
-    // Two have waited for their turn long enough, and nothing is known of
-    // their names.
+    // Two waited too long for their turn, so nothing is known about their names.
     let replies: Vec<Reply> = first.iter_mut().map(Connection::reply).collect();
     let (early, late): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 429);
     assert_eq!((early.len(), late.len()), (2, 8), "{replies:?}");
@@ -118,7 +117,7 @@ fn slow_names_of_one_caller_are_at_nobody_else_s_cost() {
     }
 }
 
-fn a_name_that_has_to_wait_too_long_for_its_look_up_gets_503() {
+fn a_request_whose_look_up_cannot_start_soon_gets_503() {
     let (server, service) = (SilentServer::start(), service());
     let _first = ask_slowly(&service, &server, "127.0.0.2", 8, 8);
     let _second = ask_slowly(&service, &server, "127.0.0.3", 8, 8);
@@ -130,7 +129,7 @@ fn a_name_that_has_to_wait_too_long_for_its_look_up_gets_503() {
     assert_eq!(audited(&service, "localhost"), "not-looked-up");
 }
 
-fn the_deadline_of_a_request_ends_its_look_up() {
+fn the_deadline_of_a_request_includes_its_look_up() {
     let (_server, service) = (SilentServer::start(), service());
     let query = format!("{}&deadlineMs=500", scan_of("slow.example."));
     let problem = service.get(&query).problem(422);
@@ -138,7 +137,7 @@ fn the_deadline_of_a_request_ends_its_look_up() {
     assert!(detail.contains("did not resolve within 0."), "{detail}");
 }
 
-fn dead_names_in_a_list_do_not_make_good_ones_unknown() {
+fn dead_names_in_a_list_do_not_keep_good_ones_from_resolving() {
     let _server = SilentServer::start();
     let resolver = "nameserver 127.0.0.53\noptions timeout:7 attempts:1\n";
     let mut hosts = HOSTS.to_owned();
@@ -159,7 +158,7 @@ fn dead_names_in_a_list_do_not_make_good_ones_unknown() {
     }
 }
 
-fn names_that_a_deadline_leaves_unknown_are_not_visited() {
+fn names_not_resolved_before_the_deadline_count_as_not_visited() {
     let _server = SilentServer::start();
     let resolver = "nameserver 127.0.0.53\noptions timeout:7 attempts:1\n";
     let mut scan = open_ports(&["scan", "-p1", "--deadline-ms", "700"]);
@@ -167,12 +166,12 @@ fn names_that_a_deadline_leaves_unknown_are_not_visited() {
     let (command, _files) = with_resolver(HOSTS, resolver, &scan);
     let ended = run(command);
     assert_eq!(ended.status.code(), Some(4), "{ended:?}");
-    let told = "open-ports: incomplete (deadline): 40 hosts not visited\n";
-    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", told));
+    let message = "open-ports: incomplete (deadline): 40 hosts not visited\n";
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", message));
 }
 
-fn a_service_without_a_thread_for_a_look_up_says_so_and_lives() {
-    // Limits on tasks do not hold for root.
+fn a_service_without_a_thread_for_a_look_up_says_so_and_goes_on() {
+    // Limits on tasks do not apply to root.
     let mut command = on_any_port();
     if getuid().is_root() {
         command.uid(own_user(0)).gid(own_user(0));
@@ -194,10 +193,10 @@ fn a_service_without_a_thread_for_a_look_up_says_so_and_lives() {
     assert!(service.wait().success());
 }
 
-fn however_few_threads_there_are_a_list_of_names_comes_to_an_honest_end() {
+fn with_few_threads_a_list_of_names_is_resolved_or_reported_as_not_looked_up() {
     // With users who have no other process, which root can become.
-    // One for the program, one for its work, and one for look-ups.
-    for (user, threads, status, told) in [
+    // One for the program, one for its runtime, and one for look-ups.
+    for (user, threads, status, message) in [
         (1, 3, 0, ""),
         (2, 2, 4, "open-ports: localhost was not looked up: "),
         (3, 1, 1, "open-ports: cannot start the runtime: "),
@@ -208,15 +207,15 @@ fn however_few_threads_there_are_a_list_of_names_comes_to_an_honest_end() {
         command.uid(own_user(user)).gid(own_user(user));
         let ended = run(command);
         assert_eq!(ended.status.code(), Some(status), "{threads} threads: {ended:?}");
-        assert!(ended.stderr.starts_with(told), "{threads} threads: {ended:?}");
+        assert!(ended.stderr.starts_with(message), "{threads} threads: {ended:?}");
         let incomplete = ended.stderr.contains("incomplete (not-looked-up)");
         assert_eq!(incomplete, status == 4, "{threads} threads: {ended:?}");
     }
 }
 
-fn a_list_that_no_thread_can_read_on_is_a_failure() {
+fn a_list_whose_rest_no_thread_can_read_is_a_failure() {
     // With a user who has no other process, which root can become.
-    // More than are read at first; the program and its work have a thread each.
+    // More hosts than are read at first. The program and its runtime use a thread each.
     let list = "yes 127.0.0.1 | head -n 20000 >list";
     let scan = "ulimit -u 2 && exec \"$0\" scan -p1 --targets list";
     let folder = tempfile::tempdir().unwrap();
@@ -231,7 +230,7 @@ fn a_list_that_no_thread_can_read_on_is_a_failure() {
     assert!(ended.stderr.starts_with("open-ports: --targets: line 16384: "), "{ended:?}");
 }
 
-/// What became of the request for a scan of `domain`, as the log has it.
+/// The outcome of the request for a scan of `domain`, from the log.
 fn audited(service: &Service, domain: &str) -> String {
     wait_for("a line in the log", || {
         let lines = support::ask::audit_lines(service);
@@ -240,9 +239,9 @@ fn audited(service: &Service, domain: &str) -> String {
     })
 }
 
-/// The user of this number, up to 7, who has no process but a test's.
+/// A user, numbered up to 7, that has no processes except this test's.
 fn own_user(number: u32) -> u32 {
-    // Within the 65,536 that containers have as a rule.
+    // Within the 65,536 users that containers usually have.
     20_000 + 8 * process::id() % 40_000 + number
 }
 

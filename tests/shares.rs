@@ -1,4 +1,4 @@
-//! What one caller may hold of the service, so that something is left for others.
+//! The share of the service that one caller can use, so that others have theirs.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -14,10 +14,10 @@ use support::targets::Silent;
 use support::{own_address, wait_for};
 
 support::trials::main! {
-    a_scan_that_is_joined_counts_as_one_of_the_caller_s,
-    neighbours_of_an_ipv6_network_have_one_share: OwnNetwork | Ipv6,
-    replies_that_nobody_reads_keep_no_place_once_their_scan_is_over: OwnNetwork,
-    one_caller_has_half_of_the_requests_and_no_more,
+    a_joined_scan_counts_towards_the_limit_of_the_caller,
+    clients_in_one_ipv6_network_share_one_limit: OwnNetwork | Ipv6,
+    unread_replies_keep_nobody_out_once_their_scan_has_ended: OwnNetwork,
+    one_caller_can_have_half_of_the_requests_and_no_more,
 }
 
 /// Runs `ip` and expects it to work.
@@ -31,7 +31,7 @@ fn get_from(client: IpAddr, service: SocketAddr, target: &str) -> Reply {
     Connection::open_from(client, service).get(target)
 }
 
-/// Says that the caller is over its own quota, and when to come back.
+/// The reply says that the caller has reached its limit, and when to retry.
 #[track_caller]
 fn assert_over_quota(reply: &Reply) {
     assert_eq!(reply.problem(429)["type"], "urn:open-ports:problem:quota-used-up");
@@ -44,7 +44,7 @@ fn hold(client: IpAddr, service: &Service, target: &str) -> Streamed {
     stream
 }
 
-fn a_scan_that_is_joined_counts_as_one_of_the_caller_s() {
+fn a_joined_scan_counts_towards_the_limit_of_the_caller() {
     let service = serve(&["--max-scans-per-caller", "2"]);
     let silent = Silent::bind(own_address(), 1);
     let long = |ms: u32| {
@@ -56,7 +56,7 @@ fn a_scan_that_is_joined_counts_as_one_of_the_caller_s() {
     let second = hold(caller, &service, &long(30_000));
     assert_eq!(sample(&service, "open_ports_scans_running"), 1.0);
     assert_over_quota(&get_from(caller, service.address, &long(30_000)));
-    // Nobody else is kept out, of this scan or of another.
+    // Other callers are not refused, neither this scan nor another.
     let joined = hold(other, &service, &long(30_000));
     let port = format!("/open-ports?domain={}&ports=1", own_address());
     get_from(other, service.address, &port).report();
@@ -67,7 +67,7 @@ fn a_scan_that_is_joined_counts_as_one_of_the_caller_s() {
     drop(joined);
 }
 
-fn neighbours_of_an_ipv6_network_have_one_share() {
+fn clients_in_one_ipv6_network_share_one_limit() {
     for address in ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"] {
         ip(&format!("addr add {address}/128 dev lo nodad"));
     }
@@ -89,9 +89,9 @@ fn neighbours_of_an_ipv6_network_have_one_share() {
     drop(held);
 }
 
-fn replies_that_nobody_reads_keep_no_place_once_their_scan_is_over() {
-    // Every port of it is filtered, at once, and each is a record: more than
-    // the kernel holds for a client.
+fn unread_replies_keep_nobody_out_once_their_scan_has_ended() {
+    // Every port of the address is filtered at once, and each is a record: more than
+    // the kernel buffers for a client.
     ip("route add prohibit 192.0.2.1");
     // 12 connections, and 9 requests at once.
     let service = Service::spawn(with_limit("ulimit -n 64"));
@@ -110,7 +110,7 @@ fn replies_that_nobody_reads_keep_no_place_once_their_scan_is_over() {
     drop(unread);
 }
 
-fn one_caller_has_half_of_the_requests_and_no_more() {
+fn one_caller_can_have_half_of_the_requests_and_no_more() {
     let service = Service::spawn(with_limit("ulimit -n 64"));
     // Of nine requests at once, five.
     let silent = Silent::bind(own_address(), 1);
@@ -123,7 +123,7 @@ fn one_caller_has_half_of_the_requests_and_no_more() {
     let third = get_from("127.0.0.9".parse().unwrap(), service.address, &long);
     assert_eq!(third.problem(503)["type"], "urn:open-ports:problem:full");
     assert!(third.header("retry-after").is_some(), "{third:?}");
-    // What is no scan is answered all the same.
+    // A request that is not for a scan is still answered.
     assert_eq!(service.get("/livez").status, 200);
     drop((held, others));
 }

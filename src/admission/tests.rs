@@ -111,7 +111,7 @@ async fn a_joined_scan_goes_on_for_the_longest_deadline() {
 }
 
 #[tokio::test]
-async fn dropping_an_entry_frees_its_place() {
+async fn dropping_an_entry_makes_room_for_another() {
     let service = Service::new(8, 8, 8);
     let enter = |caller: &str| service.admission.enter(&account(caller));
     let quota = |caller: &str| enter(caller).map(|_| ()).unwrap_err().quota;
