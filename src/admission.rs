@@ -34,32 +34,32 @@ pub struct Admission {
 
 /// A request's right to be worked on. Dropping it makes room for another request.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     admission: Arc<Admission>,
     number: u64,
 }
 
 /// A scan that was admitted: started for the request, or joined by it.
 #[derive(Clone, Debug)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     /// The scan. It stops when the last request that shares it drops it.
-    pub scan: Arc<Scan>,
+    pub(crate) scan: Arc<Scan>,
     /// The deadline of the request.
-    pub until: Option<Instant>,
+    pub(crate) until: Option<Instant>,
 }
 
 /// Why a request, or its scan, is not admitted now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAdmitted {
+pub(crate) struct NotAdmitted {
     /// Which quota is used up.
-    pub quota: Quota,
+    pub(crate) quota: Quota,
     /// When there may be room, estimated from how far the running scans are.
-    pub retry_after: Duration,
+    pub(crate) retry_after: Duration,
 }
 
 /// A limit that can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quota {
+pub(crate) enum Quota {
     /// Requests at once.
     Requests,
     /// Requests at once of this caller.
@@ -108,7 +108,7 @@ struct Running {
 impl NotAdmitted {
     /// There is no memory left for the report.
     #[must_use]
-    pub fn no_memory(error: NoMemory) -> Self {
+    pub(crate) fn no_memory(error: NoMemory) -> Self {
         Self { quota: Quota::Memory(error), retry_after: Duration::ZERO }
     }
 }
@@ -117,7 +117,7 @@ impl Admission {
     /// Admits scans within `quotas`, and `requests` at once, those that share a
     /// scan included.
     #[must_use]
-    pub fn new(quotas: Quotas, requests: usize) -> Self {
+    pub(crate) fn new(quotas: Quotas, requests: usize) -> Self {
         Self { quotas, requests, state: Mutex::default() }
     }
 
@@ -129,7 +129,7 @@ impl Admission {
     // for its own account only, so that slow readers keep no other caller out. With
     // these there may be a sixth more requests than the limit, and no more, so that
     // connections are left for everything else.
-    pub fn enter(self: &Arc<Self>, account: &Account) -> Result<Entry, NotAdmitted> {
+    pub(crate) fn enter(self: &Arc<Self>, account: &Account) -> Result<Entry, NotAdmitted> {
         let mut state = self.lock();
         let now = Instant::now();
         let own = state.requests.iter().filter(|request| request.account == *account).count();
@@ -156,7 +156,7 @@ impl Admission {
     ///
     /// # Errors
     /// The limit that is reached.
-    pub fn admit(
+    pub(crate) fn admit(
         &self,
         entry: &Entry,
         plan: &ScanPlan,
@@ -199,7 +199,7 @@ impl Admission {
 
     /// How many scans are running.
     #[must_use]
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.lock().running.iter().filter(|running| running.active().is_some()).count()
     }
 

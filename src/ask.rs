@@ -24,9 +24,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use self::explanation::Explanation;
+pub(crate) use self::explanation::Explanation;
 pub use self::permitted::{Permitted, ScanOptions};
-pub use self::running::Running;
+pub(crate) use self::running::Running;
 use crate::admission::{Admission, NotAdmitted};
 use crate::caller::Account;
 use crate::policy::{Policy, Refusal};
@@ -47,7 +47,7 @@ pub struct Asker {
 /// An [`Asker`] that many callers share: their requests are admitted within
 /// quotas.
 #[derive(Debug)]
-pub struct SharedAsker {
+pub(crate) struct SharedAsker {
     asker: Asker,
     admission: Arc<Admission>,
 }
@@ -55,7 +55,7 @@ pub struct SharedAsker {
 /// What became of a request. The audit line, the metrics and the reply are made
 /// from it.
 #[derive(Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// What the checks came to.
     pub(crate) checks: Checks,
     /// What the request leads to.
@@ -64,7 +64,7 @@ pub struct Asked {
 
 /// What the checks of a request came to, as far as they went.
 #[derive(Debug, Default)]
-pub struct Checks {
+pub(crate) struct Checks {
     /// How long the host took to resolve, successfully or not.
     pub(crate) resolving: Option<Duration>,
     /// The addresses of the host, except those left out of a scan.
@@ -75,7 +75,7 @@ pub struct Checks {
 
 /// What a request leads to.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// A scan that runs, started by this request or joined.
     Running(Running),
     /// An answer to what a scan would do.
@@ -84,7 +84,7 @@ pub enum Outcome {
 
 /// Why a request leads to no scan.
 #[derive(Debug)]
-pub enum NotStarted {
+pub(crate) enum NotStarted {
     /// A quota is used up.
     NotAdmitted(NotAdmitted),
     /// The host has no address to scan, or none that is known.
@@ -125,8 +125,7 @@ impl Asker {
 
 impl SharedAsker {
     /// Has `admission` admit what `asker` starts.
-    #[must_use]
-    pub fn new(asker: Asker, admission: Arc<Admission>) -> Self {
+    pub(crate) fn new(asker: Asker, admission: Arc<Admission>) -> Self {
         Self { asker, admission }
     }
 

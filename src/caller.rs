@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// Who sent a request, printed as in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub(crate) enum Caller {
     /// A client with the token of this name.
     Token(String),
     /// A client at this address.
@@ -17,7 +17,7 @@ pub enum Caller {
 
 /// What the limits of one caller are counted by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Account {
+pub(crate) enum Account {
     /// All clients with the token of this name.
     Token(String),
     /// All clients in one neighbourhood.
@@ -27,7 +27,7 @@ pub enum Account {
 /// Where a client is: its IPv4 address, or its IPv6 network, because a host may
 /// use any number of addresses there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Neighbourhood {
+pub(crate) enum Neighbourhood {
     /// One address.
     Ipv4(Ipv4Addr),
     /// The first 64 bits of an address.
@@ -37,7 +37,7 @@ pub enum Neighbourhood {
 impl Caller {
     /// The account of the caller's requests.
     #[must_use]
-    pub fn account(&self) -> Account {
+    pub(crate) fn account(&self) -> Account {
         match self {
             Self::Token(name) => Account::Token(name.clone()),
             Self::Address(address) => Account::Neighbourhood(Neighbourhood::of(*address)),
@@ -57,7 +57,7 @@ impl fmt::Display for Caller {
 impl Neighbourhood {
     /// The neighbourhood of `address`.
     #[must_use]
-    pub fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::Ipv4(address),
             IpAddr::V6(address) => {

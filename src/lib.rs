@@ -36,11 +36,11 @@
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "server")]
-pub mod admission;
+mod admission;
 #[cfg(feature = "server")]
 pub mod ask;
 #[cfg(feature = "server")]
-pub mod caller;
+mod caller;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "server")]
@@ -80,8 +80,8 @@ mod shuffle;
 #[cfg(feature = "server")]
 mod shutdown;
 #[cfg(feature = "server")]
-pub mod sweep;
+mod sweep;
 #[cfg(feature = "server")]
-pub mod targets;
+mod targets;
 #[cfg(feature = "server")]
 mod tokens;

@@ -35,14 +35,14 @@ type LookUp = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
 /// Which addresses of a host are wanted, by whom, and until when.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Terms<'a> {
+pub(crate) struct Terms<'a> {
     /// Which addresses.
-    pub family: Family,
+    pub(crate) family: Family,
     /// The account that the look-up counts for. `None`: no limit for each account,
     /// and no limit to how long the look-up waits for its turn.
-    pub account: Option<&'a Account>,
+    pub(crate) account: Option<&'a Account>,
     /// When to give up.
-    pub until: Option<Instant>,
+    pub(crate) until: Option<Instant>,
 }
 
 /// The addresses of a host.
@@ -58,7 +58,7 @@ pub struct Resolved {
 
 /// Why a host has no addresses.
 #[derive(Debug, Error)]
-pub enum ResolveError {
+pub(crate) enum ResolveError {
     /// The resolver knows no address.
     #[error("{name} does not resolve: {source}")]
     Unknown {
@@ -93,7 +93,7 @@ pub enum ResolveError {
 
 /// Why a name was not looked up.
 #[derive(Debug, Error)]
-pub enum NotLookedUp {
+pub(crate) enum NotLookedUp {
     /// The caller has reached its limit.
     #[error("you have reached your limit of concurrent name look-ups")]
     CallerBusy,
@@ -130,7 +130,11 @@ impl Resolver {
     /// When the host has no address of the family, when the resolver takes longer
     /// than [`limits::RESOLVE_TIMEOUT`] or than the terms allow, and when no look-up
     /// could be made.
-    pub async fn resolve(&self, host: &Host, terms: Terms<'_>) -> Result<Resolved, ResolveError> {
+    pub(crate) async fn resolve(
+        &self,
+        host: &Host,
+        terms: Terms<'_>,
+    ) -> Result<Resolved, ResolveError> {
         let name = match host {
             Host::Address(address) => {
                 return Ok(Resolved { addresses: vec![*address], left_out: Vec::new() });

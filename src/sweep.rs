@@ -28,25 +28,25 @@ use crate::targets::{AddressSet, HostList, HostListError, HostSet};
 
 /// What to probe in a sweep.
 #[derive(Clone, Debug)]
-pub struct SweepPlan {
+pub(crate) struct SweepPlan {
     /// The ports; each is probed on every address.
-    pub ports: PortSet,
+    pub(crate) ports: PortSet,
     /// Which addresses of a name.
-    pub family: Family,
+    pub(crate) family: Family,
     /// Addresses that are not probed, even if a name resolves to them.
-    pub exclude: AddressSet,
+    pub(crate) exclude: AddressSet,
     /// How long a probe waits for an answer.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// When to stop. Targets still unfinished then are not scanned.
-    pub until: Option<Instant>,
+    pub(crate) until: Option<Instant>,
     /// Which verdicts to report port by port.
-    pub keep: Keep,
+    pub(crate) keep: Keep,
     /// Determines the order of the targets.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// A running sweep. Dropping it stops the probes.
-pub struct Sweep {
+pub(crate) struct Sweep {
     asker: Asker,
     plan: SweepPlan,
     hosts: Option<Hosts>,
@@ -66,7 +66,7 @@ pub struct Sweep {
 
 /// What a sweep reports as it goes.
 #[derive(Debug)]
-pub enum News {
+pub(crate) enum News {
     /// A finding of a kind that the plan keeps.
     Found(Found),
     /// The result of a host. No more news of the host follows.
@@ -77,28 +77,28 @@ pub enum News {
 
 /// A finding on a host.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// The host as typed.
-    pub host: Arc<str>,
+    pub(crate) host: Arc<str>,
     /// What was found.
-    pub finding: Finding,
+    pub(crate) finding: Finding,
     /// Whether this is the first finding of this port and state on the host. A name
     /// may have several addresses.
-    pub first: bool,
+    pub(crate) first: bool,
 }
 
 /// How the visit to a host ended.
 #[derive(Debug)]
-pub struct HostEnd {
+pub(crate) struct HostEnd {
     /// The host as typed.
-    pub host: Arc<str>,
+    pub(crate) host: Arc<str>,
     /// The result.
-    pub outcome: HostOutcome,
+    pub(crate) outcome: HostOutcome,
 }
 
 /// The result of a host.
 #[derive(Debug)]
-pub enum HostOutcome {
+pub(crate) enum HostOutcome {
     /// It was scanned.
     Scanned {
         /// What was found at each address.
@@ -124,7 +124,7 @@ impl Sweep {
     /// # Panics
     /// When polled outside a tokio runtime with I/O and time.
     #[must_use]
-    pub fn new(asker: Asker, plan: SweepPlan, first: HostSet, rest: HostList) -> Self {
+    pub(crate) fn new(asker: Asker, plan: SweepPlan, first: HostSet, rest: HostList) -> Self {
         let (ahead, resolver) = (Arc::new(Ahead::default()), asker.resolver().clone());
         let hosts = draw::hosts(first, rest, resolver, (plan.family, plan.until), &ahead);
         Self {
@@ -144,7 +144,7 @@ impl Sweep {
 
     /// Waits for news; `None` at the end of the sweep. Dropping the future loses
     /// nothing.
-    pub async fn next(&mut self) -> Option<News> {
+    pub(crate) async fn next(&mut self) -> Option<News> {
         loop {
             if let Some(news) = self.news.pop_front() {
                 return Some(news);
@@ -167,7 +167,7 @@ impl Sweep {
 
     /// Stops the probes. [`Self::next`] still reports what is known of the hosts that
     /// were being scanned.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.stopped = true;
         for batch in std::mem::take(&mut self.running) {
             self.end(batch);
@@ -178,7 +178,7 @@ impl Sweep {
     /// How far the sweep is. The total is `None` until the list of hosts was read to
     /// its end.
     #[must_use]
-    pub fn progress(&self) -> (Progress, Option<u64>) {
+    pub(crate) fn progress(&self) -> (Progress, Option<u64>) {
         let mut sum = self.past;
         for Progress { total, done, found } in self.running.iter().map(Batch::progress) {
             sum.total += total;
@@ -192,13 +192,13 @@ impl Sweep {
 
     /// The number of hosts that were read from the list and not visited yet.
     #[must_use]
-    pub fn unvisited(&self) -> u64 {
+    pub(crate) fn unvisited(&self) -> u64 {
         self.gathered.len() as u64 + self.ahead.hosts()
     }
 
     /// Whether the list was read to its end and every host visited.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.unvisited() == 0 && self.ahead.is_all_known()
     }
 

@@ -13,14 +13,14 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use thiserror::Error;
 
-pub use self::addresses::{AddressRange, AddressSet};
+pub(crate) use self::addresses::{AddressRange, AddressSet};
 use crate::host::{Host, HostError};
 use crate::shuffle::Shuffle;
 
 /// The hosts that one word names: a name, an address, a network (`10.0.0.0/24`) or a
 /// range (`10.0.0.1-10.0.0.50`, or short `10.0.0.1-50`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostSpec {
+pub(crate) enum HostSpec {
     /// A name for the resolver.
     Name(String),
     /// Addresses.
@@ -29,7 +29,7 @@ pub enum HostSpec {
 
 /// Why a word names no hosts. The message says what to write.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum HostSpecError {
+pub(crate) enum HostSpecError {
     /// It is not a host.
     #[error("{0}")]
     Host(HostError),
@@ -49,7 +49,7 @@ pub enum HostSpecError {
 
 /// Why the rest of a list of hosts cannot be read.
 #[derive(Debug, Error)]
-pub enum HostListError {
+pub(crate) enum HostListError {
     /// A word that names no hosts.
     #[error("line {line}: {word:?} {error}")]
     Word {
@@ -74,7 +74,7 @@ pub enum HostListError {
 }
 
 /// All hosts of a sweep, part by part.
-pub struct HostList {
+pub(crate) struct HostList {
     /// Read, but not part of a set yet.
     waiting: Vec<HostSpec>,
     list: Option<Box<dyn BufRead + Send>>,
@@ -85,7 +85,7 @@ pub struct HostList {
 
 /// Some hosts, each once, in a shuffled order.
 #[derive(Clone, Debug)]
-pub struct HostSet {
+pub(crate) struct HostSet {
     addresses: AddressSet,
     names: Vec<String>,
     order: Shuffle,
@@ -96,7 +96,7 @@ impl HostList {
     /// The hosts `typed`, and then those in the lines of `list`: words separated by
     /// blanks, and comments after `#`. Addresses in `exclude` are left out.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         typed: Vec<HostSpec>,
         list: Option<Box<dyn BufRead + Send>>,
         exclude: AddressSet,
@@ -109,7 +109,7 @@ impl HostList {
     ///
     /// # Errors
     /// When the list cannot be read or understood.
-    pub fn next_set(&mut self) -> Result<Option<HostSet>, HostListError> {
+    pub(crate) fn next_set(&mut self) -> Result<Option<HostSet>, HostListError> {
         let mut specs = std::mem::take(&mut self.waiting);
         while specs.len() < HOSTS_A_SET && self.read_line(&mut specs)? {}
         if specs.is_empty() {
@@ -121,13 +121,13 @@ impl HostList {
 
     /// Whether there is no further part.
     #[must_use]
-    pub fn is_exhausted(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         self.list.is_none() && self.waiting.is_empty()
     }
 
     /// The number of the last line read, from 1.
     #[must_use]
-    pub fn line(&self) -> u64 {
+    pub(crate) fn line(&self) -> u64 {
         self.line
     }
 
@@ -174,7 +174,7 @@ impl HostSet {
 
     /// How many hosts are left.
     #[must_use]
-    pub fn remaining(&self) -> u64 {
+    pub(crate) fn remaining(&self) -> u64 {
         self.order.len() - self.next
     }
 }

@@ -11,7 +11,7 @@ use crate::resolve::Resolved;
 
 /// What a request would scan.
 #[derive(Debug, Serialize)]
-pub struct Explanation {
+pub(crate) struct Explanation {
     domain: String,
     from_port: u16,
     to_port: u16,

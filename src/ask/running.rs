@@ -14,7 +14,7 @@ use crate::scan::{NoMemory, Scan, Shortage};
 /// A scan that runs for a request. Dropping it stops the scan, unless other
 /// requests share it.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     admitted: Admitted,
     request: ScanRequest,
     left_out: usize,

@@ -6,14 +6,14 @@ use std::net::{IpAddr, Ipv6Addr};
 // As numbers, with IPv4 mapped into IPv6 (::ffff:0:0/96), so that there is one order
 // for all, and a mapped address equals its IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AddressRange {
+pub(crate) struct AddressRange {
     first: u128,
     last: u128,
 }
 
 /// Addresses in ascending order, which can be read by position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddressSet {
+pub(crate) struct AddressSet {
     /// Sorted, disjoint and not adjacent.
     ranges: Vec<AddressRange>,
     /// For each range, the number of addresses before it.
@@ -24,7 +24,7 @@ pub struct AddressSet {
 impl AddressRange {
     /// One address.
     #[must_use]
-    pub fn single(address: IpAddr) -> Self {
+    pub(crate) fn single(address: IpAddr) -> Self {
         let number = number(address);
         Self { first: number, last: number }
     }
@@ -32,7 +32,7 @@ impl AddressRange {
     /// `first` to `last`. `None` when they are of two families, or when `last` comes
     /// before `first`.
     #[must_use]
-    pub fn try_new(first: IpAddr, last: IpAddr) -> Option<Self> {
+    pub(crate) fn try_new(first: IpAddr, last: IpAddr) -> Option<Self> {
         let same = first.to_canonical().is_ipv4() == last.to_canonical().is_ipv4();
         let (first, last) = (number(first), number(last));
         (same && first <= last).then_some(Self { first, last })
@@ -40,13 +40,13 @@ impl AddressRange {
 
     /// The lowest address.
     #[must_use]
-    pub fn first(&self) -> IpAddr {
+    pub(crate) fn first(&self) -> IpAddr {
         address(self.first)
     }
 
     /// The number of addresses, less one.
     #[must_use]
-    pub fn span(&self) -> u128 {
+    pub(crate) fn span(&self) -> u128 {
         self.last - self.first
     }
 }
@@ -54,7 +54,7 @@ impl AddressRange {
 impl AddressSet {
     /// The addresses of `ranges` that are not in `without`.
     #[must_use]
-    pub fn new(mut ranges: Vec<AddressRange>, without: &Self) -> Self {
+    pub(crate) fn new(mut ranges: Vec<AddressRange>, without: &Self) -> Self {
         ranges.sort_unstable();
         let mut merged: Vec<AddressRange> = Vec::new();
         for range in ranges {
@@ -80,19 +80,13 @@ impl AddressSet {
 
     /// The number of addresses.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
-    }
-
-    /// Whether the set is empty.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// Whether the set has `address`.
     #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let number = number(address);
         let after = self.ranges.partition_point(|range| range.first <= number);
         after > 0 && number <= self.ranges[after - 1].last
@@ -100,7 +94,7 @@ impl AddressSet {
 
     /// The address at `position` in ascending order, from 0.
     #[must_use]
-    pub fn nth(&self, position: u64) -> Option<IpAddr> {
+    pub(crate) fn nth(&self, position: u64) -> Option<IpAddr> {
         let after = self.before.partition_point(|&before| before <= position);
         let (range, before) = (self.ranges.get(after.checked_sub(1)?)?, self.before[after - 1]);
         let number = range.first + u128::from(position - before);
