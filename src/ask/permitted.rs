@@ -15,11 +15,11 @@ use crate::services;
 /// [`Asker::judge`](super::Asker::judge) is the only way to get one:
 ///
 /// ```
+/// use open_ports::ask::Asker;
 /// use open_ports::policy::{Policy, Rules};
 /// use open_ports::ports::PortSet;
 /// use open_ports::resolve::{Resolved, Resolver};
 /// use open_ports::scan::Scanner;
-/// use open_ports::ask::Asker;
 ///
 /// let policy = Policy::new("127.0.0.0/8".parse()?, Rules::none());
 /// let asker = Asker::new(Scanner::new(64, 1.try_into()?), Resolver::new(1), policy);
@@ -36,8 +36,8 @@ use crate::services;
 /// Its fields are private and nothing else makes one, so this does not compile:
 ///
 /// ```compile_fail,E0451
-/// use open_ports::ports::PortSet;
 /// use open_ports::ask::Permitted;
+/// use open_ports::ports::PortSet;
 ///
 /// let permitted = Permitted {
 ///     addresses: vec![[127, 0, 0, 1].into()],

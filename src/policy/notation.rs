@@ -285,8 +285,10 @@ pub(super) mod tests {
             let error = format!("any,{item},loopback").parse::<Rules>().unwrap_err();
             assert_eq!(error.to_string(), format!("{item:?} {message}"));
         }
-        assert!("".parse::<Rules>().is_err());
-        assert!("any,".parse::<Rules>().is_err());
+        for list in ["", "any,", ",any"] {
+            let error = list.parse::<Rules>().unwrap_err();
+            assert_eq!((error.item.as_str(), error.fault), ("", RuleFault::Empty), "{list:?}");
+        }
     }
 
     /// A port or a range, few enough ports to try each.
