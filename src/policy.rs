@@ -29,7 +29,7 @@ pub struct Policy {
 
 /// Whether ports of an address may be scanned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// All of them may be scanned.
     Allowed {
         /// The rules that allow it together, in the order written. Each allows ports
@@ -79,19 +79,19 @@ impl Policy {
 
     /// What is allowed.
     #[must_use]
-    pub fn allow(&self) -> &Rules {
+    pub(crate) fn allow(&self) -> &Rules {
         &self.allow
     }
 
     /// What is denied.
     #[must_use]
-    pub fn deny(&self) -> &Rules {
+    pub(crate) fn deny(&self) -> &Rules {
         &self.deny
     }
 
     /// Checks a scan of `ports` of `address`.
     #[must_use]
-    pub fn judge(&self, address: IpAddr, ports: &PortSet) -> Decision {
+    pub(crate) fn judge(&self, address: IpAddr, ports: &PortSet) -> Decision {
         let destination = Destination::of(address);
         let refused = |rule, address, ports| Decision::Refused(Refusal { rule, address, ports });
         if let Some((name, face)) = never::find(&destination) {

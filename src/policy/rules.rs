@@ -48,12 +48,12 @@ impl Rules {
 
     /// Whether there is no rule.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The rules in the order written.
-    pub fn iter(&self) -> slice::Iter<'_, Rule> {
+    pub(crate) fn iter(&self) -> slice::Iter<'_, Rule> {
         self.0.iter()
     }
 }
@@ -61,7 +61,7 @@ impl Rules {
 impl Rule {
     /// The ports that the rule matches.
     #[must_use]
-    pub fn ports(&self) -> &PortSet {
+    pub(crate) fn ports(&self) -> &PortSet {
         &self.ports
     }
 
