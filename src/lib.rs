@@ -19,7 +19,7 @@
 //! | [`shutdown`] | the signals to stop                                          |
 //! | [`http`]     | accepting, routing, reading queries, replying, draining      |
 //! | [`request`]  | a scan as typed, and a scan that makes sense                 |
-//! | [`expect`]   | which ports ought to be open                                 |
+//! | `expect`     | which ports ought to be open                                 |
 //! | [`resolve`]  | from a host to its addresses                                 |
 //! | [`tokens`]   | who may ask: bearer tokens                                   |
 //! | [`caller`]   | who asks, and on whose account it goes                       |
@@ -27,8 +27,8 @@
 //! | [`machine`]  | what this machine allows, and shares with others              |
 //! | [`scan`]     | the engine: descriptors, probes, outcomes                    |
 //! | [`sweep`]    | scans of many hosts, batch by batch                          |
-//! | [`report`]   | what a scan found, in the shape its readers get it           |
-//! | [`output`]   | the formats that a sweep is told in                          |
+//! | `report`     | what a scan found, in the shape its readers get it           |
+//! | `output`     | the formats that a sweep is told in                          |
 //! | [`ports`]    | sets of ports                                                |
 //! | [`printable`] | typed words, fit for a terminal                             |
 //! | [`targets`]  | the hosts of a sweep, and their order                        |
@@ -46,7 +46,7 @@ pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
-pub mod expect;
+mod expect;
 #[cfg(feature = "server")]
 mod fields;
 #[cfg(feature = "server")]
@@ -62,14 +62,14 @@ pub mod machine;
 #[cfg(feature = "server")]
 mod metrics;
 #[cfg(feature = "server")]
-pub mod output;
+mod output;
 #[cfg(feature = "server")]
 pub mod policy;
 pub mod ports;
 #[cfg(feature = "server")]
 mod printable;
 #[cfg(feature = "server")]
-pub mod report;
+mod report;
 #[cfg(feature = "server")]
 pub mod request;
 #[cfg(feature = "server")]
