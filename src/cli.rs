@@ -29,7 +29,7 @@ use self::exit::Exit;
 use self::runtime::start_runtime;
 use crate::printable::Printable;
 
-/// Tell which TCP ports of a host are open, honestly. Without a command: serve.
+/// Report which TCP ports of a host are open. Without a command: serve.
 #[derive(Debug, FromArgs, ArgsInfo)]
 #[argh(help_triggers("-h", "--help", "help"))]
 struct Args {

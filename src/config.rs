@@ -1,7 +1,9 @@
 //! How the service is to run: flags over environment over defaults.
 //!
-//! Every setting has one name: `max-scans` is the flag `--max-scans` and the
-//! environment variable `OPEN_PORTS_MAX_SCANS`.
+//! [`settings`] says which settings there are. [`Config`] can hold only values that
+//! make sense.
+
+pub(crate) mod settings;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use self::settings::{SETTINGS, Setting, variable};
 use crate::admission::Quotas;
 use crate::host::Host;
 use crate::limits;
@@ -103,8 +106,10 @@ impl<'a> Sources<'a> {
         Self { flags, environment }
     }
 
-    /// The value of `setting` and where it comes from, as its user knows it.
+    /// The value of `setting`, and the flag or variable that it comes from.
     fn get(&self, setting: &str) -> Option<(String, String)> {
+        let is_listed = SETTINGS.iter().any(|Setting { name, .. }| *name == setting);
+        debug_assert!(is_listed, "{setting} is not in the table");
         let from_flag = (self.flags)(setting).map(|value| (format!("--{setting}"), value));
         from_flag.or_else(|| {
             let variable = variable(setting);
@@ -249,15 +254,6 @@ fn parse_hosts(text: &str) -> Option<Vec<Host>> {
     text.split(',').map(|host| host.parse().ok()).collect()
 }
 
-/// What the environment variables of settings begin with.
-pub const PREFIX: &str = "OPEN_PORTS_";
-
-/// The environment variable of a setting.
-#[must_use]
-pub fn variable(setting: &str) -> String {
-    format!("{PREFIX}{}", setting.to_ascii_uppercase().replace('-', "_"))
-}
-
 fn count(
     sources: &Sources<'_>,
     setting: &str,
@@ -281,98 +277,4 @@ const HOSTS: &str = "a list of host names and addresses without ports, like scan
 const ADDRESS: &str = "an address with a port, like 127.0.0.1:8080 or [::]:8080";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn environment(name: &str) -> Option<String> {
-        let value = match name {
-            "OPEN_PORTS_LISTEN" => "127.0.0.2:2",
-            "OPEN_PORTS_GRACE" => "7",
-            "OPEN_PORTS_ALLOW" => "private",
-            "PORT" => "3",
-            _ => return None,
-        };
-        Some(value.to_owned())
-    }
-
-    fn config(
-        flags: &dyn Fn(&str) -> Option<String>,
-        environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Config, ConfigError> {
-        Config::try_new(&Sources::new(flags, environment))
-    }
-
-    fn listen(flag: Option<&str>, environment: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
-        let flags = |name: &str| flag.filter(|_| name == "listen").map(str::to_owned);
-        let config = config(&flags, environment).unwrap();
-        config.listen.iter().map(SocketAddr::to_string).collect()
-    }
-
-    #[test]
-    fn flags_come_before_the_environment_and_that_before_defaults() {
-        let only_port = |name: &str| environment(name).filter(|_| name != "OPEN_PORTS_LISTEN");
-        assert_eq!(listen(Some("127.0.0.1:1"), &environment), ["127.0.0.1:1"]);
-        assert_eq!(listen(None, &environment), ["127.0.0.2:2"]);
-        assert_eq!(listen(None, &only_port), ["[::]:3", "0.0.0.0:3"]);
-        assert_eq!(listen(None, &|_| None), ["127.0.0.1:8080"]);
-        assert_eq!(config(&|_| None, &environment).unwrap().grace, Duration::from_secs(7));
-    }
-
-    #[test]
-    fn an_empty_variable_is_as_good_as_none() {
-        let config = config(&|_| None, &|_| None).unwrap();
-        let blank = |_: &str| Some(String::new());
-        assert_eq!(self::config(&|_| None, &blank).unwrap(), config);
-    }
-
-    #[test]
-    fn an_error_names_where_the_value_came_from() {
-        let flags = |name: &str| (name == "listen").then(|| "8080".to_owned());
-        assert_eq!(
-            config(&flags, &|_| None).unwrap_err().to_string(),
-            "--listen: \"8080\" is not an address with a port, like 127.0.0.1:8080 or [::]:8080"
-        );
-        for (variable, value) in [
-            ("PORT", "0"),
-            ("OPEN_PORTS_GRACE", "-1"),
-            ("OPEN_PORTS_GRACE", "3601"),
-            ("OPEN_PORTS_MAX_SCANS", "0"),
-            ("OPEN_PORTS_MAX_RATE", "many"),
-            ("OPEN_PORTS_LOG", "loud"),
-            ("OPEN_PORTS_LOG", "3"),
-            ("OPEN_PORTS_LOG_FORMAT", "xml"),
-            ("OPEN_PORTS_ALLOW", "10.0.0.0/33"),
-            ("OPEN_PORTS_DENY", "10.0.0.0/8,,"),
-            ("OPEN_PORTS_HOST", "scan.example.com:8080"),
-            ("OPEN_PORTS_HOST", "scan.example.com,"),
-            ("OPEN_PORTS_HOST", "*"),
-        ] {
-            let given = |name: &str| (name == variable).then(|| value.to_owned());
-            let error = config(&|_| None, &given).unwrap_err();
-            let named = matches!(&error, ConfigError::Invalid { origin, .. } if origin == variable);
-            assert!(named, "{variable}={value}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_listener_that_others_can_reach_wants_an_allow_list() {
-        for (address, local) in [
-            ("127.0.0.5:1", true),
-            ("[::1]:1", true),
-            ("[::ffff:127.0.0.1]:1", true),
-            ("0.0.0.0:1", false),
-            ("[::]:1", false),
-            ("10.0.0.1:1", false),
-        ] {
-            let listen = |name: &str| (name == "listen").then(|| address.to_owned());
-            let allowed = |name: &str| match name {
-                "allow" => Some("10.0.0.0/8:22".to_owned()),
-                name => listen(name),
-            };
-            let alone = config(&listen, &|_| None);
-            let refused = matches!(alone, Err(ConfigError::NoAllowList { .. }));
-            assert_eq!(refused, !local, "{address}");
-            assert!(config(&allowed, &|_| None).is_ok(), "{address}");
-        }
-    }
-}
+mod tests;

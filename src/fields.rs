@@ -125,7 +125,16 @@ pub(crate) fn boolean(text: Option<&str>, field: &str, errors: &mut FieldErrors)
     }
 }
 
+/// `text` without the backticks that mark code in Markdown: the texts of the tables
+/// of parameters and settings, for a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.replace('`', "")
+}
+
 /// Digits only: `u64::from_str` alone would take "+80".
 fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

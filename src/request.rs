@@ -200,7 +200,7 @@ fn read_ports(params: &ScanParams, errors: &mut FieldErrors) -> Option<PortSet> 
 /// The error of a value that is none of those that the table has for `name`.
 fn choices(name: &str) -> String {
     let (_, parameter) = parameters::find(name).expect("what is read is in the table");
-    format!("must be {}", parameters::plain(&parameter.values.to_string()))
+    format!("must be {}", fields::plain(&parameter.values.to_string()))
 }
 
 #[cfg(test)]

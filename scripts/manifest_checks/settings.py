@@ -111,14 +111,14 @@ def check_documentation(findings, binary):
         documented = rows[flag]
         if constant is not None:
             findings.equal(documented, constant, f"default of --{flag} in README.md")
-            findings.expect(constant in told, f"--help of --{flag} does not say ({constant}): {told}")
+            findings.expect(constant in told, f"--help of --{flag} does not say (default: {constant}): {told}")
         elif documented and documented[0].isdigit():
-            findings.expect(documented in told, f"--help of --{flag} does not say ({documented})")
+            findings.expect(documented in told, f"--help of --{flag} does not say (default: {documented})")
 
 
 def defaults_in(text):
-    """What stands in parentheses: `scans at once (16)`, `(0, no ceiling)`."""
-    return [word for inside in re.findall(r"\(([^)]*)\)", text) for word in inside.split(", ")]
+    """The default at the end of a flag's help: `most concurrent scans (default: 16)`."""
+    return re.findall(r"\(default: ([^)]*)\)", text)
 
 
 def default_in(limits, flag):

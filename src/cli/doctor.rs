@@ -1,4 +1,4 @@
-//! `open-ports doctor`: what this machine allows, and what follows.
+//! `open-ports doctor`: what limits scans on this machine.
 
 use argh::{ArgsInfo, FromArgs};
 
@@ -8,14 +8,14 @@ use crate::machine::doctor::Machine;
 use crate::ports::PortSet;
 use crate::scan::{ScanPlan, Scanner};
 
-/// Tell what this machine allows a scan, and what to change.
+/// Print what limits scans on this machine, and what to change.
 #[derive(Debug, FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "doctor", help_triggers("-h", "--help", "help"))]
 pub(super) struct DoctorArgs {}
 
 pub(super) fn run(_: &DoctorArgs) -> Exit {
     let limits = descriptor_limits();
-    // What a scan would get: the raise may be refused.
+    // What a scan would have: raising the limit may fail.
     let raised = u64::try_from(raise_descriptor_limit()).ok();
     let cores = cores();
     let silent_host = |descriptors| {

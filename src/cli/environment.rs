@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use argh::{ArgsInfo, FlagInfoKind};
 use thiserror::Error;
 
-use super::serve::ServeArgs;
-use crate::config::{PREFIX, variable};
+use crate::config::settings::{PREFIX, SETTINGS, Setting};
 use crate::printable::Printable;
 
 /// Variables that this program heeds, or that look like it.
@@ -46,18 +44,11 @@ impl Environment {
 
     /// A complaint about each variable that looks like a setting and is none.
     pub(super) fn complaints(&self) -> Vec<String> {
-        let settings = settings();
+        let settings = SETTINGS.each_ref().map(Setting::variable);
         let names = self.0.keys().filter(|name| name.starts_with(PREFIX));
         let unknown = names.filter(|name| !settings.contains(name) && !is_service_link(name));
         unknown.map(|name| format!("{} is not a setting; it is ignored", Printable(name))).collect()
     }
-}
-
-/// The variables of all settings, which are the options of `serve`.
-fn settings() -> Vec<String> {
-    let flags = ServeArgs::get_args_info().flags.iter();
-    let options = flags.filter(|flag| matches!(flag.kind, FlagInfoKind::Option { .. }));
-    options.map(|flag| variable(flag.long.trim_start_matches('-'))).collect()
 }
 
 /// Whether Kubernetes gives a variable of this name to the pods beside a Service
@@ -127,7 +118,7 @@ mod tests {
 
     #[test]
     fn no_setting_could_be_a_service_link() {
-        let settings = settings();
+        let settings = SETTINGS.each_ref().map(Setting::variable);
         assert!(settings.contains(&"OPEN_PORTS_MAX_SCANS_PER_TARGET".into()), "{settings:?}");
         for name in settings {
             assert!(!is_service_link(&name), "{name}");

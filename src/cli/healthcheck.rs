@@ -1,4 +1,5 @@
-//! `open-ports healthcheck`: for containers, which have nothing to ask with.
+//! `open-ports healthcheck`: the health check of an image that has no shell and no
+//! `curl`.
 
 use argh::{ArgsInfo, FromArgs};
 
@@ -7,13 +8,13 @@ use super::{Exit, failed};
 use crate::config::{self, Sources};
 use crate::healthcheck;
 
-/// Ask the service here whether it lives: exit status 0 if so, 1 if not. Finds
-/// it by the same flag and variables as serve.
+/// Check that the service on this host is alive: exit status 0 if so, 1 if not.
+/// The flag and the variables are those of serve.
 #[derive(Debug, FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "healthcheck", help_triggers("-h", "--help", "help"))]
 pub(super) struct HealthcheckArgs {
-    /// address and port that the service listens on (127.0.0.1:8080, or the
-    /// port in PORT)
+    /// address and port that the service listens on (default: 127.0.0.1:8080, or
+    /// the port in PORT)
     #[argh(option, arg_name = "address")]
     listen: Option<String>,
 }

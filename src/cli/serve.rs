@@ -1,16 +1,18 @@
 //! `open-ports serve`: the service, and its start.
 
+mod args;
+
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Instant;
 
-use argh::{ArgsInfo, FromArgs};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
+pub(super) use self::args::ServeArgs;
 use super::environment::{Environment, NotUtf8};
 use super::exit::SIGNALLED;
 use super::{Exit, cores, print_error, print_error_briefly, start_runtime};
@@ -24,66 +26,6 @@ use crate::printable::Printable;
 use crate::resolve::Resolver;
 use crate::shutdown::StopSignals;
 use crate::tokens::{TokenFile, TokenFileError};
-
-/// Answer GET /open-ports over HTTP. Every option is also an environment
-/// variable: --max-scans is OPEN_PORTS_MAX_SCANS.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "serve", help_triggers("-h", "--help", "help"))]
-pub(super) struct ServeArgs {
-    /// address and port to listen on (127.0.0.1:8080, or all interfaces at the
-    /// port in PORT)
-    #[argh(option, arg_name = "address")]
-    listen: Option<String>,
-    /// names that Host may have besides localhost and the addresses of loopback,
-    /// with commas between (any, unless only this host can connect)
-    #[argh(option, arg_name = "names")]
-    host: Option<String>,
-    /// what may be scanned: networks and addresses, each with a port or a range
-    /// if wanted, or private, loopback, link-local, any; required unless only
-    /// this host can connect
-    #[argh(option, arg_name = "rules")]
-    allow: Option<String>,
-    /// what may not be scanned, whatever is allowed
-    #[argh(option, arg_name = "rules")]
-    deny: Option<String>,
-    /// file of bearer tokens, a line name:token each; read again when it
-    /// changes (nobody needs a token)
-    #[argh(option, arg_name = "file")]
-    tokens: Option<String>,
-    /// scans at once (16)
-    #[argh(option, arg_name = "count")]
-    max_scans: Option<String>,
-    /// scans at once of one caller, also those it joins (8)
-    #[argh(option, arg_name = "count")]
-    max_scans_per_caller: Option<String>,
-    /// scans at once of one address (1); the same scan again joins the first
-    #[argh(option, arg_name = "count")]
-    max_scans_per_target: Option<String>,
-    /// probes a second of all scans together (0, no ceiling)
-    #[argh(option, arg_name = "rate")]
-    max_rate: Option<String>,
-    /// probes a second of one scan (0, no ceiling)
-    #[argh(option, arg_name = "rate")]
-    max_scan_rate: Option<String>,
-    /// seconds a scan may take (300)
-    #[argh(option, arg_name = "seconds")]
-    max_deadline: Option<String>,
-    /// seconds to go on accepting after SIGTERM, while not ready (0)
-    #[argh(option, arg_name = "seconds")]
-    drain_delay: Option<String>,
-    /// seconds that running requests may take after that (30)
-    #[argh(option, arg_name = "seconds")]
-    grace: Option<String>,
-    /// address and port for /metrics alone, without tokens (none)
-    #[argh(option, arg_name = "address")]
-    metrics_listen: Option<String>,
-    /// least important level to log: error, warn, info, debug, trace (info)
-    #[argh(option, arg_name = "error|warn|info|debug|trace")]
-    log: Option<String>,
-    /// text or json (text on a terminal, json otherwise)
-    #[argh(option, arg_name = "text|json")]
-    log_format: Option<String>,
-}
 
 /// What the service starts with.
 struct Startup {
@@ -276,30 +218,4 @@ fn start_log(config: LogConfig) -> io::Result<Log> {
         Some(LogFormat::Json) | None => builder.json().flatten_event(true).init(),
     }
     Ok(log)
-}
-
-impl ServeArgs {
-    /// What was given for a setting of [`Config`].
-    fn flag(&self, setting: &str) -> Option<String> {
-        let flag = match setting {
-            "listen" => &self.listen,
-            "host" => &self.host,
-            "allow" => &self.allow,
-            "deny" => &self.deny,
-            "tokens" => &self.tokens,
-            "max-scans" => &self.max_scans,
-            "max-scans-per-caller" => &self.max_scans_per_caller,
-            "max-scans-per-target" => &self.max_scans_per_target,
-            "max-rate" => &self.max_rate,
-            "max-scan-rate" => &self.max_scan_rate,
-            "max-deadline" => &self.max_deadline,
-            "drain-delay" => &self.drain_delay,
-            "grace" => &self.grace,
-            "metrics-listen" => &self.metrics_listen,
-            "log" => &self.log,
-            "log-format" => &self.log_format,
-            _ => return None,
-        };
-        flag.clone()
-    }
 }

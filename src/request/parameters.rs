@@ -101,11 +101,6 @@ impl fmt::Display for Omitted {
     }
 }
 
-/// `text` without the backticks that mark code in Markdown.
-pub(crate) fn plain(text: &str) -> String {
-    text.replace('`', "")
-}
-
 const fn milliseconds(duration: Duration) -> u64 {
     #[allow(clippy::cast_possible_truncation, reason = "limits are less than a year")]
     let milliseconds = duration.as_millis() as u64;

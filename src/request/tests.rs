@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::parameters::{Omitted, Parameter};
 use super::*;
+use crate::fields::tests::assert_in_readme;
 
 fn typed(pairs: &[(&str, &str)]) -> ScanParams {
     let mut params = ScanParams::default();
@@ -108,9 +109,7 @@ fn readme_has_the_table() {
     });
     let head =
         "| parameter | meaning | values | default |\n|-----------|---------|--------|---------|\n";
-    let table = format!("<!-- parameters -->\n{head}{}<!-- /parameters -->\n", rows.concat());
-    let readme = include_str!("../../README.md");
-    assert!(readme.contains(&table), "README.md has to have this table:\n{table}");
+    assert_in_readme("parameters", &format!("{head}{}", rows.concat()));
 }
 
 proptest! {

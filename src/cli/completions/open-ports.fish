@@ -28,29 +28,29 @@ complete -c open-ports -n "__fish_open_ports_needs_command" -s h -l help -d 'Pri
 complete -c open-ports -n "__fish_open_ports_needs_command" -s V -l version -d 'Print version'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "serve" -d 'Answer GET /open-ports over HTTP. Every option is also an environment variable: --max-scans is OPEN_PORTS_MAX_SCANS.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "scan" -d 'Scan hosts and print what is open.'
-complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "doctor" -d 'Tell what this machine allows a scan, and what to change.'
-complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "healthcheck" -d 'Ask the service here whether it lives: exit status 0 if so, 1 if not. Finds it by the same flag and variables as serve.'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "doctor" -d 'Print what limits scans on this machine, and what to change.'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "healthcheck" -d 'Check that the service on this host is alive: exit status 0 if so, 1 if not. The flag and the variables are those of serve.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "completions" -d 'Print a completion script for a shell.'
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l listen -d 'address and port to listen on (127.0.0.1:8080, or all interfaces at the port in PORT)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l host -d 'names that Host may have besides localhost and the addresses of loopback, with commas between (any, unless only this host can connect)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l allow -d 'what may be scanned: networks and addresses, each with a port or a range if wanted, or private, loopback, link-local, any; required unless only this host can connect' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l deny -d 'what may not be scanned, whatever is allowed' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l tokens -d 'file of bearer tokens, a line name:token each; read again when it changes (nobody needs a token)' -r -F
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scans -d 'scans at once (16)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scans-per-caller -d 'scans at once of one caller, also those it joins (8)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scans-per-target -d 'scans at once of one address (1); the same scan again joins the first' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-rate -d 'probes a second of all scans together (0, no ceiling)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scan-rate -d 'probes a second of one scan (0, no ceiling)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-deadline -d 'seconds a scan may take (300)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l drain-delay -d 'seconds to go on accepting after SIGTERM, while not ready (0)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l grace -d 'seconds that running requests may take after that (30)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l metrics-listen -d 'address and port for /metrics alone, without tokens (none)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l log -d 'least important level to log: error, warn, info, debug, trace (info)' -r -f -a "error\t''
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l listen -d 'address and port to listen on; if omitted while PORT is set, that port on all interfaces (default: 127.0.0.1:8080)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l host -d 'names that Host may have besides localhost and addresses, separated by commas (default: none on a loopback listener, any on others)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l allow -d 'what may be scanned: networks and addresses, each with an optional port or range, or private, loopback, link-local, any; separated by commas (default: any on a loopback listener, required on others)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l deny -d 'never scan these, even if allowed (default: none)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l tokens -d 'file of bearer tokens, one name:token per line; it is read again when it changes (default: no token is required)' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scans -d 'most concurrent scans (default: 16)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scans-per-caller -d 'most concurrent scans of one caller (token, IPv4 address or IPv6 /64), including those it joins (default: 8)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scans-per-target -d 'most concurrent scans of one address; an identical scan joins the running one (default: 1)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-rate -d 'most probes per second of all scans together; 0 is no limit (default: 0)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scan-rate -d 'most probes per second of one scan; 0 is no limit (default: 0)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-deadline -d 'seconds that a scan may take (default: 300)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l drain-delay -d 'seconds to go on accepting clients after SIGTERM, while /readyz replies 503 (default: 0)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l grace -d 'seconds that running requests may take after the drain delay (default: 30)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l metrics-listen -d 'a second address and port, for /metrics alone and without tokens (default: none)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l log -d 'least important level to log: error, warn, info, debug or trace (default: info)' -r -f -a "error\t''
 warn\t''
 info\t''
 debug\t''
 trace\t''"
-complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l log-format -d 'text or json (text on a terminal, json otherwise)' -r -f -a "text\t''
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l log-format -d 'text or json (default: text on a terminal, json otherwise)' -r -f -a "text\t''
 json\t''"
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s p -l ports -d 'the ports, like 22,80,8000-8100,top100, or all (top1000)' -r -f
@@ -80,6 +80,6 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l seed -d '
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l details -d 'tell of filtered ports too, one by one'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand doctor" -s h -l help -d 'Print help'
-complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -l listen -d 'address and port that the service listens on (127.0.0.1:8080, or the port in PORT)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -l listen -d 'address and port that the service listens on (default: 127.0.0.1:8080, or the port in PORT)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand completions" -s h -l help -d 'Print help'

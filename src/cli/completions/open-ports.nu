@@ -1,6 +1,6 @@
 module completions {
 
-  # Tell which TCP ports of a host are open, honestly. Without a command: serve.
+  # Report which TCP ports of a host are open. Without a command: serve.
   export extern open-ports [
     --help(-h)                # Print help
     --version(-V)             # Print version
@@ -16,22 +16,22 @@ module completions {
 
   # Answer GET /open-ports over HTTP. Every option is also an environment variable: --max-scans is OPEN_PORTS_MAX_SCANS.
   export extern "open-ports serve" [
-    --listen: string          # address and port to listen on (127.0.0.1:8080, or all interfaces at the port in PORT)
-    --host: string            # names that Host may have besides localhost and the addresses of loopback, with commas between (any, unless only this host can connect)
-    --allow: string           # what may be scanned: networks and addresses, each with a port or a range if wanted, or private, loopback, link-local, any; required unless only this host can connect
-    --deny: string            # what may not be scanned, whatever is allowed
-    --tokens: path            # file of bearer tokens, a line name:token each; read again when it changes (nobody needs a token)
-    --max-scans: string       # scans at once (16)
-    --max-scans-per-caller: string # scans at once of one caller, also those it joins (8)
-    --max-scans-per-target: string # scans at once of one address (1); the same scan again joins the first
-    --max-rate: string        # probes a second of all scans together (0, no ceiling)
-    --max-scan-rate: string   # probes a second of one scan (0, no ceiling)
-    --max-deadline: string    # seconds a scan may take (300)
-    --drain-delay: string     # seconds to go on accepting after SIGTERM, while not ready (0)
-    --grace: string           # seconds that running requests may take after that (30)
-    --metrics-listen: string  # address and port for /metrics alone, without tokens (none)
-    --log: string@"nu-complete open-ports serve log" # least important level to log: error, warn, info, debug, trace (info)
-    --log-format: string@"nu-complete open-ports serve log-format" # text or json (text on a terminal, json otherwise)
+    --listen: string          # address and port to listen on; if omitted while PORT is set, that port on all interfaces (default: 127.0.0.1:8080)
+    --host: string            # names that Host may have besides localhost and addresses, separated by commas (default: none on a loopback listener, any on others)
+    --allow: string           # what may be scanned: networks and addresses, each with an optional port or range, or private, loopback, link-local, any; separated by commas (default: any on a loopback listener, required on others)
+    --deny: string            # never scan these, even if allowed (default: none)
+    --tokens: path            # file of bearer tokens, one name:token per line; it is read again when it changes (default: no token is required)
+    --max-scans: string       # most concurrent scans (default: 16)
+    --max-scans-per-caller: string # most concurrent scans of one caller (token, IPv4 address or IPv6 /64), including those it joins (default: 8)
+    --max-scans-per-target: string # most concurrent scans of one address; an identical scan joins the running one (default: 1)
+    --max-rate: string        # most probes per second of all scans together; 0 is no limit (default: 0)
+    --max-scan-rate: string   # most probes per second of one scan; 0 is no limit (default: 0)
+    --max-deadline: string    # seconds that a scan may take (default: 300)
+    --drain-delay: string     # seconds to go on accepting clients after SIGTERM, while /readyz replies 503 (default: 0)
+    --grace: string           # seconds that running requests may take after the drain delay (default: 30)
+    --metrics-listen: string  # a second address and port, for /metrics alone and without tokens (default: none)
+    --log: string@"nu-complete open-ports serve log" # least important level to log: error, warn, info, debug or trace (default: info)
+    --log-format: string@"nu-complete open-ports serve log-format" # text or json (default: text on a terminal, json otherwise)
     --help(-h)                # Print help
   ]
 
@@ -66,14 +66,14 @@ module completions {
     ...host: string           # names, addresses, networks (10.0.0.0/24) or ranges (10.0.0.1-50)
   ]
 
-  # Tell what this machine allows a scan, and what to change.
+  # Print what limits scans on this machine, and what to change.
   export extern "open-ports doctor" [
     --help(-h)                # Print help
   ]
 
-  # Ask the service here whether it lives: exit status 0 if so, 1 if not. Finds it by the same flag and variables as serve.
+  # Check that the service on this host is alive: exit status 0 if so, 1 if not. The flag and the variables are those of serve.
   export extern "open-ports healthcheck" [
-    --listen: string          # address and port that the service listens on (127.0.0.1:8080, or the port in PORT)
+    --listen: string          # address and port that the service listens on (default: 127.0.0.1:8080, or the port in PORT)
     --help(-h)                # Print help
   ]
 

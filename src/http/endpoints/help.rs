@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 
+use crate::fields::plain;
 use crate::http::exchange::reply::{PLAIN, Reply, with_body};
-use crate::request::parameters::{Omitted, PARAMETERS, Parameter, plain};
+use crate::request::parameters::{Omitted, PARAMETERS, Parameter};
 
 pub(crate) fn help() -> Reply {
     with_body(StatusCode::OK, PLAIN, HELP.clone())

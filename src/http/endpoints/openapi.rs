@@ -10,8 +10,9 @@ use hyper::body::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::fields::plain;
 use crate::http::exchange::reply::{Reply, with_body};
-use crate::request::parameters::{Omitted, PARAMETERS, Parameter, Values, plain};
+use crate::request::parameters::{Omitted, PARAMETERS, Parameter, Values};
 
 pub(crate) fn openapi() -> Reply {
     with_body(StatusCode::OK, "application/openapi+json", DOCUMENT.clone())
