@@ -1,11 +1,10 @@
 //! Port numbers and sets of them: parsing, merging, counting and iterating.
 //!
 //! A [`PortSet`] is never empty and its ranges are sorted, disjoint and not
-//! adjacent, so equal sets are equal values and print alike. Its ports can be
-//! addressed by position, which is how fan-outs share one set without a queue.
+//! adjacent, so equal sets are equal values and print alike. Its ports can be read by
+//! index, which is how fan-outs share one set without a queue.
 
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -19,10 +18,10 @@ pub struct PortSet {
     len: u32,
 }
 
-/// Why a port list was refused. The message says what is accepted.
+/// Why a port list was rejected. The message says what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PortListError {
-    /// The list, or one of its items, holds nothing.
+    /// The list, or one of its items, is empty.
     #[error("has an empty item; write ports like 22,80,8000-8100")]
     EmptyItem,
     /// An item is neither a port, a range nor a named set.
@@ -104,21 +103,15 @@ impl PortSet {
         self.ranges.iter().flat_map(|range| range.first..=range.last)
     }
 
-    /// The port at `position` in ascending order, counted from 0.
+    /// The port at `index` in ascending order, counted from 0.
     #[must_use]
-    pub fn nth(&self, position: u32) -> Option<u16> {
-        if position >= self.len {
+    pub fn nth(&self, index: u32) -> Option<u16> {
+        if index >= self.len {
             return None;
         }
-        let after = self.ranges.partition_point(|range| range.before <= position);
+        let after = self.ranges.partition_point(|range| range.before <= index);
         let range = self.ranges[after - 1];
-        u16::try_from(u32::from(range.first) + (position - range.before)).ok()
-    }
-
-    /// The ports at `positions` in ascending order; positions past the end
-    /// hold nothing.
-    pub fn slice(&self, positions: Range<u32>) -> impl Iterator<Item = u16> + '_ {
-        positions.map_while(|position| self.nth(position))
+        u16::try_from(u32::from(range.first) + (index - range.before)).ok()
     }
 
     /// The ports that are in both sets; `None` when there are none.
@@ -181,12 +174,12 @@ impl FromStr for PortSet {
     type Err = PortListError;
 
     /// Reads a comma-separated list of ports (`22`), ranges (`8000-8100`) and
-    /// named sets (`top1` to `top1000`, `all`). Named sets may overlap what is
-    /// listed by number; numbers listed twice are refused as a slip.
+    /// named sets (`top1` to `top1000`, `all`). Named sets may overlap other items; a
+    /// port that is listed twice by number is rejected as a mistake.
     fn from_str(list: &str) -> Result<Self, Self::Err> {
         let mut written: Vec<(u16, u16)> = Vec::new();
-        // Named sets hold each other, so one of each kind is all there is to
-        // keep: a list that names them a thousand times costs no more.
+        // A larger named set contains the smaller ones, so only the largest is kept: a
+        // list that names a thousand of them takes no more memory.
         let mut most_common: &[u16] = &[];
         let mut all = None;
         for item in list.split(',') {
@@ -334,11 +327,10 @@ mod tests {
         }
 
         #[test]
-        fn positions_address_every_port_once(ports in some_ports(), cut in 0u32..70) {
+        fn an_index_addresses_every_port_once(ports in some_ports()) {
             let bounds = ports.iter().map(|&port| (port, port)).collect();
             let set = PortSet::from_merged(bounds);
-            let halves = set.slice(0..cut).chain(set.slice(cut..u32::MAX));
-            prop_assert!(halves.eq(set.iter()));
+            prop_assert!((0..).map_while(|index| set.nth(index)).eq(set.iter()));
             prop_assert_eq!(set.nth(set.len()), None);
             for port in 1..=u16::MAX {
                 prop_assert_eq!(set.contains(port), ports.contains(&port));
