@@ -1,17 +1,17 @@
-//! What is known about port numbers themselves: which are met most often, and
-//! what is registered to listen there.
+//! What port numbers mean: which are most often open, and which services are
+//! registered for them.
 
 use std::sync::LazyLock;
 
-/// The service that is registered for TCP on `port`: a guess at what listens
-/// there, from the number alone.
+/// The service that is registered for TCP on `port`. It is a guess at what listens
+/// there, by the number alone.
 #[must_use]
 pub fn registered(port: u16) -> Option<&'static str> {
     let index = REGISTERED.binary_search_by_key(&port, |&(port, _)| port).ok()?;
     Some(REGISTERED[index].1)
 }
 
-/// Ports and their services, ascending.
+/// Ports in ascending order, each with its service.
 static REGISTERED: LazyLock<Vec<(u16, &str)>> = LazyLock::new(|| {
     let entry = |line: &'static str| {
         let (port, service) = line.split_once(' ')?;
@@ -20,7 +20,7 @@ static REGISTERED: LazyLock<Vec<(u16, &str)>> = LazyLock::new(|| {
     IANA.lines().map(|line| entry(line).expect("each line is a port and its service")).collect()
 });
 
-/// A line a port, ascending: the number and its service.
+/// One port per line, in ascending order: the number and its service.
 // From IANA's Service Name and Transport Protocol Port Number Registry, as
 // Wireshark 4.0.17 keeps it in its `services` file: TCP's well-known ports (1 to
 // 1023), and of the others those in `MOST_COMMON` and in Debian's netbase 6.4.
@@ -28,8 +28,8 @@ static REGISTERED: LazyLock<Vec<(u16, &str)>> = LazyLock::new(|| {
 const IANA: &str = include_str!("services/iana.txt");
 
 /// TCP ports that IANA's registry of service names and port numbers reserves or
-/// leaves unassigned, and that no service is known to squat on: whatever
-/// accepts connections there accepts them anywhere.
+/// leaves unassigned, and that no service is known to use. A host that accepts
+/// connections there accepts them on any port.
 pub const UNUSED: [u16; 5] = [6, 230, 252, 1024, 49_151];
 
 /// The 1,000 TCP ports most often found open, most common first.
