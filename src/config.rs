@@ -21,18 +21,18 @@ use crate::policy::{Policy, Rules};
 use crate::ports::parse_port;
 use crate::request::Ceilings;
 
-/// Settings that make sense.
+/// Valid settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Addresses to listen on; the first that works is taken.
     pub listen: Vec<SocketAddr>,
-    /// Where to serve metrics apart from everything else.
+    /// A second address, which serves metrics alone.
     pub metrics_listen: Option<SocketAddr>,
-    /// Names that the service goes by, besides those of a loopback listener.
+    /// The names that `Host` may have, besides those of a loopback listener.
     pub hosts: Vec<Host>,
-    /// How long running requests may go on once no new ones are accepted.
+    /// How long running requests may take after the drain delay.
     pub grace: Duration,
-    /// How long to go on accepting after SIGTERM, while not ready.
+    /// How long to go on accepting clients after SIGTERM, while not ready.
     pub drain_delay: Duration,
     /// What may be scanned.
     pub policy: Policy,
@@ -69,7 +69,7 @@ pub enum LogFormat {
 /// Why the service cannot run like this.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    /// A setting makes no sense.
+    /// A setting has an invalid value.
     #[error("{origin}: {value:?} is not {expected}")]
     Invalid {
         /// The flag or the environment variable.
@@ -79,9 +79,10 @@ pub enum ConfigError {
         /// What is accepted.
         expected: String,
     },
-    /// Others could reach the scanner, and nobody said what they may scan.
+    /// Other hosts can reach the listener, and there is no list of what may be
+    /// scanned.
     #[error(
-        "{listen} can be reached by others, so say what they may scan: \
+        "{listen} can be reached from other hosts, so say what they may scan: \
          --allow private, or OPEN_PORTS_ALLOW=10.0.0.0/8,192.168.7.0/24:1-1024; \
          --allow any lifts the limit"
     )]
@@ -98,7 +99,7 @@ pub struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    /// `flags` is asked by a setting's name, `environment` by a variable's.
+    /// `flags` finds a value by the setting's name, `environment` by the variable's.
     pub fn new(
         flags: &'a dyn Fn(&str) -> Option<String>,
         environment: &'a dyn Fn(&str) -> Option<String>,
@@ -113,7 +114,7 @@ impl<'a> Sources<'a> {
         let from_flag = (self.flags)(setting).map(|value| (format!("--{setting}"), value));
         from_flag.or_else(|| {
             let variable = variable(setting);
-            // An empty variable is one that a manifest left blank.
+            // A manifest may leave a variable blank: that is as if it were not set.
             let value = (self.environment)(&variable).filter(|value| !value.is_empty())?;
             Some((variable, value))
         })
@@ -122,7 +123,7 @@ impl<'a> Sources<'a> {
     /// Reads `setting`, if it is given.
     ///
     /// # Errors
-    /// When `parse` makes nothing of the value.
+    /// When `parse` rejects the value.
     pub fn read<T>(
         &self,
         setting: &str,
@@ -136,7 +137,8 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Reads `setting`, if it is given, by its `FromStr`, whose error is told.
+    /// Reads `setting`, if it is given, by its `FromStr`, whose message becomes part of
+    /// the error.
     ///
     /// # Errors
     /// When the value cannot be read.
@@ -157,10 +159,10 @@ impl<'a> Sources<'a> {
 }
 
 impl Config {
-    /// Settles what flags and environment leave open.
+    /// Reads every setting, and fills in defaults.
     ///
     /// # Errors
-    /// The first setting that makes no sense, by the name the user knows.
+    /// The first invalid setting, by the flag or variable it came from.
     pub fn try_new(sources: &Sources<'_>) -> Result<Self, ConfigError> {
         let listen = listen_addresses(sources)?;
         let seconds = |setting, most: Duration| {
@@ -224,7 +226,7 @@ impl LogConfig {
     }
 }
 
-/// Where the service listens: the first of these that works.
+/// Where the service may listen, in order of preference.
 ///
 /// # Errors
 /// When what is given is not an address, or not a port.
@@ -232,8 +234,8 @@ pub fn listen_addresses(sources: &Sources<'_>) -> Result<Vec<SocketAddr>, Config
     if let Some(address) = sources.read("listen", ADDRESS, parse_address)? {
         return Ok(vec![address]);
     }
-    // The convention of serverless platforms: serve there, and on all
-    // interfaces. A machine without IPv6 takes the second.
+    // Serverless platforms set PORT, and expect the service on all interfaces. A
+    // machine without IPv6 takes the second address.
     let Some(value) = (sources.environment)("PORT").filter(|value| !value.is_empty()) else {
         return Ok(vec![limits::DEFAULT_LISTEN]);
     };
@@ -263,9 +265,9 @@ fn count(
     Ok(given.unwrap_or(NonZeroUsize::new(default).expect("defaults are not 0")))
 }
 
-/// Probes a second; 0 is no ceiling.
+/// A limit on probes per second; 0 is none.
 fn rate(sources: &Sources<'_>, setting: &str) -> Result<Option<NonZeroU32>, ConfigError> {
-    let expected = "a number of probes a second, or 0 for no ceiling";
+    let expected = "a number of probes per second, or 0 for no limit";
     let given = sources.read(setting, expected, |text| text.parse::<u32>().ok())?;
     Ok(given.and_then(NonZeroU32::new))
 }

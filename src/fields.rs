@@ -99,7 +99,7 @@ pub(crate) fn milliseconds(
     let given = number(text).map(Duration::from_millis);
     given.filter(|given| (least..=most).contains(given)).or_else(|| {
         let (least, most) = (least.as_millis(), most.as_millis());
-        errors.reject(field, format!("must be {least} to {most} (milliseconds)"))
+        errors.reject(field, format!("must be {least} to {most} milliseconds"))
     })
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn rate(
     given
         .filter(|&given| given <= most)
         .and_then(NonZeroU32::new)
-        .or_else(|| errors.reject(field, format!("must be 1 to {most} (probes a second)")))
+        .or_else(|| errors.reject(field, format!("must be 1 to {most} probes per second")))
 }
 
 pub(crate) fn boolean(text: Option<&str>, field: &str, errors: &mut FieldErrors) -> Option<bool> {

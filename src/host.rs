@@ -1,4 +1,4 @@
-//! What can be scanned: a name or an address, and which of its addresses.
+//! A host to scan: a name or an address, and which of its addresses.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
@@ -10,8 +10,8 @@ use thiserror::Error;
 pub enum Host {
     /// An address; IPv4-mapped IPv6 addresses are the IPv4 address they map.
     Address(IpAddr),
-    /// A name for the system's resolver, well-formed as RFC 1123 has it but for
-    /// underscores, which are met in practice.
+    /// A name for the system's resolver. It is well-formed by RFC 1123, except that
+    /// underscores are allowed, which are common in practice.
     Name(String),
 }
 
@@ -27,10 +27,10 @@ pub enum Family {
     Ipv6,
 }
 
-/// Why a host was refused. The message says what to write.
+/// Why a host was rejected. The message says what to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HostError {
-    /// Nothing was given.
+    /// An empty text.
     #[error("is empty; give a host name, an IPv4 or an IPv6 address")]
     Empty,
     /// A URL.
@@ -42,7 +42,7 @@ pub enum HostError {
     /// An IPv6 zone.
     #[error("holds a zone id; give the address without % and what follows it")]
     Zone,
-    /// An IPv6 address with a slip in it.
+    /// A malformed IPv6 address.
     #[error("is not an IPv6 address; write one like 2001:db8::1 or [2001:db8::1]")]
     Ipv6,
     /// Letters outside ASCII.
@@ -131,7 +131,7 @@ mod tests {
             ("[::ffff:10.0.0.1]", address("10.0.0.1")),
             ("example.org.", Host::Name("example.org.".into())),
             ("_sip.example.org", Host::Name("_sip.example.org".into())),
-            // Left to the resolver, which has its own idea of them.
+            // The resolver decides what these mean.
             ("127.1", Host::Name("127.1".into())),
             ("0x7f000001", Host::Name("0x7f000001".into())),
         ] {

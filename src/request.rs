@@ -1,4 +1,4 @@
-//! A scan as typed, and a scan that makes sense.
+//! A scan as typed, and a valid scan.
 //!
 //! [`ScanParams`] holds text. [`ScanRequest`] can hold only what can be scanned;
 //! the step from one to the other finds everything that is wrong.
@@ -19,7 +19,7 @@ use crate::ports::{PortSet, parse_port};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScanParams([Option<String>; PARAMETERS.len()]);
 
-/// A scan that makes sense.
+/// A valid scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanRequest {
     /// The host, as typed.
@@ -32,39 +32,39 @@ pub struct ScanRequest {
     pub ports: PortSet,
     /// How long a probe waits for an answer.
     pub timeout: Duration,
-    /// Whether to tell of every port that is not closed.
+    /// Whether to report every port that is not closed.
     pub details: bool,
     /// How long the scan may take.
     pub deadline: Duration,
-    /// Probes a second, at most.
+    /// The limit on probes per second.
     pub rate: Option<NonZeroU32>,
-    /// In which form to reply, if one was named.
+    /// The format of the reply, if one was named.
     pub format: Option<Format>,
-    /// Whether to tell what would be scanned, and not scan.
+    /// Whether to report what would be scanned, without scanning it.
     pub explain: bool,
-    /// Which of the ports ought to be open, if that is to be told.
+    /// Which of the ports ought to be open, for a report that compares.
     pub expectation: Option<Expectation>,
 }
 
-/// What a request may ask for at most.
+/// The limits of what a request may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ceilings {
-    /// How long a scan may take, and takes when nothing is asked for.
+    /// How long a scan may take; the default as well.
     pub deadline: Duration,
-    /// Probes a second of one scan, likewise.
+    /// Probes per second of one scan; the default as well.
     pub rate: Option<NonZeroU32>,
 }
 
-/// The form of a reply.
+/// The format of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// One JSON object.
     Json,
-    /// A JSON object a line, as ports are found.
+    /// One JSON object per line, as ports are found.
     Ndjson,
     /// Server-sent events, as ports are found.
     Sse,
-    /// One open port a line.
+    /// One open port per line.
     Text,
 }
 
@@ -125,7 +125,7 @@ impl ScanRequest {
                 fields::expectation(text, ports.as_ref(), "expect", &mut errors).map(Some)
             }
         };
-        // Each of them is there, or has left an error.
+        // Without an error, each of them is there.
         let valid = || {
             Some(Self {
                 domain: params.get("domain")?.to_owned(),
@@ -177,7 +177,7 @@ fn read_ports(params: &ScanParams, errors: &mut FieldErrors) -> Option<PortSet> 
     let (from_port, to_port) = (params.get("fromPort"), params.get("toPort"));
     if let Some(list) = params.get("ports") {
         if to_port.is_some() || from_port.is_some() {
-            errors.add("ports", "takes the place of fromPort and toPort; give one or the other");
+            errors.add("ports", "cannot be combined with fromPort and toPort");
         }
         return match list.parse() {
             Ok(ports) => Some(ports),

@@ -293,8 +293,8 @@ fn the_ceilings_of_the_operator_hold_for_every_request() {
     assert_eq!(
         problem["errors"],
         json!({
-            "rate": ["must be 1 to 40 (probes a second)"],
-            "deadlineMs": ["must be 100 to 1000 (milliseconds)"],
+            "rate": ["must be 1 to 40 probes per second"],
+            "deadlineMs": ["must be 100 to 1000 milliseconds"],
         })
     );
     // They also hold for a request that does not mention them.

@@ -66,7 +66,7 @@ fn bad_queries() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
                 ("domain", REQUIRED),
                 ("family", "must be any, ipv4 or ipv6"),
                 ("fromPort", NOT_A_PORT),
-                ("timeoutMs", "must be 50 to 30000 (milliseconds)"),
+                ("timeoutMs", "must be 50 to 30000 milliseconds"),
                 ("toPort", NOT_A_PORT),
                 ("x", UNKNOWN),
             ],
@@ -135,7 +135,7 @@ fn bad_queries() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
         queries.push((format!("HOST&ports={list}"), vec![("ports", message)]));
     }
     for timeout in ["", "0", "49", "30001", "1e3", "2s", "-50", "%2050", "65536"] {
-        let message = "must be 50 to 30000 (milliseconds)";
+        let message = "must be 50 to 30000 milliseconds";
         queries
             .push((format!("HOST&ports=PORT&timeoutMs={timeout}"), vec![("timeoutMs", message)]));
     }
@@ -279,7 +279,7 @@ const REPEATED: &str = "is given more than once";
 const UNKNOWN: &str = "is not a parameter; the parameters are domain, toPort, fromPort, ports, \
                        timeoutMs, deadlineMs, rate, family, details, expect, format, explain";
 const NOT_A_PORT: &str = "must be 1 to 65535";
-const NOT_BOTH: &str = "takes the place of fromPort and toPort; give one or the other";
+const NOT_BOTH: &str = "cannot be combined with fromPort and toPort";
 const BROKEN_ESCAPE: &str = "has a broken percent-escape; write % as %25";
 const NOT_UTF8: &str = "is not UTF-8 once its percent-escapes are decoded";
 const NOT_A_NAME: &str = "is not a host name; use letters, digits, hyphens and dots";

@@ -37,7 +37,7 @@ fn flags_come_before_the_environment_and_that_before_defaults() {
 }
 
 #[test]
-fn an_empty_variable_is_as_good_as_none() {
+fn an_empty_variable_is_not_set() {
     let config = config(&|_| None, &|_| None).unwrap();
     let blank = |_: &str| Some(String::new());
     assert_eq!(self::config(&|_| None, &blank).unwrap(), config);
@@ -73,7 +73,7 @@ fn an_error_names_where_the_value_came_from() {
 }
 
 #[test]
-fn a_listener_that_others_can_reach_wants_an_allow_list() {
+fn a_listener_that_other_hosts_can_reach_requires_an_allow_list() {
     for (address, local) in [
         ("127.0.0.5:1", true),
         ("[::1]:1", true),
@@ -98,7 +98,7 @@ fn a_listener_that_others_can_reach_wants_an_allow_list() {
 fn every_setting_of_the_table_is_read() {
     let without = config(&|_| None, &|_| None);
     for Setting { name, .. } in SETTINGS {
-        // Right for a path alone.
+        // A valid value only for a path.
         let flags = |flag: &str| (flag == name).then(|| "\0".to_owned());
         assert_ne!(config(&flags, &|_| None), without, "--{name} is not read");
     }

@@ -49,18 +49,18 @@ fn every_bad_field_is_reported_at_once() {
     ];
     assert_eq!(
         errors(&typed),
-        "deadlineMs must be 100 to 60000 (milliseconds); \
+        "deadlineMs must be 100 to 60000 milliseconds; \
          details must be true or false; domain is required; expect 22 is listed more than once; \
          explain must be true or false; family must be any, ipv4 or ipv6; \
          format must be json, ndjson, sse or text; fromPort must be 1 to 65535; \
-         rate must be 1 to 1000 (probes a second); timeoutMs must be 50 to 30000 (milliseconds); toPort must be 1 to 65535"
+         rate must be 1 to 1000 probes per second; timeoutMs must be 50 to 30000 milliseconds; toPort must be 1 to 65535"
     );
 }
 
 #[test]
 fn ports_and_a_range_exclude_each_other() {
     let both = [("domain", "localhost"), ("toPort", "80"), ("ports", "22")];
-    assert!(errors(&both).starts_with("ports takes the place of"));
+    assert!(errors(&both).starts_with("ports cannot be combined with"));
     let neither = [("domain", "localhost")];
     assert_eq!(errors(&neither), "toPort is required, unless ports is given");
     let backwards = [("domain", "localhost"), ("toPort", "80"), ("fromPort", "81")];

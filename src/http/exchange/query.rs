@@ -1,10 +1,9 @@
-//! The query string of `/open-ports`, by hand: pairs, `+`, percent-escapes,
-//! and which names there are.
+//! The parser of the query string of `/open-ports`.
 //!
-//! The form is `application/x-www-form-urlencoded` as the URL Standard has it,
-//! read strictly: what a lenient parser would let pass or mend (a broken
-//! escape, bytes that are not UTF-8, a name given twice or not known) is an
-//! error, because a scan of something else than was meant is worse than none.
+//! The format is `application/x-www-form-urlencoded` of the URL Standard, read
+//! strictly: a broken escape, bytes that are not UTF-8, and a name that is unknown or
+//! repeated are errors. A lenient parser would accept or repair them, and a scan of
+//! something other than was meant is worse than none.
 
 use std::borrow::Cow;
 
@@ -14,8 +13,8 @@ use crate::request::parameters::PARAMETERS;
 
 /// Reads the parameters of a scan.
 ///
-/// What can be read is in the parameters even when something else is wrong, so
-/// that later checks find their errors too; [`FieldErrors::or`] joins the two.
+/// The parameters hold what could be read even if there are errors, so that later
+/// checks can add theirs with [`FieldErrors::or`].
 #[must_use]
 pub fn parse(query: &str) -> (ScanParams, FieldErrors) {
     let mut params = ScanParams::default();
@@ -23,7 +22,7 @@ pub fn parse(query: &str) -> (ScanParams, FieldErrors) {
     let mut unknown = 0_usize;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        // A name that cannot be decoded is not known either.
+        // A name that cannot be decoded is shown as it is: it is unknown anyway.
         let name = decode(name).unwrap_or(Cow::Borrowed(name));
         let Some(slot) = params.slot(&name) else {
             unknown += 1;
@@ -35,7 +34,7 @@ pub fn parse(query: &str) -> (ScanParams, FieldErrors) {
             continue;
         };
         match decode(value) {
-            // It is given all the same: nothing else is to be said to be missing.
+            // It counts as given, so that it is not reported as missing as well.
             Err(error) => {
                 slot.get_or_insert_default();
                 errors.add(&name, error);
@@ -81,9 +80,9 @@ fn hex(digit: u8) -> Option<u8> {
     }
 }
 
-/// An unknown name comes back in the reply: enough of it to be recognised, and
-/// nothing that a terminal would obey. JSON itself leaves in DEL, the C1
-/// controls and the marks that turn the direction of text.
+/// An unknown name as the reply shows it: enough of it to be recognised, and no
+/// character that a terminal would act on. JSON does not escape DEL, the C1 controls
+/// and the marks that change the direction of text.
 fn shown(name: &str) -> String {
     let (start, rest) = match name.char_indices().nth(SHOWN_CHARS) {
         None => (name, ""),
@@ -92,8 +91,8 @@ fn shown(name: &str) -> String {
     format!("{}{rest}", start.escape_debug())
 }
 
-/// Unknown names that come back at most. With all that a query can hold, the
-/// reply would be a hundred times as long as the request.
+/// The limit of unknown names in a reply. A query full of them would make the reply a
+/// hundred times as long as the request.
 const SHOWN_NAMES: usize = 8;
 
 const SHOWN_CHARS: usize = 40;
