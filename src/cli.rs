@@ -1,6 +1,6 @@
-//! The command line: what can be typed, and what runs then.
+//! The command line.
 //!
-//! Each command is a file: what it takes, and what it does with that.
+//! Each command has a file: its arguments, and what it does.
 
 mod completions;
 mod doctor;
@@ -91,8 +91,8 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
     }
 }
 
-/// The cores that this process may use: the affinity mask and the cgroup's CPU
-/// quota are in it.
+/// The number of cores that this process may use, by its affinity mask and its
+/// cgroup's CPU quota.
 fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
@@ -105,21 +105,23 @@ fn print(text: &str) -> Exit {
     }
 }
 
-/// Prints an error, whatever was typed, on one line.
+/// Prints an error on one line, even if it repeats typed words that have line
+/// breaks or control characters.
 fn print_error(text: &str) {
     print_lines(&Printable(text).to_string());
 }
 
-// A standard error that is gone leaves nobody to tell.
+// If standard error cannot be written, there is nowhere to report that.
 fn print_lines(text: &str) {
     let _ = stop::waiting(|| writeln!(io::stderr(), "{NAME}: {text}"));
 }
 
-/// A message of argh's, which has lines and names words as they were typed.
+/// A message of argh, which may have several lines, with the typed words made
+/// printable.
 fn name_safely(message: &str, words: &[&str]) -> String {
     let mut words: Vec<_> = words.iter().map(|word| (word, Printable(word).to_string())).collect();
     words.retain(|(word, shown)| **word != shown);
-    // One may be a part of another.
+    // A word may be part of a longer one.
     words.sort_by_key(|(word, _)| Reverse(word.len()));
     let message = message.trim_end().to_owned();
     let message = words.iter().fold(message, |text, (word, shown)| text.replace(**word, shown));
@@ -127,7 +129,7 @@ fn name_safely(message: &str, words: &[&str]) -> String {
     lines.join("\n")
 }
 
-/// The same where it must not wait for somebody to read it.
+/// Prints an error, but does not wait long for a reader.
 fn print_error_briefly(text: &str) {
     let (printed, done) = sync_channel(1);
     let owned = text.to_owned();
@@ -137,7 +139,7 @@ fn print_error_briefly(text: &str) {
     };
     match thread::Builder::new().spawn(print) {
         Ok(_) => drop(done.recv_timeout(PRINT_PATIENCE)),
-        // Likely what the error is about.
+        // Too few threads: probably what the error is about.
         Err(_) => print_error(text),
     }
 }
@@ -149,9 +151,8 @@ fn failed(reason: &str) -> Exit {
 
 const NAME: &str = "open-ports";
 
-/// How long an error may take to be written: longer than any reader at work
-/// needs.
+/// How long an error may take to be written: longer than any running reader needs.
 const PRINT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Flags that belong to no command.
+/// First words that do not imply `serve`.
 const TOP_LEVEL: [&str; 5] = ["-h", "--help", "help", "--version", "-V"];

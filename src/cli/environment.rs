@@ -1,4 +1,4 @@
-//! The variables of the environment that are settings.
+//! The environment variables that are settings.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,11 +8,12 @@ use thiserror::Error;
 use crate::config::settings::{PREFIX, SETTINGS, Setting};
 use crate::printable::Printable;
 
-/// Variables that this program heeds, or that look like it.
+/// The variables that this program reads, and those with the prefix of its
+/// settings.
 #[derive(Debug, Default)]
 pub(super) struct Environment(BTreeMap<String, String>);
 
-/// A setting that cannot be read. To pass it over could lift a rule.
+/// A setting that is not UTF-8. To ignore it could drop a rule.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[error("the environment variable {0} is not UTF-8")]
 pub(super) struct NotUtf8(String);
@@ -24,26 +25,26 @@ impl Environment {
     }
 
     fn try_new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, NotUtf8> {
-        let mut heeded = BTreeMap::new();
+        let mut kept = BTreeMap::new();
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
             if name != "PORT" && !name.starts_with(PREFIX) {
                 continue;
             }
             match value.into_string() {
-                Ok(value) => heeded.insert(name, value),
+                Ok(value) => kept.insert(name, value),
                 Err(_) => return Err(NotUtf8(name)),
             };
         }
-        Ok(Self(heeded))
+        Ok(Self(kept))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<String> {
         self.0.get(name).cloned()
     }
 
-    /// A complaint about each variable that looks like a setting and is none.
-    pub(super) fn complaints(&self) -> Vec<String> {
+    /// A warning about each variable that has the prefix of settings and is none.
+    pub(super) fn warnings(&self) -> Vec<String> {
         let settings = SETTINGS.each_ref().map(Setting::variable);
         let names = self.0.keys().filter(|name| name.starts_with(PREFIX));
         let unknown = names.filter(|name| !settings.contains(name) && !is_service_link(name));
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting_is_complained_of_but_for_service_links() {
+    fn a_variable_that_is_no_setting_is_warned_of_unless_it_is_a_service_link() {
         let links = [
             "OPEN_PORTS_SERVICE_HOST",
             "OPEN_PORTS_SERVICE_PORT",
@@ -107,10 +108,10 @@ mod tests {
             "OPEN_PORTS_METRICS_SERVICE_HOST",
             "OPEN_PORTS_METRICS_PORT_9090_UDP_ADDR",
         ];
-        assert_eq!(environment(&links).complaints(), [""; 0]);
+        assert_eq!(environment(&links).warnings(), [""; 0]);
         let names = ["OPEN_PORTS_ALLOW", "OPEN_PORTS_ALOW", "OPEN_PORTS_PORT_80", "PORT"];
         assert_eq!(
-            environment(&names).complaints(),
+            environment(&names).warnings(),
             ["ALOW", "PORT_80"]
                 .map(|name| format!("OPEN_PORTS_{name} is not a setting; it is ignored"))
         );
@@ -122,7 +123,7 @@ mod tests {
         assert!(settings.contains(&"OPEN_PORTS_MAX_SCANS_PER_TARGET".into()), "{settings:?}");
         for name in settings {
             assert!(!is_service_link(&name), "{name}");
-            // Nor the other way round: a Service may be called by any prefix.
+            // A Service whose name is the start of a setting's must not set it either.
             for link in ["SERVICE_HOST", "SERVICE_PORT", "PORT"] {
                 assert!(!name.ends_with(link), "{name}");
             }

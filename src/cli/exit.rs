@@ -1,32 +1,32 @@
-//! How a command ends, for shells and CI.
+//! Exit statuses.
 
 use std::io;
 use std::process::ExitCode;
 
 use super::print_error;
 
-/// The end of a command; of several reasons, the first in this order is given.
+/// How a command ended. If several apply, the first in this order counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Exit {
-    /// A signal, by its number, ended it.
+    /// By the signal of this number.
     Signalled(u8),
-    /// Something failed that has nothing to do with what was scanned.
+    /// Something failed that is no result of a scan.
     Failure,
-    /// The command line, or a list, makes no sense.
+    /// The command line, or a list, is invalid.
     Usage,
     /// A name has no address.
     NotResolved,
-    /// Something is open that was not expected, or the other way round.
+    /// An open port was not expected, or an expected port is not open.
     Unexpected,
     /// Not everything was scanned.
     Incomplete,
-    /// All went well: of a scan, every port has its state.
+    /// Success: every port of a scan has its state.
     Whole,
 }
 
 impl Exit {
-    /// Ends a command whose output could not be written. A reader that went
-    /// away has seen enough, and hears no more of it.
+    /// The end of a command whose output could not be written. A reader that closed
+    /// the pipe has read enough: that is no error to print.
     pub(super) fn of_output(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::Incomplete;
@@ -41,7 +41,7 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::Whole => 0,
             Exit::Failure => 1,
-            // As shells have it for their built-ins.
+            // As in shells, for their built-ins.
             Exit::Usage => 2,
             Exit::NotResolved => 3,
             Exit::Incomplete => 4,
@@ -51,6 +51,6 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Exit status of a process that a signal ended, less the signal's number, as
-/// shells have it.
+/// What shells add to a signal's number to make the exit status of a process that
+/// the signal ended.
 pub(super) const SIGNALLED: u8 = 128;

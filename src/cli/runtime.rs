@@ -1,4 +1,4 @@
-//! The runtime that a command runs on, also where the system has few threads.
+//! Starts the tokio runtime, with fewer workers where the system has few threads.
 
 use std::fs;
 use std::io;
@@ -11,8 +11,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::limits;
 
-/// Starts a runtime with a worker for each core, or with fewer where the system
-/// does not have so many threads and one for look-ups.
+/// Starts a runtime with one worker per core, or with fewer where the system cannot
+/// give that many threads and one more for look-ups.
 ///
 /// # Errors
 /// When the system has no thread to give.
@@ -25,16 +25,16 @@ pub(super) fn start_runtime(cores: NonZeroUsize) -> io::Result<Runtime> {
 }
 
 /// How many workers there can be, up to `cores`.
-// tokio panics where it cannot start a worker, and a limit (pids.max, ulimit -u)
-// cannot be asked for how much of it is left.
+// tokio panics if it cannot start a worker, and the kernel does not say how much of
+// a limit (pids.max, ulimit -u) is left.
 fn workers(cores: usize) -> io::Result<usize> {
     let before = running_threads();
     let (had, error) = trial(cores + 1);
     if let Some(error) = error.filter(|_| had == 0) {
         return Err(error);
     }
-    // A thread that was waited for may count for a moment longer, and a limit
-    // may be met exactly.
+    // A joined thread may count for a moment longer, and the limit may have no room
+    // to spare.
     let begun = Instant::now();
     while running_threads() > before && begun.elapsed() < MOST_LINGERING {
         thread::sleep(Duration::from_millis(1));
@@ -42,7 +42,7 @@ fn workers(cores: usize) -> io::Result<usize> {
     Ok((had - 1).max(1))
 }
 
-/// How many threads there can be at once, up to `most`, and why not more.
+/// How many threads can run at once, up to `most`, and the error of one more.
 fn trial(most: usize) -> (usize, Option<io::Error>) {
     let gate = Mutex::new(());
     let pass = || drop(gate.lock());
@@ -62,7 +62,7 @@ fn running_threads() -> usize {
     fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
-/// How long an ended thread may go on to count, on however busy a machine.
+/// The longest that an ended thread may still count, on a busy machine.
 const MOST_LINGERING: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_a_worker_for_each_core_where_there_are_threads_enough() {
+    fn there_is_a_worker_for_each_core_if_the_system_has_enough_threads() {
         assert_eq!(workers(3).unwrap(), 3);
     }
 }

@@ -99,7 +99,7 @@ pub(super) fn run(args: ScanArgs, typed: &[String]) -> Exit {
         Ok(environment) => environment,
         Err(error) => return failed(&error.to_string()),
     };
-    environment.complaints().iter().for_each(|complaint| print_error(complaint));
+    environment.warnings().iter().for_each(|warning| print_error(warning));
     let environment = |name: &str| environment.get(name);
     let job = match Job::try_new(args, typed, &environment) {
         Ok(job) => job,

@@ -1,4 +1,4 @@
-//! `open-ports serve`: the service, and its start.
+//! `open-ports serve`: starts the service.
 
 mod args;
 
@@ -35,7 +35,7 @@ struct Startup {
     cores: NonZeroUsize,
     log: Log,
     /// About the environment, for the log.
-    complaints: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// Why the service does not run.
@@ -53,7 +53,7 @@ enum Failure {
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot make a thread for the log: {0}")]
     Log(io::Error),
-    #[error("cannot tell the address of a listener: {0}")]
+    #[error("cannot read the address of a listener: {0}")]
     Listener(io::Error),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
@@ -73,18 +73,18 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
 
 fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let environment = Environment::read()?;
-    let complaints = environment.complaints();
+    let warnings = environment.warnings();
     let (flags, environment) = (|name: &str| args.flag(name), |name: &str| environment.get(name));
     let config = Config::try_new(&Sources::new(&flags, &environment))
-        // A name with a slip in it may be why.
-        .inspect_err(|_| complaints.iter().for_each(|complaint| print_error(complaint)))?;
+        // A misspelt variable may be the cause.
+        .inspect_err(|_| warnings.iter().for_each(|warning| print_error(warning)))?;
     let log = start_log(config.log).map_err(Failure::Log)?;
     let descriptors = DescriptorPlan::try_new(raise_descriptor_limit())?.within(memory_limit());
     let open = |path| TokenFile::try_new(path, Instant::now());
     let tokens = config.tokens.clone().map(open).transpose()?.map(Arc::new);
     let cores = cores();
     let runtime = start_runtime(cores).map_err(Failure::Runtime)?;
-    let startup = Startup { config, descriptors, tokens, cores, log, complaints };
+    let startup = Startup { config, descriptors, tokens, cores, log, warnings };
     let result = runtime.block_on(startup.run());
     // A name may still be resolving. Nothing waits for it.
     runtime.shutdown_background();
@@ -108,7 +108,7 @@ impl Startup {
             grace: config.grace,
         };
         self.log_start(&listener, metrics_listener.as_ref());
-        self.complaints.iter().for_each(|complaint| tracing::warn!("{complaint}"));
+        self.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         if let Some(tokens) = self.tokens.clone() {
             // Also without requests, since metrics show the state of the file.
             tokio::spawn(async move {
@@ -208,7 +208,7 @@ fn start_log(config: LogConfig) -> io::Result<Log> {
     let builder = tracing_subscriber::fmt()
         .with_max_level(config.level)
         .with_writer(move || writer.clone())
-        // It would tell of a fault in the log on standard error, and wait there.
+        // They would be printed on standard error, and may block there.
         .log_internal_errors(false)
         .with_ansi(is_terminal)
         .with_target(false);

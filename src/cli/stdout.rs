@@ -1,4 +1,4 @@
-//! Standard output, if this process was given one.
+//! Standard output, unless it was closed when the process started.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use rustix::io::fcntl_getfd;
 /// Standard output.
 ///
 /// # Errors
-/// When it was closed from the start.
+/// When it was closed when the process started.
 pub(super) fn stdout() -> io::Result<io::Stdout> {
     if CLOSED.load(Ordering::Relaxed) {
         return Err(io::Error::other("standard output is closed"));
@@ -18,9 +18,9 @@ pub(super) fn stdout() -> io::Result<io::Stdout> {
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
-// Before `main`, since by then Rust has opened /dev/null in place of what was
-// closed, and everything can be written to that. Nothing of the standard library
-// is used that needs its runtime: an atomic, and a system call.
+// Runs before `main`: Rust's runtime opens /dev/null for closed standard streams, and
+// writes to that succeed. Only an atomic and a system call are used here, neither of
+// which needs the runtime.
 #[ctor::ctor]
 fn look() {
     CLOSED.store(fcntl_getfd(rustix::stdio::stdout()).is_err(), Ordering::Relaxed);

@@ -1,8 +1,7 @@
-//! How a signal stops a command, whatever that waits for just then.
+//! How a signal stops a command.
 //!
-//! A command that hears a signal ends by itself: it prints what it knows. But it
-//! may be waiting for somebody to read what it prints, for ever. Then it ends
-//! without, and so it does at the second signal.
+//! At the first signal a command prints what it knows, and ends. If a reader keeps it
+//! waiting while it prints, it ends without; so it does at the second signal.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,12 +14,12 @@ use super::exit::SIGNALLED;
 use super::scan::discard_output;
 use crate::shutdown::StopSignals;
 
-/// Tells of the first signal.
+/// Waits for the first signal.
 pub(super) struct Stop(watch::Receiver<Option<u8>>);
 
 impl Stop {
-    /// Listens to signals from now on, on a task of its own: the one that prints
-    /// may be waiting.
+    /// Listens to signals from now on, in a separate task, since the task that prints
+    /// may be blocked.
     ///
     /// # Errors
     /// When the system refuses.
@@ -65,7 +64,8 @@ fn leave(signal: u8) -> ! {
     std::process::exit(i32::from(SIGNALLED + signal))
 }
 
-/// Does what may wait for somebody else: a reader, as a rule.
+/// Runs `work`, which may block on another process, usually a reader, and counts the
+/// time that it takes.
 pub(super) fn waiting<T>(work: impl FnOnce() -> T) -> T {
     if !WAITS.lock().begin() {
         return work();
@@ -109,6 +109,6 @@ impl Shared {
 
 static WAITS: Shared = Shared(Mutex::new(Waits { past: Duration::ZERO, since: None }));
 
-/// How long the end of a command may wait for its reader. Whoever pressed Ctrl-C
-/// should not have to wait for a second.
+/// How long a stopped command may wait for its reader: less than a second, so that
+/// Ctrl-C seems to work at once.
 const PATIENCE: Duration = Duration::from_millis(500);

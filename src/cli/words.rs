@@ -1,4 +1,4 @@
-//! Spellings that argh does not know and fingers do.
+//! Common spellings of options that argh does not accept.
 
 /// Turns `--name=value` into two words, and `-p80` too.
 pub(super) fn split_values(words: Vec<String>) -> Vec<String> {
