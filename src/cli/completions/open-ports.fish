@@ -53,17 +53,17 @@ trace\t''"
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l log-format -d 'text or json (default: text on a terminal, json otherwise)' -r -f -a "text\t''
 json\t''"
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -s h -l help -d 'Print help'
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s p -l ports -d 'the ports, like 22,80,8000-8100,top100, or all (top1000)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l to-port -d 'the ports from 1 to this one' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l top -d 'as many ports, the most common first, 1 to 1000' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s p -l ports -d 'ports to scan, like 22,80,8000-8100,top100, or all (top1000)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l to-port -d 'scan the ports from 1 to this one' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l top -d 'scan this many of the most common ports, 1 to 1000' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l targets -d 'more hosts, from a file, or - for standard input' -r -F
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l exclude -d 'hosts not to scan, apart by commas' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l family -d 'addresses of names to scan: any, ipv4 or ipv6 (any)' -r -f -a "any\t''
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l exclude -d 'addresses and networks not to scan, separated by commas' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l family -d 'which addresses of a name to scan: any, ipv4 or ipv6 (any)' -r -f -a "any\t''
 ipv4\t''
 ipv6\t''"
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l timeout-ms -d 'how long each port may take to answer (2000)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l timeout-ms -d 'how long to wait for the answer of a port (2000)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l deadline-ms -d 'how long the whole scan may take (no limit)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l rate -d 'probes a second, at most (no limit)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l rate -d 'most probes to send a second (no limit)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l format -d 'table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise)' -r -f -a "table\t''
 plain\t''
 json\t''
@@ -71,13 +71,13 @@ ndjson\t''
 csv\t''
 grepable\t''
 xml\t''"
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output -d 'write to a file, whole or not at all' -r -F
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect -d 'the ports that ought to be open on each host, or none' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect-file -d 'file of hosts to scan and their ports, a line "host 22,443" each' -r -F
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l allow -d 'what may be scanned (any); also OPEN_PORTS_ALLOW' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l deny -d 'what may not, whatever is allowed; also OPEN_PORTS_DENY' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l seed -d 'a number that makes the order of the probes repeatable' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l details -d 'tell of filtered ports too, one by one'
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output -d 'write to this file, which is replaced only by complete output' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect -d 'the ports that ought to be open on each host, or none; exits with 5 if others are' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect-file -d 'scan the hosts in this file and expect these ports, each line like "web.internal 22,443"' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l allow -d 'scan only what these rules allow (any); also OPEN_PORTS_ALLOW' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l deny -d 'never scan these, even if allowed; also OPEN_PORTS_DENY' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l seed -d 'number that makes the order of the probes repeatable' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l details -d 'list filtered ports too'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -l listen -d 'address and port that the service listens on (default: 127.0.0.1:8080, or the port in PORT)' -r -f

@@ -45,23 +45,23 @@ module completions {
 
   # Scan hosts and print what is open.
   export extern "open-ports scan" [
-    --ports(-p): string       # the ports, like 22,80,8000-8100,top100, or all (top1000)
-    --to-port: string         # the ports from 1 to this one
-    --top: string             # as many ports, the most common first, 1 to 1000
+    --ports(-p): string       # ports to scan, like 22,80,8000-8100,top100, or all (top1000)
+    --to-port: string         # scan the ports from 1 to this one
+    --top: string             # scan this many of the most common ports, 1 to 1000
     --targets: path           # more hosts, from a file, or - for standard input
-    --exclude: string         # hosts not to scan, apart by commas
-    --family: string@"nu-complete open-ports scan family" # addresses of names to scan: any, ipv4 or ipv6 (any)
-    --timeout-ms: string      # how long each port may take to answer (2000)
+    --exclude: string         # addresses and networks not to scan, separated by commas
+    --family: string@"nu-complete open-ports scan family" # which addresses of a name to scan: any, ipv4 or ipv6 (any)
+    --timeout-ms: string      # how long to wait for the answer of a port (2000)
     --deadline-ms: string     # how long the whole scan may take (no limit)
-    --rate: string            # probes a second, at most (no limit)
-    --details                 # tell of filtered ports too, one by one
+    --rate: string            # most probes to send a second (no limit)
+    --details                 # list filtered ports too
     --format: string@"nu-complete open-ports scan format" # table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise)
-    --output: path            # write to a file, whole or not at all
-    --expect: string          # the ports that ought to be open on each host, or none
-    --expect-file: path       # file of hosts to scan and their ports, a line "host 22,443" each
-    --allow: string           # what may be scanned (any); also OPEN_PORTS_ALLOW
-    --deny: string            # what may not, whatever is allowed; also OPEN_PORTS_DENY
-    --seed: string            # a number that makes the order of the probes repeatable
+    --output: path            # write to this file, which is replaced only by complete output
+    --expect: string          # the ports that ought to be open on each host, or none; exits with 5 if others are
+    --expect-file: path       # scan the hosts in this file and expect these ports, each line like "web.internal 22,443"
+    --allow: string           # scan only what these rules allow (any); also OPEN_PORTS_ALLOW
+    --deny: string            # never scan these, even if allowed; also OPEN_PORTS_DENY
+    --seed: string            # number that makes the order of the probes repeatable
     --help(-h)                # Print help
     ...host: string           # names, addresses, networks (10.0.0.0/24) or ranges (10.0.0.1-50)
   ]
