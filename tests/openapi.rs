@@ -1,4 +1,4 @@
-//! The OpenAPI document agrees with the service that serves it.
+//! The OpenAPI document agrees with what the service does.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,12 +27,12 @@ fn document(service: &Service) -> Value {
     reply.json()
 }
 
-/// What `value` is, once its reference is followed.
+/// What `value` refers to, or `value` itself.
 fn followed<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value.get("$ref").and_then(Value::as_str) {
         Some(reference) => {
-            let place = reference.strip_prefix('#').expect("a reference within the document");
-            let target = document.pointer(place);
+            let path = reference.strip_prefix('#').expect("a reference within the document");
+            let target = document.pointer(path);
             followed(document, target.unwrap_or_else(|| panic!("nothing at {reference}")))
         }
         None => value,
@@ -50,11 +50,11 @@ fn parameters(document: &Value) -> BTreeMap<String, Value> {
         .collect()
 }
 
-/// What a scan of a port that nobody listens on says to one parameter more.
+/// The reply to a valid scan with one more parameter.
 fn with(service: &Service, name: &str, value: &Value) -> Reply {
     let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let value = value.replace('[', "%5B").replace(']', "%5D");
-    // Asked with HEAD, only the parameters count.
+    // HEAD checks only the parameters.
     let mut pairs = vec![("domain", "localhost"), ("toPort", "65535")];
     match name {
         "ports" => pairs.retain(|(name, _)| *name != "toPort"),
@@ -152,7 +152,7 @@ fn its_ranges_and_defaults_are_those_of_the_limits() {
 
 #[test]
 fn the_service_takes_what_a_schema_allows_and_no_more() {
-    // As long a deadline as can be configured, so that the document's is the limit.
+    // The longest deadline that can be configured is the document's limit.
     let longest = limits::MAX_MAX_DEADLINE.as_secs().to_string();
     let service = serve(&["--max-deadline", &longest]);
     for (name, schema) in parameters(&document(&service)) {
@@ -246,7 +246,7 @@ fn replies_to_scans_are_documented_with_their_header_fields() {
         connection.send(request_head("GET", target, fields));
         connection.reply()
     };
-    // Its own port is open, so that a reply in plain text has a line.
+    // The service's own port is open, so that the reply in plain text has a line.
     let scanned = &format!("/open-ports?domain=127.0.0.1&ports={}", service.address.port());
     for (status, reply) in [
         (
@@ -269,8 +269,8 @@ fn replies_to_scans_are_documented_with_their_header_fields() {
     }
 }
 
-/// Whether an operation documents the status of a reply, its media type, and
-/// each of its header fields that HTTP itself does not bring along.
+/// Checks that an operation documents the status of a reply, its media type, and each
+/// header field that is not HTTP's own.
 #[track_caller]
 fn assert_documented(document: &Value, operation: &Value, reply: &Reply) {
     let response = &operation["responses"][reply.status.to_string()];
@@ -318,28 +318,28 @@ fn every_member_of_a_report_is_documented() {
     assert_members(&document, &schemas["Problem"], &problem, "problem");
 }
 
-/// Whether the properties of `schema` are all that `value` has, at any depth.
+/// Checks that `schema` documents every member of `value`, at any depth.
 #[track_caller]
-fn assert_members(document: &Value, schema: &Value, value: &Value, place: &str) {
+fn assert_members(document: &Value, schema: &Value, value: &Value, path: &str) {
     let schema = followed(document, schema);
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                let place = format!("{place}.{name}");
+                let path = format!("{path}.{name}");
                 let property = schema["properties"].get(name);
                 let property = property.or_else(|| schema.get("additionalProperties"));
-                let property = property.unwrap_or_else(|| panic!("{place} is not documented"));
-                assert_members(document, property, value, &place);
+                let property = property.unwrap_or_else(|| panic!("{path} is not documented"));
+                assert_members(document, property, value, &path);
             }
         }
         Value::Array(items) => {
             for item in items {
-                assert_members(document, &schema["items"], item, place);
+                assert_members(document, &schema["items"], item, path);
             }
         }
         _ => {}
     }
     if let Some(values) = schema["enum"].as_array() {
-        assert!(values.contains(value), "{place} is {value}");
+        assert!(values.contains(value), "{path} is {value}");
     }
 }

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use support::service::{open_ports, run};
 
 #[test]
-fn the_doctor_tells_what_limits_a_scan_here() {
+fn the_doctor_prints_what_limits_a_scan() {
     let ended = run(open_ports(&["doctor"]));
     assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""));
     for line in [
@@ -22,7 +22,7 @@ fn the_doctor_tells_what_limits_a_scan_here() {
         "neighbours ",
         "IPv6 ",
     ] {
-        assert!(ended.stdout.lines().any(|told| told.starts_with(line)), "{line}: {ended:?}");
+        assert!(ended.stdout.lines().any(|printed| printed.starts_with(line)), "{line}: {ended:?}");
     }
 }
 
@@ -45,7 +45,7 @@ fn the_doctor_knows_how_few_descriptors_a_shell_allows() {
 }
 
 #[test]
-fn a_closed_standard_output_is_a_failure_where_something_is_to_be_written() {
+fn a_closed_standard_output_is_a_failure_if_there_is_output() {
     let with = |redirection: &str, arguments: &[&str]| {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("exec \"$0\" \"$@\" {redirection}")]);
@@ -58,9 +58,9 @@ fn a_closed_standard_output_is_a_failure_where_something_is_to_be_written() {
     for arguments in [&["doctor"][..], &["completions", "bash"], &["--version"], &["-h"], &scan] {
         let ended = with(">&-", arguments);
         assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {ended:?}");
-        let told = "open-ports: cannot write the output: standard output is closed\n";
-        assert_eq!(ended.stderr, told, "{arguments:?}");
-        // Thrown away on purpose, however it was opened.
+        let message = "open-ports: cannot write the output: standard output is closed\n";
+        assert_eq!(ended.stderr, message, "{arguments:?}");
+        // /dev/null discards output on purpose, however it was opened.
         for redirection in [">/dev/null", "1<>/dev/null", "<&-", "2>&-"] {
             let ended = with(redirection, arguments);
             assert_eq!(ended.status.code(), Some(0), "{arguments:?} {redirection}: {ended:?}");
@@ -72,12 +72,12 @@ fn a_closed_standard_output_is_a_failure_where_something_is_to_be_written() {
 }
 
 #[test]
-fn completions_are_for_shells_and_know_every_flag() {
+fn completions_know_every_flag_and_shells_can_read_them() {
     for shell in ["bash", "fish", "nushell", "zsh"] {
         let ended = run(open_ports(&["completions", shell]));
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
         assert!(ended.stdout.contains("expect-file") && ended.stdout.contains("max-scans"));
-        // Those that are here read what is for them.
+        // Shells that are installed here can parse their script.
         let check = Command::new(shell).args(["-n"]).stdin(Stdio::piped()).spawn();
         if let (Ok(mut check), false) = (check, shell == "nushell") {
             check.stdin.take().unwrap().write_all(ended.stdout.as_bytes()).unwrap();

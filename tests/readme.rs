@@ -1,4 +1,4 @@
-//! The scans that README shows, run as they stand there.
+//! The scans that README shows, run as written.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -66,7 +66,7 @@ fn the_checks_of_readme_fail_where_nothing_is_open() {
     }
 }
 
-/// What is open in the network that README speaks of.
+/// The open ports of README's example network.
 const OPEN: [([u8; 4], u16); 5] = [
     ([127, 0, 0, 1], 8080),
     ([10, 0, 0, 7], 22),

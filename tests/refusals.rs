@@ -15,6 +15,7 @@ fn every_bad_query_gets_a_problem_that_names_the_field_and_no_scan() {
     let (service, listener) = (Service::start(), Listeners::bind(own_address(), 1));
     // The valid parameters of these queries name the listener.
     let (host, port) = (format!("domain={}", listener.address), listener.list());
+    let parameters = parameters(&service);
     let mut connection = Connection::open(service.address);
     for (query, errors) in bad_queries() {
         let query = query.replace("HOST", &host).replace("PORT", &port);
@@ -23,6 +24,7 @@ fn every_bad_query_gets_a_problem_that_names_the_field_and_no_scan() {
         let wanted: Vec<&str> = errors.iter().map(|(field, _)| *field).collect();
         assert_eq!(fields, wanted, "{query}: {problem}");
         for (field, message) in errors {
+            let message = message.replace("PARAMETERS", &parameters);
             assert_eq!(problem["errors"][field], json!([message]), "{query}");
             let both = format!("{field} {message}");
             assert!(problem["detail"].as_str().unwrap().contains(&both), "{query}: {problem}");
@@ -31,6 +33,16 @@ fn every_bad_query_gets_a_problem_that_names_the_field_and_no_scan() {
     connection.get(&format!("/open-ports?{host}&ports={port}")).report();
     wait_for("the listener to be probed", || (listener.probed() > 0).then_some(()));
     assert_eq!(listener.probed(), 1, "something refused was scanned");
+}
+
+/// The names of the parameters in the order of the OpenAPI document.
+fn parameters(service: &Service) -> String {
+    let document = service.get("/openapi.json").json();
+    let references = document["paths"]["/open-ports"]["parameters"].as_array().unwrap().iter();
+    let names = references.map(|parameter| parameter["$ref"].as_str().unwrap());
+    let names = names.map(|name| name.strip_prefix("#/components/parameters/").unwrap());
+    let in_query = |name: &&str| document["components"]["parameters"][*name]["in"] == "query";
+    names.filter(in_query).collect::<Vec<_>>().join(", ")
 }
 
 /// Queries, and their invalid fields in alphabetical order.
@@ -276,8 +288,7 @@ fn nothing_of_a_request_is_sent_back_or_logged_unescaped() {
 const REQUIRED: &str = "is required";
 const LAST_REQUIRED: &str = "is required, unless ports is given";
 const REPEATED: &str = "is given more than once";
-const UNKNOWN: &str = "is not a parameter; the parameters are domain, toPort, fromPort, ports, \
-                       timeoutMs, deadlineMs, rate, family, details, expect, format, explain";
+const UNKNOWN: &str = "is not a parameter; the parameters are PARAMETERS";
 const NOT_A_PORT: &str = "must be 1 to 65535";
 const NOT_BOTH: &str = "cannot be combined with fromPort and toPort";
 const BROKEN_ESCAPE: &str = "has a broken percent-escape; write % as %25";

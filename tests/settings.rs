@@ -1,4 +1,4 @@
-//! Which settings are in force, and what is done about variables that are none.
+//! Which settings are in force, and how variables that are no settings are handled.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -12,7 +12,7 @@ use support::ask::serving;
 use support::service::{Service, open_ports, run, setting};
 
 #[test]
-fn a_variable_that_is_not_utf_8_stops_every_command_that_heeds_it() {
+fn a_variable_that_is_not_utf_8_stops_every_command_that_reads_it() {
     for arguments in [
         &["--listen", "127.0.0.1:0"][..],
         &["scan", "127.0.0.1", "-p", "1"],
@@ -23,29 +23,29 @@ fn a_variable_that_is_not_utf_8_stops_every_command_that_heeds_it() {
             command.env(name, OsStr::from_bytes(b"10.0.0.0/8\xff"));
             let ended = run(command);
             assert_eq!(ended.status.code(), Some(1), "{arguments:?} {name}: {ended:?}");
-            let told = format!("open-ports: the environment variable {name} is not UTF-8\n");
-            assert_eq!(ended.stderr, told, "{arguments:?}");
+            let message = format!("open-ports: the environment variable {name} is not UTF-8\n");
+            assert_eq!(ended.stderr, message, "{arguments:?}");
         }
     }
 }
 
 #[test]
-fn a_variable_with_a_slip_in_its_name_is_told_and_a_service_link_is_none() {
+fn a_misspelt_variable_is_warned_of_and_a_service_link_is_not() {
     let links = ["OPEN_PORTS_SERVICE_HOST", "OPEN_PORTS_PORT", "OPEN_PORTS_PORT_80_TCP_ADDR"];
-    let slip = "OPEN_PORTS_DENI is not a setting; it is ignored";
+    let warning = "OPEN_PORTS_DENI is not a setting; it is ignored";
     let mut command = serving(&[]);
     command.env("OPEN_PORTS_DENI", "any").envs(links.map(|name| (name, "tcp://10.0.0.1:80")));
     let service = Service::spawn(command);
-    let line = service.wait_for_log(slip);
+    let line = service.wait_for_log(warning);
     assert_eq!(setting(&line, "level").as_deref(), Some("WARN"), "{line}");
     assert!(!service.log().join("\n").contains("OPEN_PORTS_PORT"), "{:?}", service.log());
 
     let mut command = open_ports(&["scan", "127.0.0.1", "-p", "1"]);
     command.env("OPEN_PORTS_DENI", "any").envs(links.map(|name| (name, "tcp://10.0.0.1:80")));
     let ended = run(command);
-    assert_eq!((ended.status.code(), ended.stderr), (Some(0), format!("open-ports: {slip}\n")));
+    assert_eq!((ended.status.code(), ended.stderr), (Some(0), format!("open-ports: {warning}\n")));
 
-    // A start that fails for want of what is misspelt tells of both.
+    // A start that fails because a variable is misspelt prints both.
     let mut command = open_ports(&["--listen", "0.0.0.0:0"]);
     command.env("OPEN_PORTS_ALOW", "any");
     let ended = run(command);
@@ -56,7 +56,7 @@ fn a_variable_with_a_slip_in_its_name_is_told_and_a_service_link_is_none() {
 }
 
 #[test]
-fn the_first_line_tells_what_is_in_force() {
+fn the_first_line_of_the_log_has_the_settings() {
     let service = Service::spawn(serving(&[]));
     let line = service.log()[0].clone();
     assert_eq!(

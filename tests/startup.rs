@@ -1,4 +1,4 @@
-//! A start that cannot work ends at once, with one line that says why: a bad
+//! A start that cannot work ends at once, with one line that says why. So a bad
 //! rollout stops at its first pod.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
-fn settings_that_make_no_sense_are_named_on_one_line() {
+fn an_invalid_setting_is_named_on_one_line() {
     let cases: [Case<'_>; 12] = [
         (&["--alow", "any"], &[], 2, "--alow"),
         (&["--listen"], &[], 2, "--listen"),
@@ -40,7 +40,7 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn a_file_of_tokens_that_cannot_be_read_whole_is_named() {
+fn a_token_file_that_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens");
     fs::write(&path, "no colon in here\n").unwrap();
@@ -59,7 +59,7 @@ fn assert_stops(arguments: &[&str], environment: &[(&str, &str)], status: i32, r
     while process.try_wait().unwrap().is_none() {
         if start.elapsed() > DEADLINE {
             process.kill().unwrap();
-            panic!("{arguments:?} {environment:?} goes on running");
+            panic!("{arguments:?} {environment:?} is still running");
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -71,7 +71,7 @@ fn assert_stops(arguments: &[&str], environment: &[(&str, &str)], status: i32, r
     assert!(output.stdout.is_empty(), "{said}");
 }
 
-/// Long enough for a start on a busy machine; it only ends a test that hangs.
+/// Ends a test that hangs: longer than a start takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Arguments, environment, exit status, and what the message names.

@@ -188,7 +188,7 @@ pub(crate) const PARAMETERS: [Parameter; 12] = [
     },
     Parameter {
         name: "family",
-        meaning: "which addresses of host to scan",
+        meaning: "which addresses of the host to scan",
         more: "It must not exclude a domain that is an address.",
         values: Values::Words(&["any", "ipv4", "ipv6"]),
         omitted: Omitted::Default("any"),
