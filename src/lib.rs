@@ -52,7 +52,7 @@ mod fields;
 #[cfg(feature = "server")]
 mod healthcheck;
 #[cfg(feature = "server")]
-pub mod host;
+mod host;
 #[cfg(feature = "server")]
 pub mod http;
 pub mod limits;
@@ -71,7 +71,7 @@ mod printable;
 #[cfg(feature = "server")]
 mod report;
 #[cfg(feature = "server")]
-pub mod request;
+mod request;
 #[cfg(feature = "server")]
 pub mod resolve;
 pub mod scan;

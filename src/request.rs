@@ -21,29 +21,29 @@ pub struct ScanParams([Option<String>; PARAMETERS.len()]);
 
 /// A valid scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScanRequest {
+pub(crate) struct ScanRequest {
     /// The host, as typed.
-    pub domain: String,
+    pub(crate) domain: String,
     /// What the host is.
-    pub host: Host,
+    pub(crate) host: Host,
     /// Which of its addresses to scan.
-    pub family: Family,
+    pub(crate) family: Family,
     /// The ports to probe.
-    pub ports: PortSet,
+    pub(crate) ports: PortSet,
     /// How long a probe waits for an answer.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Whether to report every port that is not closed.
-    pub details: bool,
+    pub(crate) details: bool,
     /// How long the scan may take.
-    pub deadline: Duration,
+    pub(crate) deadline: Duration,
     /// The limit on probes per second.
-    pub rate: Option<NonZeroU32>,
+    pub(crate) rate: Option<NonZeroU32>,
     /// The format of the reply, if one was named.
-    pub format: Option<Format>,
+    pub(crate) format: Option<Format>,
     /// Whether to report what would be scanned, without scanning it.
-    pub explain: bool,
+    pub(crate) explain: bool,
     /// Which of the ports ought to be open, for a report that compares.
-    pub expectation: Option<Expectation>,
+    pub(crate) expectation: Option<Expectation>,
 }
 
 /// The limits of what a request may ask for.
@@ -57,7 +57,7 @@ pub struct Ceilings {
 
 /// The format of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// One JSON object.
     Json,
     /// One JSON object per line, as ports are found.
@@ -90,7 +90,7 @@ impl ScanRequest {
     ///
     /// # Errors
     /// Everything that is wrong with them, by parameter.
-    pub fn try_new(params: &ScanParams, ceilings: &Ceilings) -> Result<Self, FieldErrors> {
+    pub(crate) fn try_new(params: &ScanParams, ceilings: &Ceilings) -> Result<Self, FieldErrors> {
         let mut errors = FieldErrors::default();
         let host = read_host(params, &mut errors);
         let ports = read_ports(params, &mut errors);
