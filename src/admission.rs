@@ -25,7 +25,7 @@ pub struct Quotas {
 
 /// Admits requests and scans within the quotas.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     quotas: Quotas,
     /// The limit of requests at once.
     requests: usize,
