@@ -1,4 +1,4 @@
-//! `open-ports healthcheck`, asked about the real service and about others.
+//! `open-ports healthcheck` of the real service and of others.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -15,9 +15,9 @@ support::trials::main! {
     a_service_on_all_interfaces_is_asked_on_loopback,
     a_service_on_all_interfaces_of_both_families_is_asked_on_loopback: Ipv6,
     a_port_where_nobody_listens_is_unhealthy_and_named,
-    a_service_that_says_no_is_unhealthy,
-    a_service_that_hangs_is_unhealthy_before_its_callers_lose_patience,
-    an_address_that_is_none_is_said_to_be_none,
+    a_service_that_answers_503_is_unhealthy,
+    a_service_that_hangs_is_unhealthy_before_its_callers_give_up,
+    an_invalid_address_is_reported,
 }
 
 fn a_service_that_lives_is_healthy_by_flag_and_by_variable() {
@@ -50,7 +50,7 @@ fn a_port_where_nobody_listens_is_unhealthy_and_named() {
     assert_unhealthy(&answer, &format!("open-ports: healthcheck {address}: "));
 }
 
-fn a_service_that_says_no_is_unhealthy() {
+fn a_service_that_answers_503_is_unhealthy() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let server = thread::spawn(move || {
@@ -66,7 +66,7 @@ fn a_service_that_says_no_is_unhealthy() {
     assert!(request.starts_with("GET /livez HTTP/1.1\r\nHost: 127.0.0.1:"), "{request}");
 }
 
-fn a_service_that_hangs_is_unhealthy_before_its_callers_lose_patience() {
+fn a_service_that_hangs_is_unhealthy_before_its_callers_give_up() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let start = Instant::now();
@@ -76,13 +76,13 @@ fn a_service_that_hangs_is_unhealthy_before_its_callers_lose_patience() {
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
-fn an_address_that_is_none_is_said_to_be_none() {
+fn an_invalid_address_is_reported() {
     let answer = healthcheck(&["--listen", "8080"], &[]);
     assert_unhealthy(&answer, "--listen: \"8080\" is not an address with a port");
     assert_unhealthy(&healthcheck(&[], &[("PORT", "http")]), "PORT: \"http\" is not a port");
 }
 
-/// The service, started for a test and killed with it.
+/// The service, killed on drop.
 struct Service {
     process: Child,
     address: SocketAddr,
@@ -112,14 +112,14 @@ fn healthcheck(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     open_ports(&arguments, environment).output().unwrap()
 }
 
-/// The binary with no settings but these.
+/// The binary with only these settings.
 fn open_ports(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_open-ports"));
     command.env_clear().args(arguments).envs(environment.iter().copied());
     command
 }
 
-/// A port that is bound, so that nobody else can listen there, and refuses.
+/// A port that refuses: it is bound, so that nothing else can listen there.
 fn refusing() -> (socket2::Socket, SocketAddr) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();

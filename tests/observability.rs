@@ -1,4 +1,4 @@
-//! What the service tells about itself: ids, log lines, metrics, readiness.
+//! What the service reports about itself: ids, log lines, metrics, readiness.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -23,7 +23,7 @@ const CONTROL_C: &str = "\x03";
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 #[test]
-fn a_request_id_is_taken_over_or_made_and_always_echoed() {
+fn a_request_id_is_kept_or_made_and_always_echoed() {
     let service = serve(&[]);
     let scan = format!("/open-ports?domain={}&toPort=1", own_address());
     for target in [&scan, "/livez", "/nowhere", "/open-ports", "/metrics"] {
@@ -74,7 +74,7 @@ fn the_steps_of_a_scan_are_timed() {
     let [(first, _), (second, took)] = &steps(&scan)[..] else { panic!("two steps") };
     assert_eq!((first.as_str(), second.as_str()), ("resolve", "scan"));
     assert!(*took >= 400.0, "{took} ms for half a second of probes");
-    // No step that there was not.
+    // No time for a step that did not happen.
     for target in [
         format!("{scan}&explain=true"),
         "/open-ports?domain=169.254.169.254&toPort=1".into(),
@@ -85,7 +85,7 @@ fn the_steps_of_a_scan_are_timed() {
     }
 }
 
-/// What an audit line says, but for how long it took.
+/// The fields of an audit line, except for its times.
 fn fields(line: &Value) -> Value {
     let mut fields = line.as_object().unwrap().clone();
     for name in ["timestamp", "level", "message", "duration_ms"] {
@@ -95,7 +95,7 @@ fn fields(line: &Value) -> Value {
 }
 
 #[test]
-fn each_scan_has_one_line_with_every_field_whatever_became_of_it() {
+fn each_scan_has_one_line_with_every_field_however_it_ended() {
     let service = serve(&["--deny", "192.0.2.0/24", "--max-scans-per-caller", "1"]);
     let (open, silent) = (Listeners::bind(own_address(), 1), Silent::bind(own_address(), 3));
     let refused = Refused::bind(open.address);
@@ -119,7 +119,7 @@ fn each_scan_has_one_line_with_every_field_whatever_became_of_it() {
     );
     assert_eq!(ask("not-admitted", &format!("domain={address}&toPort=9")), 429);
     drop(streaming);
-    // These are no scans.
+    // These requests are no scans.
     assert_eq!(ask("none", "domain=&toPort=9"), 400);
     assert_eq!(ask("none", &format!("domain={address}&toPort=9&format=yaml")), 400);
 
@@ -180,7 +180,7 @@ fn addresses_as_logged(addresses: &Value) -> String {
 }
 
 #[test]
-fn nothing_of_a_request_gets_into_the_log_unescaped() {
+fn no_part_of_a_request_is_logged_unescaped() {
     for format in ["text", "json"] {
         let service = serve(&["--log-format", format]);
         // The one text of a client's own that is logged: a host name. Others are
@@ -199,7 +199,7 @@ fn nothing_of_a_request_gets_into_the_log_unescaped() {
 }
 
 #[test]
-fn the_log_is_json_unless_it_goes_to_a_terminal_or_is_told_otherwise() {
+fn the_log_is_json_except_on_a_terminal_or_if_configured_otherwise() {
     let scan = format!("/open-ports?domain={}&toPort=1", own_address());
     let json = serve(&[]);
     json.get(&scan).report();
@@ -224,10 +224,10 @@ fn the_log_is_json_unless_it_goes_to_a_terminal_or_is_told_otherwise() {
 }
 
 #[test]
-fn a_level_leaves_out_what_matters_less() {
+fn a_level_leaves_out_less_important_lines() {
     let ended = |level: &str| {
-        // Where nothing is said, nobody says the port.
-        // On another address than clients have, lest one connect to itself.
+        // At some levels the service does not log its port, so choose one here.
+        // On an address that no client has, so that none can connect to itself.
         let address: SocketAddr = (own_address(), free_port()).into();
         let mut command = open_ports(&["--listen", &address.to_string()]);
         command.env("OPEN_PORTS_LOG", level);
@@ -242,7 +242,7 @@ fn a_level_leaves_out_what_matters_less() {
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM)
             .unwrap();
         let output = child.wait_with_output().unwrap();
-        // Not sooner: the service would outlive the test.
+        // Check this only now: otherwise the service could outlive the test.
         asked.unwrap();
         assert!(output.status.success());
         String::from_utf8(output.stderr).unwrap()
@@ -261,21 +261,21 @@ fn a_level_leaves_out_what_matters_less() {
 }
 
 #[test]
-fn it_is_not_ready_while_it_drains_and_accepts_all_the_same() {
+fn it_is_not_ready_while_it_drains_but_still_accepts() {
     const DELAY: Duration = Duration::from_secs(3);
     let mut service = serve(&["--drain-delay", &DELAY.as_secs().to_string()]);
     let ready = service.get("/readyz");
     assert_eq!((ready.status, ready.body.as_str()), (200, "ok\n"));
-    let told = Instant::now();
+    let signalled = Instant::now();
     service.signal(Signal::TERM);
     let stopping =
         wait_for("it to be not ready", || Some(service.get("/readyz")).filter(|r| r.status != 200));
     assert_eq!((stopping.status, stopping.body.as_str()), (503, "stopping\n"));
-    // Load balancers that have not noticed yet still send work.
+    // Load balancers that have not noticed yet still send requests.
     assert_eq!(service.get("/livez").status, 200);
     service.get(&format!("/open-ports?domain={}&toPort=9", own_address())).report();
     assert!(service.wait().success());
-    assert!(told.elapsed() >= DELAY, "{:?}", told.elapsed());
+    assert!(signalled.elapsed() >= DELAY, "{:?}", signalled.elapsed());
     assert!(TcpStream::connect(service.address).is_err());
 }
 
@@ -342,7 +342,7 @@ fn metrics_count_what_happened() {
         ] {
             assert_eq!(sample_of(metrics, &format!("open_ports_{name}")), value, "{name}");
         }
-        // One at least for each answer; open ports may be asked twice.
+        // At least one for each answer; open ports may be probed twice.
         assert!(sample_of(metrics, "open_ports_rtt_seconds_count") >= 8.0);
         assert!(sample_of(metrics, "open_ports_scan_duration_seconds_sum") >= 0.1);
     }
@@ -353,12 +353,12 @@ fn metrics_count_what_happened() {
 }
 
 #[test]
-fn resource_errors_are_counted_by_errno_and_the_scan_tells_the_truth() {
+fn resource_errors_are_counted_by_errno_and_the_report_is_honest() {
     let service = serve(&[]);
     let silent = Silent::bind(own_address(), 60);
     let mut connection = Connection::open(service.address);
     connection.get("/livez");
-    // Taken away from a service that counts on more.
+    // Lower the limit of a service that has planned with more.
     let limit = service.descriptors() as u64 + 12;
     let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
     prlimit(Some(service.pid()), Resource::Nofile, limit).unwrap();

@@ -1,5 +1,5 @@
-//! Scans of 127.0.0.1, the one address on which a probe can meet itself or
-//! another probe: there alone, source and target address are the same.
+//! Scans of 127.0.0.1. Only there are the source and the target address the same, so a
+//! probe can connect to itself or to another probe.
 
 mod support;
 
@@ -23,10 +23,10 @@ support::trials::main! {
     probes_from_few_ports_to_the_same_few_show_no_phantoms: OwnNetwork,
 }
 
-// Without a look at both ends of a connection, nearly every one of these scans
-// shows a phantom or two.
+// If the engine did not check both ends of a connection, nearly every one of these
+// scans would report a phantom or two.
 fn full_range_scans_at_the_same_time_show_no_phantoms() {
-    // Others come and go on 127.0.0.1, and a witness may miss one.
+    // Other programs listen on 127.0.0.1 for a short time, and a witness may miss one.
     let listeners = Listeners::bind(Ipv4Addr::LOCALHOST.into(), 300);
     // Also with so few sockets that the fan-outs wait for each other.
     for descriptors in [4096, 24, 4096, 24] {
@@ -41,10 +41,10 @@ fn full_range_scans_at_the_same_time_show_no_phantoms() {
     }
 }
 
-// Where connections have few ports to come from, and those are the ones that
-// are probed, meeting is no exception. The chance that two probes cross twice
-// in a row is what bounds how few they may be: of 9 ports it was seen once in
-// some 5,000 rounds, and it falls with the fourth power of their number.
+// If connections have few source ports, and those are the probed ports, probes often
+// meet. The fewer ports there are, the more likely two probes cross twice in a row: with
+// 9 ports it was seen once in some 5,000 rounds, and the chance falls with the fourth
+// power of their number.
 fn probes_from_few_ports_to_the_same_few_show_no_phantoms() {
     let (first, last, listening) = (40_000, 40_063, 40_007);
     fs::write("/proc/sys/net/ipv4/ip_local_port_range", format!("{first} {last}")).unwrap();

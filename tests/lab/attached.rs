@@ -177,7 +177,7 @@ impl Attached {
         let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
         let count = shown.split("table_fulls ").nth(1).and_then(|rest| rest.split(' ').next());
         let count = count.and_then(|count| count.trim().parse().ok());
-        count.ok_or_else(|| io::Error::other("ip does not tell of the neighbour table"))
+        count.ok_or_else(|| io::Error::other("ip does not show the neighbour table"))
     }
 }
 

@@ -147,7 +147,7 @@ impl Connection {
         std::mem::replace(&mut self.received, rest)
     }
 
-    /// Waits until the server closes, and tells what it sent before that.
+    /// Waits until the server closes; returns what it sent before that.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.receive() {}
         std::mem::take(&mut self.received)
