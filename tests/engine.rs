@@ -1,5 +1,7 @@
 //! The engine against real sockets on loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+
 mod support;
 
 use std::net::IpAddr;

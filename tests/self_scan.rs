@@ -1,6 +1,8 @@
 //! Scans of 127.0.0.1. Only there are the source and the target address the same, so a
 //! probe can connect to itself or to another probe.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+
 mod support;
 
 use std::collections::BTreeSet;
