@@ -96,3 +96,35 @@ impl Waits {
 /// To sort 20,000 deadlines takes some 2 ms, which is too much for every answer
 /// of a sweep; no wait is shorter than ten times this.
 const RETIME_EVERY: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::paths::Answered;
+
+    #[test]
+    fn deadlines_follow_what_is_learnt_of_a_path() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let paths = Arc::new(Paths::new(&[[192, 0, 2, 1].into()], ms(2_000)));
+        let mut waits = Waits::new(Arc::clone(&paths), Purpose::State, start);
+        waits.insert(7, 0, start);
+        let first = start + ms(500);
+        assert_eq!((waits.wake_at(), waits.is_outdated()), (Some(first), false));
+
+        let rtt = Duration::from_micros(100);
+        (0..3).for_each(|_| paths.sample(0, Answered::Accepted, rtt, || Some(rtt)));
+        let wait = paths.wait(0, Purpose::State);
+        assert!(waits.is_outdated() && wait < ms(200));
+        assert_eq!(waits.wake_at(), Some(start + RETIME_EVERY));
+        // Not too often.
+        waits.retime(start + RETIME_EVERY / 2, |_| (0, start));
+        assert!(waits.is_outdated());
+        waits.retime(start + RETIME_EVERY, |_| (0, start));
+        assert_eq!((waits.wake_at(), waits.is_outdated()), (Some(start + wait), false));
+
+        assert_eq!(waits.take_expired(start + wait - ms(1)), None);
+        assert_eq!(waits.take_expired(start + wait), Some(7));
+        assert!(waits.is_empty() && waits.wake_at().is_none());
+        assert_eq!(waits.max_in_flight(), 1);
+    }
+}

@@ -89,3 +89,12 @@ fn other_addresses_inform_the_first_wait_by_strong_evidence_only() {
     (0..2).for_each(|_| answer(&paths, 0, Answered::Accepted, rtt));
     assert_eq!(paths.wait(1, Purpose::State), paths.wait(0, Purpose::State) * 2);
 }
+
+#[test]
+fn an_answer_after_a_second_may_be_to_a_repeated_syn_and_is_not_late() {
+    let paths = paths(1);
+    end_pass(&paths);
+    let second = Duration::from_secs(1);
+    assert!(paths.is_late(0, second - Duration::from_millis(1)));
+    assert!(!paths.is_late(0, second));
+}

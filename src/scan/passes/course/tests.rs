@@ -129,6 +129,7 @@ fn course_that_ends_with_a_pilot(paths: &Arc<Paths>) -> (Course, Step) {
     let first =
         PassEnd { silent: targets(0..40_000), answered: 20_000, sending, ..PassEnd::default() };
     let Step::Ask(pilot) = course.after(first, start) else { panic!("a pilot comes next") };
+    assert_eq!(pilot.rate.map(NonZeroU32::get), Some(limits::PILOT_RATE));
     let answered = pilot.targets.len() as u64;
     let end = PassEnd { answered, ..PassEnd::default() };
     let Step::Ask(second) = course.after(end, after(0.1)) else { panic!("asked twice") };
