@@ -92,7 +92,7 @@ where
             shared: Arc::clone(&self.shared),
             neighbours: self.neighbours.clone(),
         }
-        .start(attached);
+        .start(&attached);
         let mut whole = PassEnd::default();
         loop {
             if !addresses.is_empty() {

@@ -53,7 +53,7 @@ pub(super) struct Search {
 impl SearchPlan {
     /// Starts to look for `attached`. Addresses for which nobody answers get their
     /// verdict at once.
-    pub(super) fn start(self, attached: Vec<Attached>) -> Search {
+    pub(super) fn start(self, attached: &[Attached]) -> Search {
         let (report, found) = mpsc::unbounded_channel();
         let mut seekers = JoinSet::new();
         for family in [Family::V4, Family::V6] {
@@ -158,7 +158,7 @@ impl Seeker {
             match &seat {
                 Some(_) if self.waiting.is_empty() => seat = None,
                 None if !self.waiting.is_empty() => {
-                    seat = Some(self.search.neighbours.seat(self.family))
+                    seat = Some(self.search.neighbours.seat(self.family));
                 }
                 _ => {}
             }
