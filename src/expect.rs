@@ -14,7 +14,7 @@ use crate::targets::{HostSpec, HostSpecError};
 ///
 /// It is written as a port list or `none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expectation(Option<PortSet>);
+pub(crate) struct Expectation(Option<PortSet>);
 
 /// How the open ports differ from the expected ones.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub enum Host {
 
 /// Which address families to scan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Family {
+pub(crate) enum Family {
     /// Both.
     #[default]
     Any,
@@ -59,7 +59,7 @@ pub enum HostError {
 impl Family {
     /// Whether addresses like this one are scanned.
     #[must_use]
-    pub fn includes(self, address: IpAddr) -> bool {
+    pub(crate) fn includes(self, address: IpAddr) -> bool {
         match self {
             Self::Any => true,
             Self::Ipv4 => address.is_ipv4(),
