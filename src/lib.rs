@@ -1,38 +1,93 @@
-//! Which TCP ports of a host are open, told over HTTP and honestly: every port
-//! asked for ends as open, closed or filtered, or is counted as not scanned
-//! with the reason.
+//! Finds the open TCP ports of hosts and networks, and reports honestly: every port
+//! asked for ends as open, closed or filtered, or is counted as not scanned, with
+//! the reason.
 //!
-//! One request goes one way through the modules, and none knows those before it:
+//! # The engine alone
 //!
-//! ```text
-//! query string -> ScanParams -> ScanRequest -> addresses -> probes -> outcomes -> Report -> response
-//!   http::query     request::request            resolve      scan::scan           report     http::reply
+//! Without the features `server` and `cli`, which are on by default, this library is
+//! the scan engine. A [`Scanner`](scan::Scanner) holds what the scans of a process
+//! share; a [`ScanPlan`](scan::ScanPlan) says what one of them probes.
+//!
+//! ```
+//! use std::net::{Ipv4Addr, TcpListener};
+//! use std::num::NonZeroUsize;
+//!
+//! use open_ports::ports::PortSet;
+//! use open_ports::scan::{ScanPlan, Scanner};
+//!
+//! let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+//! let port = listener.local_addr()?.port();
+//!
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! let tallies = runtime.block_on(async {
+//!     // 64 descriptors, and one task for each scan.
+//!     let scanner = Scanner::new(64, NonZeroUsize::MIN);
+//!     let plan = ScanPlan::new(vec![Ipv4Addr::LOCALHOST.into()], PortSet::all());
+//!     scanner.scan(&plan).await
+//! });
+//! assert!(tallies[0].findings.open_ports().any(|open| open == port));
+//! assert_eq!(tallies[0].not_scanned, 0);
+//! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! | module       | owns                                                         |
-//! |--------------|--------------------------------------------------------------|
-//! | [`cli`]      | the command line, and the start of the service               |
-//! | [`config`]   | flags over environment over defaults                         |
-//! | [`healthcheck`] | whether the service here lives, for images without a shell  |
-//! | [`limits`]   | every default and ceiling, each with its reason              |
-//! | [`log`]      | a log that never blocks and never fails                      |
-//! | [`shutdown`] | the signals to stop                                          |
-//! | [`http`]     | accepting, routing, reading queries, replying, draining      |
-//! | [`request`]  | a scan as typed, and a scan that makes sense                 |
-//! | `expect`     | which ports ought to be open                                 |
-//! | [`resolve`]  | from a host to its addresses                                 |
-//! | [`tokens`]   | who may ask: bearer tokens                                   |
-//! | [`caller`]   | who asks, and on whose account it goes                       |
-//! | [`policy`]   | which addresses and ports may be scanned                     |
-//! | [`machine`]  | what this machine allows, and shares with others              |
-//! | [`scan`]     | the engine: descriptors, probes, outcomes                    |
-//! | [`sweep`]    | scans of many hosts, batch by batch                          |
-//! | `report`     | what a scan found, in the shape its readers get it           |
-//! | `output`     | the formats that a sweep is told in                          |
-//! | [`ports`]    | sets of ports                                                |
-//! | [`printable`] | typed words, fit for a terminal                             |
-//! | [`targets`]  | the hosts of a sweep, and their order                        |
-//! | [`services`] | what is known about port numbers                             |
+//! # The flow
+//!
+//! A request takes one route through the modules, over HTTP or at the prompt. No
+//! module imports one to its right.
+//!
+//! ```text
+//! typed words ─► valid request ─► addresses ─► policy ─► admission ─► running scan ─► facts ─► reply, table, metrics
+//! http, cli      request, fields  resolve,     policy    admission    scan, sweep     report,  http, output, metrics
+//!                                 targets                                             expect
+//!                                 └───────────────────── ask ────────────────────┘
+//! ```
+//!
+//! `ask` is the only module that starts a scan for a request, and it can start one only
+//! for addresses that policy has allowed: an endpoint that forgets policy does not
+//! compile.
+//!
+//! # The modules
+//!
+//! | module      | owns                                                                  |
+//! |-------------|-----------------------------------------------------------------------|
+//! | `cli`       | the command line: one file for each command                           |
+//! | `config`    | the settings of the service: flags over environment over defaults     |
+//! | `http`      | `server` (bytes: accepting, connections, draining), `exchange` (HTTP: routes, negotiation, problems), `endpoints` |
+//! | `request`   | the parameters of a scan as typed, and a request that is valid        |
+//! | `fields`    | errors by field, and the readers that HTTP and the command line share |
+//! | `host`, `targets` | a host as typed, and lists of them                              |
+//! | `resolve`   | the addresses of a host                                               |
+//! | `policy`    | which addresses and ports may be scanned                              |
+//! | `admission` | how many requests and scans may run, for each caller and in all       |
+//! | `caller`, `tokens` | who sent a request                                             |
+//! | `ask`       | from a valid request to a running scan: resolve, judge, admit, start  |
+//! | `scan`      | the engine: plans, passes, fan-outs, sockets, findings                |
+//! | `sweep`     | scans of many hosts, in batches                                       |
+//! | `report`    | what a scan found (facts), separate from what it took (effort)           |
+//! | `expect`    | how facts differ from what ought to be open                           |
+//! | `output`    | the formats of the command: one file for each                         |
+//! | `metrics`   | what is counted, for Prometheus                                       |
+//! | `machine`   | what this host allows: descriptors, memory, neighbours; `doctor`      |
+//! | `ports`, `services`, `shuffle` | sets of ports, their names, and random orders      |
+//! | `limits`    | every default and limit, with its reason                              |
+//! | `log`, `printable`, `shutdown`, `healthcheck` | a log that never blocks; text that is safe on a terminal; signals; the health check of an image without a shell |
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |------|---------|
+//! | host | what was typed: a name or an address |
+//! | target | an address and a port |
+//! | probe, attempt | the work on one target, and one try of it |
+//! | outcome | how a probe ended: a port state with nmap's reason, or not scanned |
+//! | pass | one attempt at each target that is still silent |
+//! | fan-out | one task's probes in flight; their number at most is its window |
+//! | rtt, loss | the time between an attempt and its answer; the share of attempts that got none although the port answers |
+//! | scan, sweep | the work on one host; on many |
+//! | facts, effort, report | what was found; what it took; both |
+//! | timeout, deadline | a duration for each probe; the latest end of a scan |
+//! | drain, grace period | the end of a service: no new clients; how long running requests may still take |
+//! | expectation | which ports ought to be open |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "server")]
