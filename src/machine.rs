@@ -5,6 +5,7 @@ pub mod descriptors;
 #[cfg(feature = "cli")]
 pub(crate) mod doctor;
 pub mod memory;
+mod neighbour;
 pub mod neighbours;
 mod netlink;
 mod table;

@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+pub use super::neighbour::{Entry, Family, Neighbour, TableRoom};
 use super::netlink::Netlink;
 pub use super::table::Snapshot;
 use super::table::{LEAST_AT_A_TIME, MOST_AT_A_TIME, Table};
@@ -24,48 +25,6 @@ use super::table::{LEAST_AT_A_TIME, MOST_AT_A_TIME, Table};
 #[derive(Clone, Debug, Default)]
 pub struct Neighbours(Arc<[Mutex<Table>; 2]>);
 
-/// An address on an attached network, and its interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Neighbour {
-    /// The address.
-    pub address: IpAddr,
-    /// The interface's index.
-    pub link: u32,
-}
-
-/// One of the two neighbour tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4, by ARP.
-    V4,
-    /// IPv6, by neighbour discovery.
-    V6,
-}
-
-/// How full a neighbour table of the node is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableRoom {
-    /// How many entries fit (gc_thresh3).
-    pub max: u32,
-    /// How many entries there are, including those that the kernel may remove.
-    pub used: u32,
-    /// How often there was no room for a new entry (table_fulls).
-    pub overflows: u64,
-}
-
-/// The state of an entry of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// The kernel is resolving the address.
-    Incomplete,
-    /// No host answered for the address.
-    Failed,
-    /// Resolved and recently used: the kernel keeps the entry.
-    InUse,
-    /// Resolved and unused: the kernel may remove the entry after a while.
-    Idle,
-}
-
 /// A scan's share of the addresses that may be resolved at a time.
 #[derive(Debug)]
 pub struct Seat {
@@ -73,14 +32,6 @@ pub struct Seat {
     family: Family,
     /// The neighbours that this scan is resolving.
     begun: Vec<Neighbour>,
-}
-
-impl Family {
-    /// The family of `address`.
-    #[must_use]
-    pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() { Self::V4 } else { Self::V6 }
-    }
 }
 
 impl TableRoom {

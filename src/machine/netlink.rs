@@ -21,7 +21,7 @@ use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
 use nix::libc;
 use rustix::net::{self, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::neighbours::{Entry, Family, Neighbour, TableRoom};
+use super::neighbour::{Entry, Family, Neighbour, TableRoom};
 
 /// A socket for questions to the kernel.
 pub(super) struct Netlink {

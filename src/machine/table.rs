@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::neighbours::{Entry, Neighbour, TableRoom};
+use super::neighbour::{Entry, Neighbour, TableRoom};
 
 /// The entries of a table at a given time.
 #[derive(Clone, Debug)]
