@@ -12,6 +12,7 @@ mod scan;
 mod serve;
 mod stdout;
 mod stop;
+mod unfinished;
 mod words;
 
 use std::cmp::Reverse;

@@ -9,7 +9,6 @@ mod sink;
 use argh::{ArgsInfo, FromArgs};
 
 use self::job::Job;
-pub(super) use self::sink::discard_output;
 use super::environment::Environment;
 use super::{Exit, NAME, cores, failed, print_error, start_runtime};
 use crate::machine::descriptors::{DescriptorPlan, raise_descriptor_limit};

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::exit::SIGNALLED;
-use super::scan::discard_output;
+use super::unfinished;
 use crate::shutdown::StopSignals;
 
 /// Waits for the first signal.
@@ -60,7 +60,7 @@ async fn listen(mut signals: StopSignals, heard: watch::Sender<Option<u8>>) {
 }
 
 fn leave(signal: u8) -> ! {
-    discard_output();
+    unfinished::discard();
     std::process::exit(i32::from(SIGNALLED + signal))
 }
 

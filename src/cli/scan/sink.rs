@@ -5,15 +5,15 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use tempfile::NamedTempFile;
 
 use crate::cli::stdout::stdout;
 use crate::cli::stop::waiting;
+use crate::cli::unfinished;
 
 /// Where output goes.
-pub(in crate::cli) enum Sink {
+pub(super) enum Sink {
     Standard(io::Stdout),
     /// A device or a pipe, which cannot be replaced.
     Direct(File),
@@ -50,7 +50,7 @@ impl Sink {
             }
             Err(error) => return Err(error),
         };
-        *unfinished() = Some(file.path().to_owned());
+        unfinished::note(file.path());
         Ok(Self::Whole { file, path })
     }
 
@@ -90,14 +90,6 @@ impl Write for Sink {
     }
 }
 
-/// Removes the incomplete file of a process that ends without dropping it.
-pub(in crate::cli) fn discard_output() {
-    if let Some(path) = unfinished().take() {
-        // It fails if the file was completed and renamed just now.
-        let _ = fs::remove_file(path);
-    }
-}
-
 /// Follows symbolic links from `path`, so that the file is replaced and the links
 /// stay. The file need not exist yet.
 fn follow_links(path: &Path) -> io::Result<PathBuf> {
@@ -116,11 +108,6 @@ fn take_after(file: &File, before: &File) -> io::Result<()> {
     // The owner first, because changing it may clear bits of the mode.
     let _ = fchown(file, Some(before.uid()), Some(before.gid()));
     file.set_permissions(Permissions::from_mode(before.mode() & 0o777))
-}
-
-fn unfinished() -> std::sync::MutexGuard<'static, Option<PathBuf>> {
-    static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
-    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The number that Linux follows, path_resolution(7).
