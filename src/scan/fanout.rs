@@ -229,14 +229,12 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
             self.again.push(target);
             return Step::Idle;
         }
-        match self.slots.seat(cx, target) {
-            Some(slot) => self.launch(slot),
-            None => {
-                self.again.push(target);
-                self.gate.give_back();
-                Step::Idle
-            }
-        }
+        let Some(slot) = self.slots.seat(cx, target) else {
+            self.again.push(target);
+            self.gate.give_back();
+            return Step::Idle;
+        };
+        self.launch(slot)
     }
 
     fn next_target(&mut self) -> Option<Target> {
