@@ -1,6 +1,6 @@
 //! How the service is to run: flags over environment over defaults.
 //!
-//! [`settings`] says which settings there are. [`Config`] can hold only values that
+//! `settings` says which settings there are. [`Config`] can hold only values that
 //! make sense.
 
 pub(crate) mod settings;

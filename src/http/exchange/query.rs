@@ -14,7 +14,7 @@ use crate::request::parameters::PARAMETERS;
 /// Reads the parameters of a scan.
 ///
 /// The parameters hold what could be read even if there are errors, so that later
-/// checks can add theirs with [`FieldErrors::or`].
+/// checks can add theirs with `FieldErrors::or`.
 #[must_use]
 pub fn parse(query: &str) -> (ScanParams, FieldErrors) {
     let mut params = ScanParams::default();
