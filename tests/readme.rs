@@ -1,4 +1,4 @@
-//! The scans that README shows, run as written.
+//! The scans that README and docs/command.md show, run as written.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
@@ -88,8 +88,8 @@ fn set_up_network() {
 
 /// The examples that begin with `prompt`, without the prompt's `$ `.
 fn examples(prompt: &str) -> Vec<Example> {
-    let readme = include_str!("../README.md");
-    let blocks = readme.split("```console\n").skip(1);
+    let shown = concat!(include_str!("../README.md"), include_str!("../docs/command.md"));
+    let blocks = shown.split("```console\n").skip(1);
     let blocks = blocks.map(|rest| rest.split("```").next().unwrap());
     let mut found = Vec::new();
     for block in blocks {

@@ -1,4 +1,4 @@
-"""Flags and environment variables: what the manifests and the README say of
+"""Flags and environment variables: what the manifests and docs/service.md say of
 them, against the binary and src/limits.rs."""
 
 import json
@@ -89,9 +89,9 @@ def check(findings, objects, binary):
 
 
 def check_documentation(findings, binary):
-    """The README's table against --help, and both against src/limits.rs."""
-    findings.look_at("README.md")
-    text = Path("README.md").read_text()
+    """The table of docs/service.md against --help, and both against src/limits.rs."""
+    findings.look_at("docs/service.md")
+    text = Path("docs/service.md").read_text()
     table = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", text, re.DOTALL)
     if not findings.expect(table, "no table between <!-- settings --> and <!-- /settings -->"):
         return
@@ -103,14 +103,14 @@ def check_documentation(findings, binary):
         rows[flag] = default.replace("`", "")
         findings.equal(name.strip("`"), variable(flag), f"variable of --{flag}")
         findings.expect(meaning, f"--{flag} has no meaning")
-    findings.equal(sorted(rows), sorted(binary.help), "flags in the README")
+    findings.equal(sorted(rows), sorted(binary.help), "flags in docs/service.md")
     limits = Path("src/limits.rs").read_text()
     for flag in rows.keys() & binary.help.keys():
         told = defaults_in(binary.help[flag])
         constant = default_in(limits, flag)
         documented = rows[flag]
         if constant is not None:
-            findings.equal(documented, constant, f"default of --{flag} in README.md")
+            findings.equal(documented, constant, f"default of --{flag} in docs/service.md")
             findings.expect(constant in told, f"--help of --{flag} does not say (default: {constant}): {told}")
         elif documented and documented[0].isdigit():
             findings.expect(documented in told, f"--help of --{flag} does not say (default: {documented})")

@@ -1,7 +1,7 @@
 //! The settings of the service, in one table.
 //!
 //! The flags of `serve`, its help, the completions and the environment variables
-//! that are known are made from the table; tests compare README's table and the
+//! that are known are made from the table; tests compare the table of docs/service.md and the
 //! defaults with it. What reads a setting is [`Config::try_new`](super::Config::try_new).
 //! A new setting needs an entry here, and a field there.
 

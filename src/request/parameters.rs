@@ -1,7 +1,7 @@
 //! The parameters of `GET /open-ports`, in one table.
 //!
 //! The query parser, its error for unknown names, the help page and the OpenAPI
-//! document are made from the table; a test compares README's table with it. What
+//! document are made from the table; a test compares the table of docs/service.md with it. What
 //! reads a parameter is [`ScanRequest::try_new`](super::ScanRequest::try_new). A
 //! new parameter needs an entry here and a line there.
 
