@@ -116,7 +116,7 @@ fn a_default_is_what_holds_without_the_setting() {
 }
 
 #[test]
-fn readme_has_the_table() {
+fn the_docs_have_the_table() {
     let rows = SETTINGS.each_ref().map(|setting| {
         let Setting { name, meaning, omitted, .. } = setting;
         format!("| `--{name}` | `{}` | {meaning} | {omitted} |\n", setting.variable())

@@ -103,7 +103,7 @@ fn a_default_is_what_holds_without_the_parameter() {
 }
 
 #[test]
-fn readme_has_the_table() {
+fn the_docs_have_the_table() {
     let rows = PARAMETERS.each_ref().map(|Parameter { name, meaning, values, omitted, .. }| {
         format!("| `{name}` | {meaning} | {values} | {omitted} |\n")
     });
