@@ -124,6 +124,7 @@ const COMPONENTS: &str = r#""(scan parameters)": {},"#;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scan::Reason;
 
     #[test]
     fn the_parameters_are_inserted_where_the_template_says() {
@@ -133,5 +134,12 @@ mod tests {
         for Parameter { name, .. } in PARAMETERS {
             assert_eq!(document["components"]["parameters"][name]["name"], name);
         }
+    }
+
+    #[test]
+    fn every_reason_of_a_port_is_documented() {
+        let document: Value = serde_json::from_slice(&DOCUMENT).unwrap();
+        let documented = &document["components"]["schemas"]["PortReason"]["enum"];
+        assert_eq!(*documented, json!(Reason::ALL.map(Reason::name)));
     }
 }
