@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use support::ask::{Streamed, audit_lines, get_with, sample, serve, serving};
+use support::ask::{
+    Streamed, audit_lines, get_with, sample, serve, serving, wait_for_sockets_closed,
+};
 use support::client::{Connection, Reply};
 use support::service::Service;
 use support::targets::{Listeners, Silent};
@@ -116,7 +118,7 @@ fn a_shared_scan_runs_until_its_last_caller_leaves() {
     wait_for("the scan to stop", || {
         (sample(&service, "open_ports_scans_running") == 0.0).then_some(())
     });
-    assert_eq!(sample(&service, "open_ports_descriptors_used"), 0.0);
+    wait_for_sockets_closed(&service);
 }
 
 #[test]

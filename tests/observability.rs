@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use serde_json::{Value, json};
 
-use support::ask::{Streamed, audit_lines, get_with, sample, sample_of, serve, serving};
+use support::ask::{
+    Streamed, audit_lines, get_with, sample, sample_of, serve, serving, wait_for_sockets_closed,
+};
 use support::client::{Connection, get};
 use support::service::{Service, open_ports, run};
 use support::targets::{Listeners, Refused, Silent, free_port};
@@ -318,6 +320,7 @@ fn metrics_count_what_happened() {
     wait_for("the last scan to end", || {
         (sample(&service, "open_ports_scans_total{outcome=\"cancelled\"}") == 1.0).then_some(())
     });
+    wait_for_sockets_closed(&service);
 
     let accept = [("Accept", "application/openmetrics-text; version=1.0.0")];
     let modern = get_with(service.address, "/metrics", &accept);

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::DEADLINE;
 use super::client::{Connection, Reply, connected_from};
 use super::service::{Service, on_any_port};
+use super::{DEADLINE, wait_for};
 
 /// The service with these arguments, on a port that the system chooses.
 #[track_caller]
@@ -42,6 +42,17 @@ pub(crate) fn request_head(method: &str, target: &str, fields: &[(&str, &str)]) 
 #[track_caller]
 pub(crate) fn sample(service: &Service, name: &str) -> f64 {
     sample_of(&service.get("/metrics").body, name)
+}
+
+/// Waits until no scan of the service has a socket left. A scan that nobody waits
+/// for any more has ended by its record and its count a moment before: its tasks
+/// close their sockets when they next run.
+#[track_caller]
+pub(crate) fn wait_for_sockets_closed(service: &Service) {
+    let left = ["open_ports_probes_in_flight", "open_ports_descriptors_used"];
+    wait_for("the sockets of scans to be closed", || {
+        left.iter().all(|name| sample(service, name) == 0.0).then_some(())
+    });
 }
 
 /// The value of one sample in an exposition.
