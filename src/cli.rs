@@ -84,7 +84,7 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
     }
     match args.command {
         Some(Command::Serve(args)) => serve::run(&args),
-        Some(Command::Scan(args)) => scan::run(args, &typed),
+        Some(Command::Scan(args)) => scan::run(&args, &typed),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),

@@ -1,6 +1,7 @@
 //! `open-ports scan`: scans from the command line, under the same policy as the
 //! service.
 
+mod flags;
 mod job;
 mod line;
 mod session;
@@ -70,9 +71,20 @@ pub(super) struct ScanArgs {
     /// plain otherwise)
     #[argh(option, arg_name = "table|plain|json|ndjson|csv|grepable|xml")]
     pub(super) format: Option<String>,
-    /// write to this file, which is replaced only by complete output
+    /// write to this file, which is replaced only by complete output. Without
+    /// --format, its ending says the format: .txt, .json, .ndjson, .csv, .gnmap
+    /// or .xml. Repeat it for more files
     #[argh(option, arg_name = "file")]
-    pub(super) output: Option<String>,
+    pub(super) output: Vec<String>,
+    /// write nmap's XML to this file, or to standard output (-)
+    #[argh(option, arg_name = "file")]
+    pub(super) output_xml: Vec<String>,
+    /// write nmap's grepable format to this file, or to standard output (-)
+    #[argh(option, arg_name = "file")]
+    pub(super) output_grepable: Vec<String>,
+    /// write JSON to this file, or to standard output (-)
+    #[argh(option, arg_name = "file")]
+    pub(super) output_json: Vec<String>,
     /// the ports that ought to be open on each host, or none; exits with 5
     /// if others are
     #[argh(option, arg_name = "list")]
@@ -93,7 +105,7 @@ pub(super) struct ScanArgs {
 }
 
 /// Scans as `args` say; `typed` is the command line for formats that keep it.
-pub(super) fn run(args: ScanArgs, typed: &[String]) -> Exit {
+pub(super) fn run(args: &ScanArgs, typed: &[String]) -> Exit {
     let environment = match Environment::read() {
         Ok(environment) => environment,
         Err(error) => return failed(&error.to_string()),

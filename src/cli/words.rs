@@ -1,18 +1,36 @@
 //! Common spellings of options that argh does not accept.
 
-/// Turns `--name=value` into two words, and `-p80` too.
+/// Options of scan as nmap spells them, with one dash and several letters, and their
+/// names here.
+pub(super) const SPELLINGS: [(&str, &str); 4] = [
+    ("-iL", "--targets"),
+    ("-oX", "--output-xml"),
+    ("-oG", "--output-grepable"),
+    ("-oJ", "--output-json"),
+];
+
+/// Turns `--name=value` into two words, `-p80` too, and other spellings of options into
+/// their names. What follows `--` is no option.
 pub(super) fn split_values(words: Vec<String>) -> Vec<String> {
     let mut split = Vec::with_capacity(words.len());
-    for word in words {
+    let mut words = words.into_iter();
+    for word in words.by_ref() {
+        if word == "--" {
+            split.push(word);
+            break;
+        }
         // Of `--expect-file=a=b`, the file is `a=b`.
         let long = word.starts_with("--").then(|| word.split_once('=')).flatten();
         let short = word.strip_prefix("-p").filter(|ports| !ports.is_empty());
-        match (long, short) {
-            (Some((name, value)), _) => split.extend([name.to_owned(), value.to_owned()]),
-            (None, Some(ports)) => split.extend(["-p".to_owned(), ports.to_owned()]),
-            (None, None) => split.push(word),
+        let name = SPELLINGS.iter().find(|(spelling, _)| *spelling == word);
+        match (long, short, name) {
+            (Some((name, value)), ..) => split.extend([name.to_owned(), value.to_owned()]),
+            (None, Some(ports), _) => split.extend(["-p".to_owned(), ports.to_owned()]),
+            (None, None, Some((_, name))) => split.push((*name).to_owned()),
+            (None, None, None) => split.push(word),
         }
     }
+    split.extend(words);
     split
 }
 
@@ -20,12 +38,34 @@ pub(super) fn split_values(words: Vec<String>) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn split(text: &str) -> Vec<String> {
+        split_values(words(text))
+    }
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
     #[test]
     fn values_may_follow_an_equals_sign_or_the_p() {
-        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(
-            split_values(words("scan -p80 -p- --seed=1 --targets - --output=a=b -p 22 a=b")),
+            split("scan -p80 -p- --seed=1 --targets - --output=a=b -p 22 a=b"),
             words("scan -p 80 -p - --seed 1 --targets - --output a=b -p 22 a=b")
         );
+    }
+
+    #[test]
+    fn options_may_be_spelt_as_nmap_spells_them() {
+        assert_eq!(
+            split("scan -iL hosts -oX a.xml -oG a.gnmap -oJ a.json"),
+            words(
+                "scan --targets hosts --output-xml a.xml --output-grepable a.gnmap --output-json a.json"
+            )
+        );
+    }
+
+    #[test]
+    fn words_behind_two_dashes_stay() {
+        assert_eq!(split("scan -p80 -- -p80 -oX --a=b"), words("scan -p 80 -- -p80 -oX --a=b"));
     }
 }

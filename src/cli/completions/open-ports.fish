@@ -71,7 +71,10 @@ ndjson\t''
 csv\t''
 grepable\t''
 xml\t''"
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output -d 'write to this file, which is replaced only by complete output' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output -d 'write to this file, which is replaced only by complete output. Without --format, its ending says the format: .txt, .json, .ndjson, .csv, .gnmap or .xml. Repeat it for more files' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-xml -d 'write nmap\'s XML to this file, or to standard output (-)' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-grepable -d 'write nmap\'s grepable format to this file, or to standard output (-)' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-json -d 'write JSON to this file, or to standard output (-)' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect -d 'the ports that ought to be open on each host, or none; exits with 5 if others are' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect-file -d 'scan the hosts in this file and expect these ports, each line like "web.internal 22,443"' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l allow -d 'scan only what these rules allow (any); also OPEN_PORTS_ALLOW' -r -f

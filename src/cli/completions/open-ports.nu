@@ -56,7 +56,10 @@ module completions {
     --rate: string            # most probes to send a second (no limit)
     --details                 # list filtered ports too
     --format: string@"nu-complete open-ports scan format" # table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise)
-    --output: path            # write to this file, which is replaced only by complete output
+    --output: path            # write to this file, which is replaced only by complete output. Without --format, its ending says the format: .txt, .json, .ndjson, .csv, .gnmap or .xml. Repeat it for more files
+    --output-xml: path        # write nmap's XML to this file, or to standard output (-)
+    --output-grepable: path   # write nmap's grepable format to this file, or to standard output (-)
+    --output-json: path       # write JSON to this file, or to standard output (-)
     --expect: string          # the ports that ought to be open on each host, or none; exits with 5 if others are
     --expect-file: path       # scan the hosts in this file and expect these ports, each line like "web.internal 22,443"
     --allow: string           # scan only what these rules allow (any); also OPEN_PORTS_ALLOW

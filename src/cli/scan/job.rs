@@ -1,20 +1,18 @@
 //! From the flags of `open-ports scan` to a valid scan.
 
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead, BufReader};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use super::flags::{Flags, Output};
 use super::{Exit, ScanArgs, exit_of};
 use crate::cli::{failed, print_error};
 use crate::config::{ConfigError, Sources};
 use crate::expect::Expectations;
 use crate::fields::{self, FieldErrors};
 use crate::host::Family;
-use crate::limits;
 use crate::output::Format;
 use crate::policy::{Policy, Rules};
 use crate::ports::PortSet;
@@ -37,9 +35,10 @@ pub(super) struct Job {
     pub(super) keep: Keep,
     pub(super) seed: u64,
     pub(super) expectations: Expectations,
-    /// `None` chooses by where the output goes.
+    /// Of standard output; `None` chooses by where it goes.
     pub(super) format: Option<Format>,
-    pub(super) output: Option<PathBuf>,
+    /// Files to write. If there are none, standard output is written.
+    pub(super) outputs: Vec<Output>,
     /// How many columns the longest host typed takes.
     pub(super) host_width: usize,
 }
@@ -67,16 +66,16 @@ impl Job {
     /// Checks all flags, so that one error names everything that is wrong, and then
     /// reads the first hosts.
     pub(super) fn try_new(
-        args: ScanArgs,
+        args: &ScanArgs,
         typed: &[String],
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Refusal> {
         let mut errors = FieldErrors::default();
-        let flags = Flags::read(&args, &mut errors);
-        let policy = policy(&args, environment, &mut errors);
+        let flags = Flags::read(args, &mut errors);
+        let policy = policy(args, environment, &mut errors);
         let mut specs = specs(&args.hosts, &mut errors);
         let exclude = exclude(&args.exclude, &mut errors);
-        let expectations = expectations(&args, flags.as_ref(), &mut errors)?;
+        let expectations = expectations(args, flags.as_ref(), &mut errors)?;
         let (Some(flags), Some(policy), true) = (flags, policy, errors.is_empty()) else {
             return Err(Refusal::Usage(errors.to_string()));
         };
@@ -108,92 +107,10 @@ impl Job {
             seed: flags.seed,
             expectations,
             format: flags.format,
-            output: args.output.map(PathBuf::from),
+            outputs: flags.outputs,
             host_width,
         })
     }
-}
-
-/// The flags that do not depend on others.
-struct Flags {
-    ports: PortSet,
-    family: Family,
-    timeout: Duration,
-    deadline: Option<Duration>,
-    rate: Option<NonZeroU32>,
-    seed: u64,
-    format: Option<Format>,
-}
-
-impl Flags {
-    fn read(args: &ScanArgs, errors: &mut FieldErrors) -> Option<Self> {
-        let ports = ports(args, errors);
-        let family = match args.family.as_deref() {
-            None | Some("any") => Some(Family::Any),
-            Some("ipv4") => Some(Family::Ipv4),
-            Some("ipv6") => Some(Family::Ipv6),
-            Some(_) => errors.reject("--family", "must be any, ipv4 or ipv6"),
-        };
-        let timeouts = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
-        let timeout = match args.timeout_ms.as_deref() {
-            None => Some(limits::DEFAULT_TIMEOUT),
-            Some(text) => fields::milliseconds(text, "--timeout-ms", timeouts, errors),
-        };
-        let deadlines = (limits::MIN_DEADLINE, limits::MAX_MAX_DEADLINE);
-        let deadline = match args.deadline_ms.as_deref() {
-            None => Some(None),
-            Some(text) => fields::milliseconds(text, "--deadline-ms", deadlines, errors).map(Some),
-        };
-        let rate = match args.rate.as_deref() {
-            None => Some(None),
-            Some(text) => fields::rate(text, "--rate", None, errors).map(Some),
-        };
-        let seed = match args.seed.as_deref() {
-            None => Some(RandomState::new().hash_one(0)),
-            Some(text) => text.parse().ok().or_else(|| {
-                errors.reject("--seed", format!("must be a number, 0 to {}", u64::MAX))
-            }),
-        };
-        let format = match args.format.as_deref() {
-            None => Some(None),
-            Some(name) => Format::named(name).map(Some).or_else(|| {
-                let names = Format::ALL.map(|(name, _)| name).join(", ");
-                errors.reject("--format", format!("must be one of {names}"))
-            }),
-        };
-        Some(Self {
-            ports: ports?,
-            family: family?,
-            timeout: timeout?,
-            deadline: deadline?,
-            rate: rate?,
-            seed: seed?,
-            format: format?,
-        })
-    }
-}
-
-fn ports(args: &ScanArgs, errors: &mut FieldErrors) -> Option<PortSet> {
-    let given = [&args.ports, &args.to_port, &args.top];
-    if given.iter().filter(|given| given.is_some()).count() > 1 {
-        return errors.reject("-p", "excludes --to-port and --top; give one of them");
-    }
-    if let Some(list) = &args.ports {
-        // nmap's notation for all ports.
-        let list = if list == "-" { "all" } else { list };
-        return match list.parse() {
-            Ok(ports) => Some(ports),
-            Err(error) => errors.reject("-p", format!("{error}")),
-        };
-    }
-    if let Some(last) = &args.to_port {
-        let ports =
-            crate::ports::parse_port(last).and_then(|last| PortSet::try_range(1, last).ok());
-        return ports.or_else(|| errors.reject("--to-port", "must be 1 to 65535"));
-    }
-    let count = args.top.as_deref().unwrap_or(DEFAULT_TOP);
-    let ports = format!("top{count}").parse().ok();
-    ports.or_else(|| errors.reject("--top", "must be 1 to 1000"))
 }
 
 fn policy(
@@ -288,6 +205,3 @@ fn width(spec: &HostSpec) -> usize {
         },
     }
 }
-
-/// The default of nmap and most other scanners.
-const DEFAULT_TOP: &str = "1000";

@@ -30,10 +30,16 @@ pub(super) async fn run(job: Job, descriptors: DescriptorPlan, cores: NonZeroUsi
         Ok(stop) => stop,
         Err(error) => return failed(&format!("cannot handle signals: {error}")),
     };
-    let sink = match Sink::open(job.output.as_deref()) {
+    if job.outputs.len() > 1 {
+        print_error("--output is given more than once, and only one file can be written");
+        return Exit::Usage;
+    }
+    let path = job.outputs.first().map(|output| output.path.clone());
+    let path = path.filter(|path| path.as_os_str() != "-");
+    let sink = match Sink::open(path.as_deref()) {
         Ok(sink) => sink,
         Err(error) => {
-            let path = job.output.map(|path| path.display().to_string());
+            let path = path.map(|path| path.display().to_string());
             let name = path.as_deref().unwrap_or("the output");
             return failed(&format!("cannot write {name}: {error}"));
         }
@@ -69,7 +75,11 @@ fn start(
     begun: Instant,
 ) -> (Session, Sweep) {
     let is_terminal = sink.is_terminal();
-    let format = job.format.unwrap_or(if is_terminal { Format::Table } else { Format::Plain });
+    let format = match job.outputs.first() {
+        Some(output) => output.format,
+        None => job.format,
+    };
+    let format = format.unwrap_or(if is_terminal { Format::Table } else { Format::Plain });
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let head = Head {
         command: job.command,

@@ -1,0 +1,214 @@
+//! The flags of `open-ports scan` that can be read without its lists of hosts.
+
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::ScanArgs;
+use crate::fields::{self, FieldErrors};
+use crate::host::Family;
+use crate::limits;
+use crate::output::Format;
+use crate::ports::PortSet;
+
+/// A file to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Output {
+    /// What a flag or the end of the file's name says.
+    pub(super) format: Option<Format>,
+    /// `-` is standard output.
+    pub(super) path: PathBuf,
+}
+
+/// The values of these flags.
+pub(super) struct Flags {
+    pub(super) ports: PortSet,
+    pub(super) family: Family,
+    pub(super) timeout: Duration,
+    pub(super) deadline: Option<Duration>,
+    pub(super) rate: Option<NonZeroU32>,
+    pub(super) seed: u64,
+    pub(super) format: Option<Format>,
+    pub(super) outputs: Vec<Output>,
+}
+
+impl Flags {
+    pub(super) fn read(args: &ScanArgs, errors: &mut FieldErrors) -> Option<Self> {
+        let ports = ports(args, errors);
+        let family = match args.family.as_deref() {
+            None | Some("any") => Some(Family::Any),
+            Some("ipv4") => Some(Family::Ipv4),
+            Some("ipv6") => Some(Family::Ipv6),
+            Some(_) => errors.reject("--family", "must be any, ipv4 or ipv6"),
+        };
+        let timeouts = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
+        let timeout = match args.timeout_ms.as_deref() {
+            None => Some(limits::DEFAULT_TIMEOUT),
+            Some(text) => fields::milliseconds(text, "--timeout-ms", timeouts, errors),
+        };
+        let deadlines = (limits::MIN_DEADLINE, limits::MAX_MAX_DEADLINE);
+        let deadline = match args.deadline_ms.as_deref() {
+            None => Some(None),
+            Some(text) => fields::milliseconds(text, "--deadline-ms", deadlines, errors).map(Some),
+        };
+        let rate = match args.rate.as_deref() {
+            None => Some(None),
+            Some(text) => fields::rate(text, "--rate", None, errors).map(Some),
+        };
+        let seed = match args.seed.as_deref() {
+            None => Some(RandomState::new().hash_one(0)),
+            Some(text) => text.parse().ok().or_else(|| {
+                errors.reject("--seed", format!("must be a number, 0 to {}", u64::MAX))
+            }),
+        };
+        let format = match args.format.as_deref() {
+            None => Some(None),
+            Some(name) => Format::named(name).map(Some).or_else(|| {
+                let names = Format::ALL.map(|(name, _)| name).join(", ");
+                errors.reject("--format", format!("must be one of {names}"))
+            }),
+        };
+        let outputs = outputs(args, format.flatten(), errors);
+        Some(Self {
+            ports: ports?,
+            family: family?,
+            timeout: timeout?,
+            deadline: deadline?,
+            rate: rate?,
+            seed: seed?,
+            format: format?,
+            outputs: outputs?,
+        })
+    }
+}
+
+fn ports(args: &ScanArgs, errors: &mut FieldErrors) -> Option<PortSet> {
+    let given = [&args.ports, &args.to_port, &args.top];
+    if given.iter().filter(|given| given.is_some()).count() > 1 {
+        return errors.reject("-p", "excludes --to-port and --top; give one of them");
+    }
+    if let Some(list) = &args.ports {
+        // nmap's notation for all ports.
+        let list = if list == "-" { "all" } else { list };
+        return match list.parse() {
+            Ok(ports) => Some(ports),
+            Err(error) => errors.reject("-p", format!("{error}")),
+        };
+    }
+    if let Some(last) = &args.to_port {
+        let ports =
+            crate::ports::parse_port(last).and_then(|last| PortSet::try_range(1, last).ok());
+        return ports.or_else(|| errors.reject("--to-port", "must be 1 to 65535"));
+    }
+    let count = args.top.as_deref().unwrap_or(DEFAULT_TOP);
+    let ports = format!("top{count}").parse().ok();
+    ports.or_else(|| errors.reject("--top", "must be 1 to 1000"))
+}
+
+/// The files to write. `format` is the value of `--format`, which goes before what the
+/// end of a file's name says.
+fn outputs(
+    args: &ScanArgs,
+    format: Option<Format>,
+    errors: &mut FieldErrors,
+) -> Option<Vec<Output>> {
+    let given = [
+        ("--output", None, &args.output),
+        ("--output-xml", Some(Format::Xml), &args.output_xml),
+        ("--output-grepable", Some(Format::Grepable), &args.output_grepable),
+        ("--output-json", Some(Format::Json), &args.output_json),
+    ];
+    let mut outputs: Vec<Output> = Vec::new();
+    let mut fine = true;
+    for (flag, of_flag, paths) in given {
+        for path in paths.iter().map(PathBuf::from) {
+            if outputs.iter().any(|output| output.path == path) {
+                errors.add(flag, format!("{} is given twice", path.display()));
+                fine = false;
+            }
+            let format = of_flag.or(format).or_else(|| format_of(&path));
+            outputs.push(Output { format, path });
+        }
+    }
+    fine.then_some(outputs)
+}
+
+/// The format that the end of a file's name says.
+fn format_of(path: &Path) -> Option<Format> {
+    let ending = path.extension()?.to_str()?;
+    ENDINGS.iter().find(|(known, _)| *known == ending).map(|&(_, format)| format)
+}
+
+/// The default of nmap and most other scanners.
+const DEFAULT_TOP: &str = "1000";
+
+const ENDINGS: [(&str, Format); 6] = [
+    ("txt", Format::Plain),
+    ("json", Format::Json),
+    ("ndjson", Format::Ndjson),
+    ("csv", Format::Csv),
+    ("gnmap", Format::Grepable),
+    ("xml", Format::Xml),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn read(args: &ScanArgs) -> Result<Flags, String> {
+        let mut errors = FieldErrors::default();
+        Flags::read(args, &mut errors).ok_or_else(|| errors.to_string())
+    }
+
+    fn files(format: Option<&str>, output: &str, xml: &str) -> Result<Vec<Output>, String> {
+        let args = ScanArgs {
+            format: format.map(str::to_owned),
+            output: words(output),
+            output_xml: words(xml),
+            ..ScanArgs::default()
+        };
+        read(&args).map(|flags| flags.outputs)
+    }
+
+    fn file(format: Option<Format>, name: &str) -> Output {
+        Output { format, path: name.into() }
+    }
+
+    #[test]
+    fn a_file_has_the_format_of_its_flag_or_of_format_or_of_its_ending() {
+        assert_eq!(
+            files(None, "a.txt a.json a.ndjson a.csv a.gnmap a.xml a a.old", "b.txt").unwrap(),
+            [
+                file(Some(Format::Plain), "a.txt"),
+                file(Some(Format::Json), "a.json"),
+                file(Some(Format::Ndjson), "a.ndjson"),
+                file(Some(Format::Csv), "a.csv"),
+                file(Some(Format::Grepable), "a.gnmap"),
+                file(Some(Format::Xml), "a.xml"),
+                file(None, "a"),
+                file(None, "a.old"),
+                file(Some(Format::Xml), "b.txt"),
+            ]
+        );
+        assert_eq!(
+            files(Some("csv"), "a.txt a", "b.txt -").unwrap(),
+            [
+                file(Some(Format::Csv), "a.txt"),
+                file(Some(Format::Csv), "a"),
+                file(Some(Format::Xml), "b.txt"),
+                file(Some(Format::Xml), "-"),
+            ]
+        );
+    }
+
+    #[test]
+    fn no_file_is_written_twice() {
+        let error = files(None, "a.xml", "a.xml").unwrap_err();
+        assert_eq!(error, "--output-xml a.xml is given twice");
+    }
+}
