@@ -137,7 +137,7 @@ impl Sweep {
             bell: Arc::new(Notify::new()),
             news: VecDeque::new(),
             batches: 0,
-            past: Progress { total: 0, done: 0, found: 0 },
+            past: Progress::default(),
             stopped: false,
         }
     }
@@ -179,14 +179,16 @@ impl Sweep {
     /// its end.
     #[must_use]
     pub(crate) fn progress(&self) -> (Progress, Option<u64>) {
-        let mut sum = self.past;
-        for Progress { total, done, found } in self.running.iter().map(Batch::progress) {
-            sum.total += total;
-            sum.done += done;
-            sum.found += found;
-        }
+        let running = self.running.iter().map(Batch::progress);
+        let mut sum = running.fold(self.past, Progress::and);
         let ahead = self.unvisited() * u64::from(self.plan.ports.len());
         let total = self.ahead.is_all_known().then_some(sum.total + ahead);
+        if total != Some(sum.total) {
+            // What is known of one batch says nothing about the others.
+            (sum.pass, sum.at_most) = (0, None);
+        }
+        let until = self.plan.until.map(|until| until.saturating_duration_since(Instant::now()));
+        sum.at_most = sum.at_most.into_iter().chain(until).min();
         (sum, total)
     }
 
@@ -218,10 +220,7 @@ impl Sweep {
 
     fn end(&mut self, mut batch: Batch) {
         while batch.report_some(&mut self.news) > 0 {}
-        let Progress { total, done, found } = batch.progress();
-        self.past.total += total;
-        self.past.done += done;
-        self.past.found += found;
+        self.past = self.past.and(batch.progress().ended());
         batch.report_end(self.stopped, &mut self.news);
     }
 

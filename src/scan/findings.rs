@@ -6,6 +6,7 @@
 //! and any number of readers can follow one scan.
 
 pub(crate) mod rows;
+pub(crate) mod stage;
 pub(crate) mod tally;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +16,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use self::rows::{ROW_BYTES, SortedRows};
+use self::stage::{Attempts, Stage};
 use self::tally::{AddressTally, Tallies};
 use super::budget::memory::{MemoryShare, NoMemory, ScanMemory};
 use super::outcome::Reason;
@@ -49,6 +51,7 @@ pub struct ScanTiming {
 pub(super) struct Shared {
     tallies: Mutex<Tallies>,
     timing: Mutex<ScanTiming>,
+    stage: Mutex<Stage>,
     ended: Mutex<Option<Instant>>,
     milestone: watch::Sender<Milestone>,
     /// Addresses that are being looked for.
@@ -71,6 +74,7 @@ impl Shared {
         Self {
             tallies: Mutex::new(Tallies::new(plan)),
             timing: Mutex::new(ScanTiming::default()),
+            stage: Mutex::default(),
             ended: Mutex::new(None),
             milestone: watch::Sender::new(Milestone::default()),
             sought: AtomicUsize::new(0),
@@ -168,6 +172,22 @@ impl Shared {
             tallies.found()
         };
         self.milestone.send_modify(|milestone| milestone.found = found);
+    }
+
+    /// Begins a pass over `targets`.
+    pub(super) fn begin_pass(&self, pass: u32, targets: u64) {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        *stage = stage.next(pass, targets);
+    }
+
+    /// Adds to the attempts of the present pass.
+    pub(super) fn note_attempts(&self, attempts: Attempts) {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner).attempts.add(attempts);
+    }
+
+    /// The present pass.
+    pub(super) fn stage(&self) -> Stage {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Replaces the timing by that of the passes so far.

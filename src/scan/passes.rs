@@ -29,6 +29,7 @@ use super::findings::tally::Tallies;
 use super::findings::{ScanTiming, Shared};
 use super::gate::pacer::Pacer;
 use super::outcome::{Outcome, PortState};
+use super::paths::Purpose;
 use super::plan::{ScanPlan, Target};
 use crate::machine::neighbours::{Neighbour, Neighbours};
 
@@ -83,6 +84,7 @@ where
     /// Probes every target that this host has a route to. Addresses of attached
     /// networks follow as they are found.
     async fn first_pass(&self) -> PassEnd {
+        self.shared.begin_pass(1, self.plan.targets());
         let mut addresses = self.reachable();
         let attached = self.take_attached(&mut addresses);
         let mut search = SearchPlan {
@@ -146,6 +148,12 @@ where
 
     async fn ask_again(&self, pass: Pass) -> PassEnd {
         let Pass { targets, attempt, purpose, rate, window } = pass;
+        let asked = match purpose {
+            Purpose::State => targets.len() as u64,
+            // All silent targets are asked in the pass that follows.
+            Purpose::Pilot => self.plan.targets() - self.shared.lock().done(),
+        };
+        self.shared.begin_pass(attempt, asked);
         let mut plan = FanoutPlan { purpose, window, ..self.fanout_plan.clone() };
         plan.pacers.extend(rate.map(|rate| Arc::new(Pacer::new(rate, Instant::now()))));
         let work = Work::listed(targets, attempt.into());

@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn the_line_says_how_far_how_fast_how_long_and_how_much() {
         let text = |done, total, found, elapsed| {
-            let progress = Progress { total: 0, done, found };
+            let progress = Progress { done, found, ..Progress::default() };
             text(progress, total, Duration::from_millis(elapsed))
         };
         assert_eq!(

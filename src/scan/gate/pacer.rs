@@ -48,6 +48,11 @@ impl Pacer {
         }
     }
 
+    /// How long so many probes take at this rate.
+    pub(crate) fn time_for(&self, probes: u64) -> Duration {
+        Duration::from_nanos(self.interval_ns.saturating_mul(probes))
+    }
+
     /// Gives back a right that was not used.
     pub(crate) fn give_back(&self) {
         self.due_ns.fetch_sub(self.interval_ns, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, ready};
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use super::work::Targets;
 use crate::scan::fanout::network::Network;
 use crate::scan::fanout::{Fanout, FanoutPlan};
 use crate::scan::findings::Shared;
+use crate::scan::findings::stage::Attempts;
 use crate::scan::findings::tally::Tallies;
 use crate::scan::outcome::{PortState, Reason, Verdict};
 use crate::scan::plan::ScanPlan;
@@ -23,6 +25,9 @@ pub(super) struct Part {
     tallies: Tallies,
     observations: Observations,
     end: PassEnd,
+    /// Attempts that ended since then, and targets that the fan-out took.
+    attempts: Attempts,
+    taken: Arc<AtomicU64>,
     shared: Arc<Shared>,
     /// When its pass started.
     started: Instant,
@@ -30,8 +35,15 @@ pub(super) struct Part {
 
 impl Part {
     pub(super) fn new(plan: &Arc<ScanPlan>, shared: Arc<Shared>, started: Instant) -> Self {
-        let (tallies, observations) = (Tallies::new(plan), Observations::default());
-        Self { tallies, observations, end: PassEnd::default(), shared, started }
+        Self {
+            tallies: Tallies::new(plan),
+            observations: Observations::default(),
+            end: PassEnd::default(),
+            attempts: Attempts::default(),
+            taken: Arc::default(),
+            shared,
+            started,
+        }
     }
 
     /// Runs a fan-out to its end.
@@ -42,6 +54,11 @@ impl Part {
         connect: impl FnOnce() -> Result<N, Errno>,
     ) -> PassEnd {
         let paths = Arc::clone(&plan.paths);
+        let taken = Arc::clone(&self.taken);
+        // A fan-out takes a target when there is room for its attempt.
+        let targets = targets.inspect(move |_| {
+            taken.fetch_add(1, Ordering::Relaxed);
+        });
         let mut fanout = match Fanout::try_new(targets, plan, connect).await {
             Ok(fanout) => fanout,
             Err(shortage) => {
@@ -58,8 +75,10 @@ impl Part {
                 Poll::Ready(ready!(next))
             });
             let Some(outcome) = next.await else { break };
+            self.attempts.ended += 1;
             match outcome.verdict {
                 SILENCE => {
+                    self.attempts.silent += 1;
                     self.end.silent.push(outcome.target);
                     continue;
                 }
@@ -85,6 +104,12 @@ impl Part {
     }
 
     fn hand_over(&mut self) {
+        let started = self.taken.swap(0, Ordering::Relaxed);
+        let attempts = Attempts { started, ..std::mem::take(&mut self.attempts) };
+        if attempts != Attempts::default() {
+            // Before the outcomes, so that what is done was asked.
+            self.shared.note_attempts(attempts);
+        }
         if self.tallies.done() > 0 {
             self.observations.hand_over(&self.shared.stats);
             self.shared.absorb(&mut self.tallies);
