@@ -5,6 +5,7 @@
 //! for what they found. It is written as JSON, and read back from it.
 
 mod document;
+mod progress;
 mod reason;
 mod records;
 mod rows;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::progress::{Meter, ProgressReport};
 pub(crate) use self::reason::IncompleteReason;
 pub(crate) use self::records::{End, Record};
 pub(crate) use self::rows::{OpenPorts, PortReport, PortRows, Service};

@@ -240,6 +240,9 @@ fn a_port_is_reported_when_it_is_found_and_progress_once_a_second() {
     for (at, record) in &progress {
         let (done, rate) = (count(record, "done"), count(record, "rate"));
         assert_eq!(count(record, "total"), 201);
+        let asked = count(record, "asked");
+        assert_eq!(asked - count(record, "waiting"), done, "{record}");
+        assert!(count(record, "attempts") >= asked, "{record}");
         assert!(done as f64 <= 50.0 * at.as_secs_f64() * 1.1 + 2.0, "{done} done at {at:?}");
         assert!(rate <= 100, "{rate} a second");
     }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::{PortReport, Report, Summary};
+use super::{PortReport, ProgressReport, Report, Summary};
 use crate::scan::Finding;
 
 /// One record.
@@ -32,14 +32,7 @@ pub(crate) enum Record<'a> {
         timestamp: Option<String>,
     },
     /// How far the scan is.
-    Progress {
-        /// Targets that are done.
-        done: u64,
-        /// All targets.
-        total: u64,
-        /// Targets a second since the last such record.
-        rate: u64,
-    },
+    Progress(ProgressReport),
     /// The scan is over.
     End(End<'a>),
 }
@@ -72,7 +65,7 @@ impl<'a> Record<'a> {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Port { .. } => "port",
-            Self::Progress { .. } => "progress",
+            Self::Progress(_) => "progress",
             Self::End(_) => "end",
         }
     }
@@ -104,6 +97,20 @@ mod tests {
             elapsed: Duration::from_millis(2050),
             ..Summary::default()
         };
+        let progress = ProgressReport {
+            done: 1,
+            total: Some(9),
+            rate: 3,
+            asked: 5,
+            waiting: 4,
+            attempts: 7,
+            pass: Some(2),
+            silent: 4,
+            asked_again: 2,
+            found: 1,
+            left: Some(Duration::from_millis(1500)),
+            at_most: Some(Duration::from_secs(2)),
+        };
         let port = "\"address\":\"fd00::1\",\"port\":22,\"state\":\"open\",\"reason\":\"syn-ack\",\
                     \"service\":\"ssh\",\"service_method\":\"table\",\"rtt_ms\":1.5";
         for (record, text) in [
@@ -116,8 +123,11 @@ mod tests {
                 ),
             ),
             (
-                Record::Progress { done: 1, total: 2, rate: 3 },
-                "{\"type\":\"progress\",\"done\":1,\"total\":2,\"rate\":3}".into(),
+                Record::Progress(progress),
+                "{\"type\":\"progress\",\"done\":1,\"total\":9,\"rate\":3,\"asked\":5,\
+                 \"waiting\":4,\"attempts\":7,\"pass\":2,\"silent\":4,\"asked_again\":2,\
+                 \"found\":1,\"left_ms\":1500.0,\"at_most_ms\":2000.0}"
+                    .into(),
             ),
             (
                 Record::End(End::Summary(&summary)),

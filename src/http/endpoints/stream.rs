@@ -18,7 +18,7 @@ use super::report_text::Chunks;
 use crate::ask::Running;
 use crate::http::exchange::reply::ReplyBody;
 use crate::limits;
-use crate::report::{End, Record};
+use crate::report::{End, Meter, Record};
 use crate::scan::Milestone;
 
 /// How records are separated.
@@ -41,7 +41,7 @@ pub(super) fn body(running: Running, framing: Framing, audit: Audit) -> ReplyBod
         end: None,
         written: 0,
         progress_at: now + limits::PROGRESS_INTERVAL,
-        last_progress: (now, 0),
+        meter: Meter::new(now),
     };
     ReplyBody::new(StreamBody::new(stream::unfold(follower, |mut follower| async move {
         let chunk = follower.next_chunk().await?;
@@ -61,9 +61,7 @@ struct Follower {
     /// Findings written so far.
     written: usize,
     progress_at: Instant,
-    /// When the last progress record was written, and how many targets were done
-    /// then.
-    last_progress: (Instant, u64),
+    meter: Meter,
 }
 
 impl Follower {
@@ -107,17 +105,12 @@ impl Follower {
     }
 
     fn progress(&mut self) -> Bytes {
-        let (progress, now) = (self.running.scan().progress(), Instant::now());
-        let (then, before) = self.last_progress;
-        let seconds = now.duration_since(then).as_secs_f64();
-        let rate = progress.done.saturating_sub(before) as f64 / seconds;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-        let rate = rate.round() as u64;
-        self.last_progress = (now, progress.done);
+        let (scan, now) = (self.running.scan(), Instant::now());
+        let progress = scan.progress();
+        let look = self.meter.look(&progress, Some(progress.total), scan.elapsed(), now);
         self.progress_at = now + limits::PROGRESS_INTERVAL;
         let mut chunk = Vec::new();
-        let (done, total) = (progress.done, progress.total);
-        self.framing.write(&mut chunk, &Record::Progress { done, total, rate });
+        self.framing.write(&mut chunk, &Record::Progress(look));
         chunk.into()
     }
 
