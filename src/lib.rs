@@ -55,7 +55,7 @@
 //! | `http`      | `server` (bytes: accepting, connections, draining), `exchange` (HTTP: routes, negotiation, problems), `endpoints` |
 //! | `request`   | the parameters of a scan as typed, and a request that is valid        |
 //! | `fields`    | errors by field, and the readers that HTTP and the command line share |
-//! | `host`, `targets` | a host as typed, and lists of them                              |
+//! | `host`, `targets` | a host as typed; lists of them, and their shards                  |
 //! | `resolve`   | the addresses of a host                                               |
 //! | `policy`    | which addresses and ports may be scanned                              |
 //! | `admission` | how many requests and scans may run, for each caller and in all       |
@@ -87,6 +87,7 @@
 //! | facts, effort, report | what was found; what it took; both |
 //! | timeout, deadline | a duration for each probe; the latest end of a scan |
 //! | drain, grace period | the end of a service: no new clients; how long running requests may still take |
+//! | shard | one of several disjoint parts of a sweep, found by arithmetic alone |
 //! | expectation | which ports ought to be open |
 #![forbid(unsafe_code)]
 

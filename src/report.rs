@@ -9,6 +9,7 @@ mod progress;
 mod reason;
 mod records;
 mod rows;
+mod shard;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(crate) use self::progress::{Meter, ProgressReport};
 pub(crate) use self::reason::IncompleteReason;
 pub(crate) use self::records::{End, Record};
 pub(crate) use self::rows::{OpenPorts, PortReport, PortRows, Service};
+pub(crate) use self::shard::ShardLabel;
 pub(crate) use self::summary::Summary;
 use crate::expect::{Comparison, Expectation};
 use crate::ports::PortSet;

@@ -65,7 +65,7 @@ fn low(bits: u32) -> u64 {
 }
 
 /// The output function of SplitMix64: similar seeds get very different keys.
-fn mixed(mut word: u64) -> u64 {
+pub(crate) fn mixed(mut word: u64) -> u64 {
     word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ word >> 31

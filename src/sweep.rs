@@ -198,6 +198,12 @@ impl Sweep {
         self.gathered.len() as u64 + self.ahead.hosts()
     }
 
+    /// The checksum of the list of hosts, once that was read to its end.
+    #[must_use]
+    pub(crate) fn list_checksum(&self) -> Option<u64> {
+        self.ahead.is_all_known().then(|| self.ahead.checksum())
+    }
+
     /// Whether the list was read to its end and every host visited.
     #[must_use]
     pub(crate) fn is_whole(&self) -> bool {

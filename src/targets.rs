@@ -5,6 +5,7 @@
 //! list. Within a part, every host comes once, in a shuffled order.
 
 mod addresses;
+mod shard;
 
 use std::io::{self, BufRead, Read};
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,6 +15,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 pub(crate) use self::addresses::{AddressRange, AddressSet};
+pub(crate) use self::shard::Shard;
 use crate::host::{Host, HostError};
 use crate::shuffle::Shuffle;
 
@@ -81,6 +83,12 @@ pub(crate) struct HostList {
     line: u64,
     exclude: AddressSet,
     seed: u64,
+    shard: Shard,
+    /// Of what is excluded and of the words so far.
+    checksum: u64,
+    has_begun: bool,
+    /// The limit of words that are shuffled together.
+    words_a_set: usize,
 }
 
 /// Some hosts, each once, in a shuffled order.
@@ -89,7 +97,21 @@ pub(crate) struct HostSet {
     addresses: AddressSet,
     names: Vec<String>,
     order: Shuffle,
+    /// Which positions of the order to visit.
+    shard: Shard,
+    /// How many hosts there are in all shards.
+    listed: u64,
+    /// How many hosts were taken out.
     next: u64,
+}
+
+/// How a set is divided among shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Division {
+    /// By position: the sizes differ by one host at most.
+    ByPosition,
+    /// By host: a host that several sets have is in the same shard each time.
+    ByHost,
 }
 
 impl HostList {
@@ -102,7 +124,27 @@ impl HostList {
         exclude: AddressSet,
         seed: u64,
     ) -> Self {
-        Self { waiting: typed, list, line: 0, exclude, seed }
+        let checksum = exclude.checksum(0);
+        Self {
+            waiting: typed,
+            list,
+            line: 0,
+            exclude,
+            seed,
+            shard: Shard::WHOLE,
+            checksum,
+            has_begun: false,
+            words_a_set: WORDS_A_SET,
+        }
+    }
+
+    /// The same list, of which only the hosts of `shard` come. All shards of a list
+    /// have to have the same seed.
+    // Hosts by position would be in two shards if two sets had them, and the sets of a
+    // long list may. A list of one set has each host once.
+    #[must_use]
+    pub(crate) fn in_shard(self, shard: Shard) -> Self {
+        Self { shard, ..self }
     }
 
     /// The next part of the hosts; `None` after the last.
@@ -111,18 +153,29 @@ impl HostList {
     /// When the list cannot be read or understood.
     pub(crate) fn next_set(&mut self) -> Result<Option<HostSet>, HostListError> {
         let mut specs = std::mem::take(&mut self.waiting);
-        while specs.len() < HOSTS_A_SET && self.read_line(&mut specs)? {}
+        while specs.len() < self.words_a_set && self.read_line(&mut specs)? {}
         if specs.is_empty() {
             return Ok(None);
         }
         self.seed = self.seed.wrapping_add(1);
-        Ok(Some(HostSet::new(specs, &self.exclude, self.seed)))
+        self.checksum = specs.iter().fold(self.checksum, HostSpec::checksum);
+        let is_only_one = !self.has_begun && self.is_exhausted();
+        self.has_begun = true;
+        let division = if is_only_one { Division::ByPosition } else { Division::ByHost };
+        let order = (self.seed, self.shard, division);
+        Ok(Some(HostSet::new(specs, &self.exclude, order)))
     }
 
     /// Whether there is no further part.
     #[must_use]
     pub(crate) fn is_exhausted(&self) -> bool {
         self.list.is_none() && self.waiting.is_empty()
+    }
+
+    /// A number that other lists do not have, once this one is exhausted.
+    #[must_use]
+    pub(crate) fn checksum(&self) -> u64 {
+        self.checksum
     }
 
     /// The number of the last line read, from 1.
@@ -157,7 +210,11 @@ impl HostList {
 }
 
 impl HostSet {
-    fn new(specs: Vec<HostSpec>, exclude: &AddressSet, seed: u64) -> Self {
+    fn new(
+        specs: Vec<HostSpec>,
+        exclude: &AddressSet,
+        (seed, shard, division): (u64, Shard, Division),
+    ) -> Self {
         let (mut ranges, mut names) = (Vec::new(), Vec::new());
         for spec in specs {
             match spec {
@@ -167,15 +224,30 @@ impl HostSet {
         }
         names.sort_unstable();
         names.dedup();
-        let addresses = AddressSet::new(ranges, exclude);
+        let mut addresses = AddressSet::new(ranges, exclude);
+        let listed = addresses.len() + names.len() as u64;
+        let shard = match division {
+            Division::ByPosition => shard,
+            Division::ByHost => {
+                names.retain(|name| shard.has_name(name));
+                addresses = addresses.in_shard(shard);
+                Shard::WHOLE
+            }
+        };
         let order = Shuffle::new(addresses.len() + names.len() as u64, seed);
-        Self { addresses, names, order, next: 0 }
+        Self { addresses, names, order, shard, listed, next: 0 }
     }
 
     /// How many hosts are left.
     #[must_use]
     pub(crate) fn remaining(&self) -> u64 {
-        self.order.len() - self.next
+        self.shard.positions(self.order.len()) - self.next
+    }
+
+    /// How many hosts there are in all shards.
+    #[must_use]
+    pub(crate) fn listed(&self) -> u64 {
+        self.listed
     }
 }
 
@@ -186,13 +258,23 @@ impl Iterator for HostSet {
         if self.remaining() == 0 {
             return None;
         }
-        let index = self.order.at(self.next);
+        let index = self.order.at(self.shard.position(self.next));
         self.next += 1;
         if let Some(address) = self.addresses.nth(index) {
             return Some(Host::Address(address));
         }
         let name = usize::try_from(index - self.addresses.len()).ok()?;
         self.names.get(name).cloned().map(Host::Name)
+    }
+}
+
+impl HostSpec {
+    /// The checksum of a list that goes on with this word.
+    fn checksum(before: u64, word: &Self) -> u64 {
+        match word {
+            Self::Name(name) => shard::hash(before.to_le_bytes().into_iter().chain(name.bytes())),
+            Self::Addresses(range) => range.checksum(before),
+        }
     }
 }
 
@@ -264,7 +346,7 @@ fn few(range: Option<AddressRange>) -> Result<AddressRange, HostSpecError> {
 
 /// The limit of words that are shuffled together: enough to spread the load widely,
 /// and at most 2 MB of names of usual length.
-const HOSTS_A_SET: usize = 16_384;
+const WORDS_A_SET: usize = 16_384;
 
 /// The longest line of a list that is read.
 const MAX_LINE_BYTES: u64 = 4096;

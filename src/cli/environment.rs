@@ -28,7 +28,7 @@ impl Environment {
         let mut kept = BTreeMap::new();
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
-            if name != "PORT" && !name.starts_with(PREFIX) {
+            if !OTHERS.contains(&name.as_str()) && !name.starts_with(PREFIX) {
                 continue;
             }
             match value.into_string() {
@@ -47,7 +47,8 @@ impl Environment {
     pub(super) fn warnings(&self) -> Vec<String> {
         let settings = SETTINGS.each_ref().map(Setting::variable);
         let names = self.0.keys().filter(|name| name.starts_with(PREFIX));
-        let unknown = names.filter(|name| !settings.contains(name) && !is_service_link(name));
+        let is_known = |name: &&String| settings.contains(name) || OTHERS.contains(&name.as_str());
+        let unknown = names.filter(|name| !is_known(name) && !is_service_link(name));
         unknown.map(|name| format!("{} is not a setting; it is ignored", Printable(name))).collect()
     }
 }
@@ -68,6 +69,9 @@ fn is_service_link(name: &str) -> bool {
         || name.contains("_SERVICE_PORT_")
         || name.match_indices("_PORT_").any(|(at, word)| port(&name[at + word.len()..]))
 }
+
+/// Variables that this program reads and that are no settings of the service.
+const OTHERS: [&str; 3] = ["PORT", "JOB_COMPLETION_INDEX", "OPEN_PORTS_SHARDS"];
 
 #[cfg(test)]
 mod tests {

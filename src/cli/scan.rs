@@ -5,6 +5,7 @@ mod flags;
 mod job;
 mod line;
 mod session;
+mod shard;
 mod sink;
 
 use argh::{ArgsInfo, FromArgs};
@@ -99,7 +100,12 @@ pub(super) struct ScanArgs {
     /// never scan these, even if allowed; also OPEN_PORTS_DENY
     #[argh(option, arg_name = "rules")]
     pub(super) deny: Option<String>,
-    /// number that makes the order of the probes repeatable
+    /// scan one of several disjoint parts of the hosts, like 3/16; with auto,
+    /// the part of a pod: JOB_COMPLETION_INDEX (from 0) of OPEN_PORTS_SHARDS
+    #[argh(option, arg_name = "part")]
+    pub(super) shard: Option<String>,
+    /// number that makes the order of the probes repeatable; with --shard, all
+    /// parts need the same (random; 0 with --shard)
     #[argh(option, arg_name = "number")]
     pub(super) seed: Option<String>,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::{IncompleteReason, Report, milliseconds};
+use super::{IncompleteReason, Report, ShardLabel, milliseconds};
 
 /// What is known when a sweep is over. Each target of the `hosts` is in one of the
 /// four counts.
@@ -37,6 +37,9 @@ pub(crate) struct Summary {
     /// How long it took.
     #[serde(rename = "elapsed_ms", serialize_with = "as_milliseconds")]
     pub(crate) elapsed: Duration,
+    /// Which part of a sweep this is, if it was divided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shard: Option<ShardLabel>,
 }
 
 impl Summary {

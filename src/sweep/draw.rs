@@ -30,6 +30,8 @@ pub(super) struct Ahead {
     /// The number of those that were read from the list.
     hosts: AtomicU64,
     all_known: AtomicBool,
+    /// Of what was read of the list.
+    checksum: AtomicU64,
 }
 
 impl Ahead {
@@ -42,6 +44,10 @@ impl Ahead {
         self.all_known.load(Ordering::Relaxed)
     }
 
+    pub(super) fn checksum(&self) -> u64 {
+        self.checksum.load(Ordering::Relaxed)
+    }
+
     /// Counts a host as visited.
     pub(super) fn pass(&self) {
         self.hosts.fetch_sub(1, Ordering::Relaxed);
@@ -49,6 +55,7 @@ impl Ahead {
 
     fn learn(&self, set: &HostSet, list: &HostList) {
         self.hosts.fetch_add(set.remaining(), Ordering::Relaxed);
+        self.checksum.store(list.checksum(), Ordering::Relaxed);
         self.all_known.store(list.is_exhausted(), Ordering::Relaxed);
     }
 }

@@ -2,13 +2,15 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::shard::{Shard, hash};
+
 /// Neighbouring addresses of one family, both ends included.
 // As numbers, with IPv4 mapped into IPv6 (::ffff:0:0/96), so that there is one order
 // for all, and a mapped address equals its IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct AddressRange {
-    first: u128,
-    last: u128,
+    pub(super) first: u128,
+    pub(super) last: u128,
 }
 
 /// Addresses in ascending order, which can be read by position.
@@ -16,6 +18,8 @@ pub(crate) struct AddressRange {
 pub(crate) struct AddressSet {
     /// Sorted, disjoint and not adjacent.
     ranges: Vec<AddressRange>,
+    /// The shard whose addresses of the ranges these are.
+    shard: Shard,
     /// For each range, the number of addresses before it.
     before: Vec<u64>,
     len: u64,
@@ -44,6 +48,13 @@ impl AddressRange {
         address(self.first)
     }
 
+    /// The checksum of a list that goes on with this range.
+    #[must_use]
+    pub(super) fn checksum(&self, before: u64) -> u64 {
+        let ends = [self.first.to_le_bytes(), self.last.to_le_bytes()];
+        hash(before.to_le_bytes().into_iter().chain(ends.into_iter().flatten()))
+    }
+
     /// The number of addresses, less one.
     #[must_use]
     pub(crate) fn span(&self) -> u128 {
@@ -65,17 +76,16 @@ impl AddressSet {
                 _ => merged.push(range),
             }
         }
-        let ranges: Vec<AddressRange> =
-            merged.into_iter().flat_map(|range| without.cut_out_of(range)).collect();
-        let mut len = 0u64;
-        let before = ranges.iter().map(|range| {
-            let before = len;
-            let count = u64::try_from(range.span()).unwrap_or(u64::MAX).saturating_add(1);
-            len = len.saturating_add(count);
-            before
-        });
-        let before = before.collect();
-        Self { ranges, before, len }
+        Self::counted(
+            merged.into_iter().flat_map(|range| without.cut_out_of(range)).collect(),
+            Shard::WHOLE,
+        )
+    }
+
+    /// Those that are in `shard`, whatever list they stand in.
+    #[must_use]
+    pub(super) fn in_shard(self, shard: Shard) -> Self {
+        Self::counted(self.ranges, shard)
     }
 
     /// The number of addresses.
@@ -97,8 +107,27 @@ impl AddressSet {
     pub(crate) fn nth(&self, position: u64) -> Option<IpAddr> {
         let after = self.before.partition_point(|&before| before <= position);
         let (range, before) = (self.ranges.get(after.checked_sub(1)?)?, self.before[after - 1]);
-        let number = range.first + u128::from(position - before);
-        (number <= range.last).then(|| address(number))
+        if position >= self.len {
+            return None;
+        }
+        self.shard.nth_address_in(*range, position - before).map(address)
+    }
+
+    fn counted(ranges: Vec<AddressRange>, shard: Shard) -> Self {
+        let mut len = 0u64;
+        let before = ranges.iter().map(|&range| {
+            let before = len;
+            len = len.saturating_add(shard.addresses_in(range));
+            before
+        });
+        let before = before.collect();
+        Self { ranges, shard, before, len }
+    }
+
+    /// The checksum of a list that goes on with these addresses.
+    #[must_use]
+    pub(super) fn checksum(&self, before: u64) -> u64 {
+        self.ranges.iter().fold(before, |before, range| range.checksum(before))
     }
 
     /// What is left of `range` without this set.

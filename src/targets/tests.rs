@@ -1,12 +1,19 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
+
+use proptest::prelude::*;
 
 use super::*;
 
 fn hosts(word: &str) -> Result<Vec<String>, HostSpecError> {
     let spec: HostSpec = word.parse()?;
-    let set = HostSet::new(vec![spec], &AddressSet::default(), 1);
+    let set = set_of(spec);
     Ok(sorted(set))
+}
+
+fn set_of(spec: HostSpec) -> HostSet {
+    let mut list = HostList::new(vec![spec], None, AddressSet::default(), 0);
+    list.next_set().unwrap().unwrap()
 }
 
 fn sorted(set: HostSet) -> Vec<String> {
@@ -48,7 +55,7 @@ fn a_word_is_a_name_an_address_a_network_or_a_range() {
         assert_eq!(hosts(word).as_ref(), Ok(&expected), "{word}");
     }
     let all: HostSpec = "0.0.0.0/0".parse().unwrap();
-    assert_eq!(HostSet::new(vec![all], &AddressSet::default(), 1).remaining(), 1 << 32);
+    assert_eq!(set_of(all).remaining(), 1 << 32);
 }
 
 #[test]
@@ -119,4 +126,119 @@ fn a_seed_determines_the_order() {
     };
     assert_eq!(order(5), order(5));
     assert_ne!(order(5), order(6));
+}
+
+/// A list as it is typed, in words of a small network.
+fn words() -> impl Strategy<Value = Vec<String>> {
+    let word = prop_oneof![
+        (0u8..12).prop_map(|number| format!("host-{number}.lan")),
+        (0u8..40).prop_map(|last| format!("10.0.0.{last}")),
+        (0u8..40, 0u8..40).prop_map(|(a, b)| format!("10.0.0.{}-{}", a.min(b), a.max(b))),
+        (0u8..4, 28u8..=32).prop_map(|(net, length)| format!("10.0.{net}.8/{length}")),
+        (0u16..40).prop_map(|last| format!("fd00::{last:x}")),
+    ];
+    prop::collection::vec(word, 1..30)
+}
+
+/// The hosts of one shard, those of each set together, and how many hosts the sets
+/// have in all shards.
+fn hosts_of_shard(
+    words: &[String],
+    exclude: &AddressSet,
+    (words_a_set, shard): (usize, Shard),
+) -> (Vec<String>, u64) {
+    let list: Box<dyn BufRead + Send> = Box::new(Cursor::new(words.join("\n")));
+    let mut list = HostList::new(Vec::new(), Some(list), exclude.clone(), 1).in_shard(shard);
+    list.words_a_set = words_a_set;
+    let (mut hosts, mut listed) = (Vec::new(), 0);
+    while let Some(set) = list.next_set().unwrap() {
+        let remaining = set.remaining();
+        listed += set.listed();
+        let of_set = sorted(set);
+        assert_eq!(of_set.len() as u64, remaining);
+        hosts.extend(of_set);
+    }
+    (hosts, listed)
+}
+
+proptest! {
+    #[test]
+    fn shards_are_disjoint_and_together_the_whole(
+        words in words(),
+        exclude in prop::collection::vec(0u8..40, 0..6),
+        count in 1u32..9,
+        words_a_set in prop_oneof![1usize..12, Just(1000)],
+    ) {
+        let exclude = exclude.into_iter().map(|last| AddressRange::single([10, 0, 0, last].into()));
+        let exclude = AddressSet::new(exclude.collect(), &AddressSet::default());
+        let (mut whole, listed) = hosts_of_shard(&words, &exclude, (words_a_set, Shard::WHOLE));
+        prop_assert_eq!(whole.len() as u64, listed);
+        let mut union = Vec::new();
+        let mut owners = BTreeMap::new();
+        let mut sizes = BTreeSet::new();
+        for number in 1..=count {
+            let shard = Shard::try_new(number, count).unwrap();
+            let (hosts, in_all) = hosts_of_shard(&words, &exclude, (words_a_set, shard));
+            prop_assert_eq!(in_all, listed);
+            sizes.insert(hosts.len());
+            for host in &hosts {
+                let owner = *owners.entry(host.clone()).or_insert(number);
+                prop_assert_eq!(owner, number, "{} is in two shards", host);
+            }
+            union.extend(hosts);
+        }
+        whole.sort_unstable();
+        union.sort_unstable();
+        prop_assert_eq!(union, whole);
+        // In a list of one set.
+        if words_a_set == 1000 {
+            prop_assert!(sizes.last().unwrap() - sizes.first().unwrap() <= 1);
+        }
+    }
+}
+
+#[test]
+fn a_host_that_a_long_list_has_twice_is_in_one_shard() {
+    // Further apart than what is shuffled together.
+    let list: String =
+        (0..40_000u32).map(|i| format!("{}\n", Ipv4Addr::from(i % 20_000))).collect();
+    let list = list + "twice.lan\n" + &"0.0.0.1\n".repeat(20_000) + "twice.lan\n";
+    let mut seen: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    let mut visits = 0;
+    for number in 1..=4 {
+        let shard = Shard::try_new(number, 4).unwrap();
+        let mut hosts = hosts_of(&list, "").in_shard(shard);
+        while let Some(set) = hosts.next_set().unwrap() {
+            for host in set {
+                visits += 1;
+                seen.entry(format!("{host:?}")).or_default().insert(number);
+            }
+        }
+    }
+    assert_eq!(seen.len(), 20_002, "with 10.0.0.1, which was typed");
+    assert!(visits > 40_000, "as often as without shards");
+    assert!(seen.values().all(|shards| shards.len() == 1));
+}
+
+#[test]
+fn lists_that_differ_have_different_checksums() {
+    let checksum = |list: &str, exclude: &str| {
+        let mut list = hosts_of(list, exclude);
+        while list.next_set().unwrap().is_some() {}
+        list.checksum()
+    };
+    let lists = [
+        ("", ""),
+        ("10.0.0.0/30", ""),
+        ("10.0.0.0/31", ""),
+        ("10.0.0.0/30", "10.0.0.1"),
+        ("10.0.0.0/30 one.lan", ""),
+        ("one.lan 10.0.0.0/30", ""),
+        ("10.0.0.0/30 two.lan", ""),
+    ];
+    let different: BTreeSet<u64> =
+        lists.iter().map(|(list, exclude)| checksum(list, exclude)).collect();
+    assert_eq!(different.len(), lists.len());
+    // Comments and lines make no difference.
+    assert_eq!(checksum("# all\n10.0.0.0/30\none.lan", ""), checksum("10.0.0.0/30 one.lan", ""));
 }

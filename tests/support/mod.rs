@@ -12,6 +12,7 @@ pub(crate) mod ignored;
 pub(crate) mod kernel;
 pub(crate) mod namespace;
 pub(crate) mod service;
+pub(crate) mod shards;
 pub(crate) mod targets;
 pub(crate) mod terminal;
 pub(crate) mod trials;

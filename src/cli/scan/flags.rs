@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ScanArgs;
+use super::shard::SHARED_SEED;
 use crate::fields::{self, FieldErrors};
 use crate::host::Family;
 use crate::limits;
@@ -57,6 +58,7 @@ impl Flags {
             Some(text) => fields::rate(text, "--rate", None, errors).map(Some),
         };
         let seed = match args.seed.as_deref() {
+            None if args.shard.is_some() => Some(SHARED_SEED),
             None => Some(RandomState::new().hash_one(0)),
             Some(text) => text.parse().ok().or_else(|| {
                 errors.reject("--seed", format!("must be a number, 0 to {}", u64::MAX))

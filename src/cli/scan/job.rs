@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::flags::{Flags, Output};
+use super::shard::shard;
 use super::{Exit, ScanArgs, exit_of};
 use crate::cli::{failed, print_error};
 use crate::config::{ConfigError, Sources};
@@ -17,7 +18,7 @@ use crate::output::Format;
 use crate::policy::{Policy, Rules};
 use crate::ports::PortSet;
 use crate::scan::Keep;
-use crate::targets::{AddressRange, AddressSet, HostList, HostSet, HostSpec};
+use crate::targets::{AddressRange, AddressSet, HostList, HostSet, HostSpec, Shard};
 
 /// A valid scan of one or many hosts.
 pub(super) struct Job {
@@ -34,6 +35,8 @@ pub(super) struct Job {
     pub(super) rate: Option<NonZeroU32>,
     pub(super) keep: Keep,
     pub(super) seed: u64,
+    /// The part of the hosts to scan, if there are several.
+    pub(super) shard: Option<Shard>,
     pub(super) expectations: Expectations,
     /// Of standard output; `None` chooses by where it goes.
     pub(super) format: Option<Format>,
@@ -73,10 +76,13 @@ impl Job {
         let mut errors = FieldErrors::default();
         let flags = Flags::read(args, &mut errors);
         let policy = policy(args, environment, &mut errors);
+        let shard = shard(args.shard.as_deref(), environment, &mut errors);
         let mut specs = specs(&args.hosts, &mut errors);
         let exclude = exclude(&args.exclude, &mut errors);
         let expectations = expectations(args, flags.as_ref(), &mut errors)?;
-        let (Some(flags), Some(policy), true) = (flags, policy, errors.is_empty()) else {
+        let (Some(flags), Some(policy), Some(shard), true) =
+            (flags, policy, shard, errors.is_empty())
+        else {
             return Err(Refusal::Usage(errors.to_string()));
         };
         specs.extend(expectations.hosts().map(|host| host.parse().expect("read as a host")));
@@ -85,12 +91,13 @@ impl Job {
         if specs.is_empty() && list.is_none() {
             return Err(Refusal::Usage("name a host to scan, or a list with --targets".into()));
         }
-        let mut rest = HostList::new(specs, list, exclude.clone(), flags.seed);
+        let mut rest = HostList::new(specs, list, exclude.clone(), flags.seed)
+            .in_shard(shard.unwrap_or_default());
         let first = rest.next_set().map_err(|error| match exit_of(&error) {
             Exit::Usage => Refusal::Usage(format!("--targets: {error}")),
             _ => Refusal::Failure(format!("--targets: {error}")),
         })?;
-        let first = first.filter(|first| first.remaining() > 0 || !rest.is_exhausted());
+        let first = first.filter(|first| first.listed() > 0 || !rest.is_exhausted());
         let first = first.ok_or_else(|| Refusal::Usage("there is no host left to scan".into()))?;
         Ok(Self {
             command: format!("{} {}", super::NAME, typed.join(" ")),
@@ -105,6 +112,7 @@ impl Job {
             rate: flags.rate,
             keep: if args.details { Keep::NotClosed } else { Keep::Open },
             seed: flags.seed,
+            shard,
             expectations,
             format: flags.format,
             outputs: flags.outputs,

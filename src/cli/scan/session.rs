@@ -19,7 +19,7 @@ use crate::expect::Expectations;
 use crate::machine::descriptors::DescriptorPlan;
 use crate::output::{Format, Head, Printer};
 use crate::ports::PortSet;
-use crate::report::{IncompleteReason, Report, Subject, Summary};
+use crate::report::{IncompleteReason, Report, ShardLabel, Subject, Summary};
 use crate::resolve::{ResolveError, Resolver};
 use crate::scan::Scanner;
 use crate::sweep::{HostEnd, HostOutcome, News, Sweep, SweepPlan};
@@ -59,6 +59,7 @@ struct Session {
     ports: PortSet,
     expectations: Expectations,
     summary: Summary,
+    shard: Option<ShardLabel>,
     /// The gravest thing that has happened.
     exit: Exit,
     /// Hosts that were not scanned. The first few are named on standard error.
@@ -104,6 +105,8 @@ fn start(
         seed: job.seed,
     };
     let sweep = Sweep::new(asker, plan, job.first, job.rest);
+    let label = |shard| ShardLabel::new(shard, job.seed, job.ports.clone());
+    let shard = job.shard.map(label);
     let session = Session {
         printer: Printer::new(format, head, BufWriter::new(sink)),
         line: Line::new(),
@@ -111,6 +114,7 @@ fn start(
         ports: job.ports,
         expectations: job.expectations,
         summary: Summary::default(),
+        shard,
         exit: Exit::Whole,
         complaints: 0,
         broken: None,
@@ -253,6 +257,7 @@ impl Session {
         }
         self.summary.complete = self.summary.reason.is_none();
         self.summary.elapsed = elapsed;
+        self.summary.shard = self.shard.map(|label| label.of_list(sweep.list_checksum()));
         let written = self.printer.end(&self.summary).and_then(|()| {
             self.printer.into_inner().into_inner().map_err(io::IntoInnerError::into_error)?.finish()
         });
