@@ -44,6 +44,10 @@ pub(crate) struct ScanRequest {
     pub(crate) explain: bool,
     /// Which of the ports ought to be open, for a report that compares.
     pub(crate) expectation: Option<Expectation>,
+    /// The status of a reply whose scan is incomplete or not as expected; without it, 200.
+    pub(crate) fail_status: Option<u16>,
+    /// How the reply is laid out, if it is JSON.
+    pub(crate) layout: Layout,
 }
 
 /// The limits of what a request may ask for.
@@ -53,6 +57,15 @@ pub struct Ceilings {
     pub deadline: Duration,
     /// Probes per second of one scan; the default as well.
     pub rate: Option<NonZeroU32>,
+}
+
+/// How JSON is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// On one line.
+    Line,
+    /// On many lines, indented.
+    Indented,
 }
 
 /// The format of a reply.
@@ -118,6 +131,8 @@ impl ScanRequest {
             Some(_) => errors.reject("format", choices("format")),
         };
         let details = fields::boolean(params.get("details"), "details", &mut errors);
+        let layout = fields::boolean(params.get("pretty"), "pretty", &mut errors)
+            .map(|pretty| if pretty { Layout::Indented } else { Layout::Line });
         let explain = fields::boolean(params.get("explain"), "explain", &mut errors);
         let expectation = match params.get("expect") {
             None => Some(None),
@@ -125,6 +140,12 @@ impl ScanRequest {
                 fields::expectation(text, ports.as_ref(), "expect", &mut errors).map(Some)
             }
         };
+        let fail_status = read_fail_status(params, &mut errors);
+        if let (Some(Some(format)), Some(false), Some(layout), Some(status)) =
+            (format, explain, layout, fail_status)
+        {
+            errors = errors.or(unfit(format, layout, status));
+        }
         // Without an error, each of them is there.
         let valid = || {
             Some(Self {
@@ -139,9 +160,24 @@ impl ScanRequest {
                 format: format?,
                 explain: explain?,
                 expectation: expectation?,
+                fail_status: fail_status?,
+                layout: layout?,
             })
         };
         if errors.is_empty() { valid().ok_or(errors) } else { Err(errors) }
+    }
+
+    /// Checks that the reply can be in `format`, which may have been chosen by `Accept`.
+    ///
+    /// # Errors
+    /// What cannot be had in that format.
+    pub(crate) fn check_format(&self, format: Format) -> Result<(), FieldErrors> {
+        // An explanation is JSON in any case.
+        if self.explain {
+            return Ok(());
+        }
+        let errors = unfit(format, self.layout, self.fail_status);
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 }
 
@@ -195,6 +231,39 @@ fn read_ports(params: &ScanParams, errors: &mut FieldErrors) -> Option<PortSet> 
     PortSet::try_range(first, last)
         .ok()
         .or_else(|| errors.reject("fromPort", format!("must not be above toPort, {last}")))
+}
+
+fn read_fail_status(params: &ScanParams, errors: &mut FieldErrors) -> Option<Option<u16>> {
+    let name = "expectFailStatus";
+    let status = match params.get(name) {
+        None => return Some(None),
+        Some("409") => 409,
+        Some("412") => 412,
+        Some("424") => 424,
+        Some(_) => return errors.reject(name, choices(name)),
+    };
+    if params.get("expect").is_none() {
+        errors.add(name, "needs expect");
+    }
+    if params.get("explain") == Some("true") {
+        errors.add(name, "cannot be combined with explain, which scans nothing");
+    }
+    Some(Some(status))
+}
+
+/// What cannot be had in `format`.
+fn unfit(format: Format, layout: Layout, fail_status: Option<u16>) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    if layout == Layout::Indented && format != Format::Json {
+        errors.add("pretty", "needs the format json");
+    }
+    if fail_status.is_some() && matches!(format, Format::Ndjson | Format::Sse) {
+        errors.add(
+            "expectFailStatus",
+            "needs the format json or text: a stream sends its status first",
+        );
+    }
+    errors
 }
 
 /// The error of a value that is none of those that the table has for `name`.

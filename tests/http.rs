@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use open_ports::limits::HEADER_READ_TIMEOUT;
 use serde_json::{Value, json};
 
-use support::ask::Streamed;
+use support::ask::{Streamed, get_with};
 use support::client::{Connection, ports};
 use support::kernel::Witness;
 use support::service::Service;
@@ -30,6 +30,10 @@ support::trials::main! {
     no_open_port_can_be_expected,
     an_incomplete_scan_is_not_as_expected,
     ports_outside_the_scan_cannot_be_expected,
+    only_a_complete_and_expected_answer_passes_a_gate,
+    a_gate_says_what_is_not_known,
+    a_stream_is_no_gate,
+    json_is_indented_if_that_is_asked_for,
     a_scan_of_a_name_covers_all_its_addresses: OwnNames,
     a_scan_of_a_name_covers_all_its_addresses_in_both_families: OwnNames | Ipv6,
     head_checks_the_query_but_never_scans,
@@ -221,6 +225,98 @@ fn ports_outside_the_scan_cannot_be_expected() {
     let problem = Service::start().get(query).problem(400);
     let told = "names ports that are not to be scanned: 22";
     assert_eq!(problem["errors"], json!({ "expect": [told] }), "{problem}");
+}
+
+fn only_a_complete_and_expected_answer_passes_a_gate() {
+    let (service, address) = (Service::start(), own_address());
+    let (listener, refused) = (Listeners::bind(address, 1), Refused::bind(address));
+    let (open, closed) = (listener.list(), refused.port);
+    let scan = format!("/open-ports?domain={address}&ports={open},{closed}");
+    let verdict = |query: &str| {
+        let reply = service.get(query);
+        (reply.status, reply.header("open-ports-as-expected").map(str::to_owned))
+    };
+    let said = |status: u16, verdict: &str| (status, Some(verdict.to_owned()));
+    assert_eq!(verdict(&scan), (200, None));
+    for (format, body) in [("json", "{\"domain\":"), ("text", &*format!("{open}\n"))] {
+        let scan = format!("{scan}&format={format}");
+        assert_eq!(verdict(&format!("{scan}&expect={open}")), said(200, "true"));
+        assert_eq!(verdict(&format!("{scan}&expect={closed}")), said(200, "false"));
+        for status in [409, 412, 424] {
+            let gate = format!("{scan}&expectFailStatus={status}");
+            assert_eq!(verdict(&format!("{gate}&expect={open}")), said(200, "true"));
+            for differs in [&*closed.to_string(), &*format!("{open},{closed}"), "none"] {
+                let gate = format!("{gate}&expect={differs}");
+                assert_eq!(verdict(&gate), said(status, "false"), "{gate}");
+                // What was found is there all the same.
+                let reply = service.get(&gate);
+                assert!(reply.body.starts_with(body), "{reply:?}");
+                assert_eq!(reply.header("open-ports-complete"), Some("true"), "{reply:?}");
+                assert_eq!(reply.header("cache-control"), Some("no-store"), "{reply:?}");
+            }
+        }
+    }
+    // Nor does a refusal pass.
+    let gate = "&toPort=1&expect=none&expectFailStatus=409";
+    service.get(&format!("/open-ports?domain=169.254.169.254{gate}")).problem(403);
+    service.get(&format!("/open-ports?domain=no-such-name.invalid{gate}")).problem(422);
+    service.get(&format!("/open-ports?domain={address}{gate}&explain=true")).problem(400);
+}
+
+fn a_gate_says_what_is_not_known() {
+    let service = Service::start();
+    let listener = Listeners::bind_at(own_address(), 8080).unwrap();
+    // Two ports of three have no turn in this time.
+    let scan = format!(
+        "/open-ports?domain={}&ports=8080-8279&rate=20&deadlineMs=3000&expectFailStatus=409",
+        listener.address
+    );
+    for (expected, verdict) in [("8080", "unknown"), ("8080,8279", "unknown"), ("none", "false")] {
+        let reply = service.get(&format!("{scan}&expect={expected}"));
+        assert_eq!(reply.status, 409, "{reply:?}");
+        assert_eq!(reply.header("open-ports-complete"), Some("false"), "{reply:?}");
+        assert_eq!(reply.header("open-ports-as-expected"), Some(verdict), "{reply:?}");
+        assert_eq!(reply.json()["as_expected"], false, "{reply:?}");
+    }
+}
+
+fn a_stream_is_no_gate() {
+    let service = Service::start();
+    let gate =
+        format!("/open-ports?domain={}&toPort=1&expect=none&expectFailStatus=409", own_address());
+    for format in ["ndjson", "sse"] {
+        let problem = service.get(&format!("{gate}&format={format}")).problem(400);
+        assert!(problem["errors"]["expectFailStatus"].is_array(), "{problem}");
+    }
+    // A format may also come from Accept.
+    let stream = [("Accept", "text/event-stream")];
+    let problem = get_with(service.address, &gate, &stream).problem(400);
+    assert!(problem["errors"]["expectFailStatus"].is_array(), "{problem}");
+    assert_eq!(get_with(service.address, &gate, &[("Accept", "application/json")]).status, 200);
+}
+
+fn json_is_indented_if_that_is_asked_for() {
+    let (service, silent) = (Service::start(), Silent::bind(own_address(), 2));
+    let scan = format!("/open-ports?domain={}&details=true", silent.address);
+    let few = format!("{scan}&ports={}&timeoutMs=50&expect=none", silent.list());
+    // A list of thousands of ports does not fit into one chunk.
+    let many = format!("{scan}&toPort=9000&timeoutMs=50&expect=1-9000");
+    for query in [&few, &many, &format!("{many}&explain=true")] {
+        let reply = service.get(&format!("{query}&pretty=true"));
+        let sorted = serde_json::to_string_pretty(&reply.report()).unwrap();
+        assert!(reply.body.starts_with("{\n  \"domain\": "), "{query}");
+        // The members of a `Value` are in another order.
+        let lines = |text: &str| {
+            let mut lines: Vec<String> =
+                text.lines().map(|line| line.trim_end_matches(',').to_owned()).collect();
+            lines.sort();
+            lines
+        };
+        assert!(lines(&reply.body) == lines(&sorted), "{query}: {}", &reply.body[..400]);
+    }
+    for format in ["ndjson", "text"] {
+        service.get(&format!("{few}&pretty=true&format={format}")).problem(400);
+    }
 }
 
 fn a_scan_of_a_name_covers_all_its_addresses() {

@@ -60,6 +60,9 @@ fn with(service: &Service, name: &str, value: &Value) -> Reply {
         "ports" => pairs.retain(|(name, _)| *name != "toPort"),
         _ => pairs.retain(|(given, _)| *given != name),
     }
+    if name == "expectFailStatus" {
+        pairs.push(("expect", "none"));
+    }
     pairs.push((name, &value));
     let query: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut connection = Connection::open(service.address);
@@ -258,6 +261,10 @@ fn replies_to_scans_are_documented_with_their_header_fields() {
         ),
         (200, ask(&format!("{scanned}&explain=true"), &[])),
         (200, ask(&format!("{scanned}&format=text"), &[])),
+        (200, ask(&format!("{scanned}&expect=none"), &[])),
+        (409, ask(&format!("{scanned}&expect=none&expectFailStatus=409"), &[])),
+        (412, ask(&format!("{scanned}&expect=none&expectFailStatus=412&format=text"), &[])),
+        (424, ask(&format!("{scanned}&expect=none&expectFailStatus=424"), &[])),
         (400, ask("/open-ports", &[])),
         (403, ask("/open-ports?domain=192.0.2.1&ports=1", &[])),
         (406, ask(scanned, &[("Accept", "image/png")])),

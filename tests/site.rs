@@ -68,6 +68,28 @@ fn a_name_that_was_rebound_to_loopback_is_refused() {
 }
 
 #[test]
+fn the_examples_of_the_help_page_ask_the_host_that_was_asked_for_it() {
+    let service = open_to_all(&[]);
+    for host in ["scan.example.com", "10.0.0.1:8443", "[::1]:80"] {
+        let help = ask(local(&service), &get("/", &[("Host", host)])).body;
+        let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("curl ")).collect();
+        assert!(examples.len() >= 3, "{help}");
+        for example in examples {
+            let (_, rest) = example.split_once(&format!(" 'http://{host}/")).expect(example);
+            // What is shown is valid.
+            let target = format!("/{}", rest.strip_suffix('\'').unwrap());
+            let mut connection = Connection::open(local(&service));
+            connection.request("HEAD", &target);
+            assert_eq!(connection.reply_to_head().status, 200, "{example}");
+        }
+    }
+    // A host is a name or an address, so it cannot leave the quotes.
+    for host in ["a'b", "a\"b", "a;b", "a b", "a$b"] {
+        ask(local(&service), &get("/", &[("Host", host)])).problem(400);
+    }
+}
+
+#[test]
 fn a_setting_adds_names() {
     let mut command = open_ports(&["--listen", "127.0.0.1:0"]);
     command.env("OPEN_PORTS_HOST", "scan.example.com,10.0.0.1");

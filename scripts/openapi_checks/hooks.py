@@ -2,7 +2,7 @@
 
 A schema speaks of one parameter at a time. What only holds between parameters
 (ports or a range, a range that does not run backwards, a family that the domain
-has) is in descriptions, so that a query can follow every schema and yet be
+has, an expectation for a status of failure) is in descriptions, so that a query can follow every schema and yet be
 refused. Here such a query becomes one that has to be taken, of a host that can
 be scanned. Queries that break a schema are sent as they are.
 """
@@ -44,6 +44,15 @@ def sensible(query):
     # An explanation is JSON whatever the format; leave most streams to be streams.
     if "format" in query and chosen % 4:
         query.pop("explain", None)
+    # A gate waits for the end of a scan that it can judge.
+    if "expectFailStatus" in query:
+        query.setdefault("expect", "none")
+        query.pop("explain", None)
+        if query.get("format") in ("ndjson", "sse"):
+            del query["format"]
+    # Only JSON is indented; an explanation always is JSON.
+    if query.get("format", "json") != "json" and str(query.get("explain")).lower() != "true":
+        query.pop("pretty", None)
     if "deadlineMs" in query:
         query["deadlineMs"] = min(int(query["deadlineMs"]), MAX_DEADLINE_MS)
     for name in ("ports", "expect"):

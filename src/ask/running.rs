@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::time::{timeout, timeout_at};
 
 use crate::admission::{Admitted, Entry};
-use crate::expect::Expectation;
 use crate::limits;
 use crate::report::{Report, Subject};
 use crate::request::ScanRequest;
@@ -36,9 +35,9 @@ impl Running {
         &self.admitted.scan
     }
 
-    /// What the request expects to be open.
-    pub(crate) fn expectation(&self) -> Option<&Expectation> {
-        self.request.expectation.as_ref()
+    /// What asked for it.
+    pub(crate) fn request(&self) -> &ScanRequest {
+        &self.request
     }
 
     /// Waits until the scan has ended or the request's deadline has come. The

@@ -132,7 +132,7 @@ async fn answer<B>(
     match route {
         Some(Route::Livez) => health::alive(),
         Some(Route::Readyz) => health::ready(app),
-        Some(Route::Help) => help::help(),
+        Some(Route::Help) => help::help(&app.hosts.asked(request)),
         Some(Route::OpenPorts) if method == Method::HEAD => open_ports::head(app, query, headers),
         Some(Route::OpenPorts) => open_ports::get(app, exchange, &caller, query, headers).await,
         Some(Route::Metrics) => metrics::expose(&app.metrics, headers),
@@ -206,10 +206,7 @@ mod tests {
 
     #[test]
     fn the_help_page_lists_the_routes() {
-        let lines = str::from_utf8(&help::HELP)
-            .unwrap()
-            .lines()
-            .filter_map(|line| line.strip_prefix("GET "));
+        let lines = help::HELP.lines().filter_map(|line| line.strip_prefix("GET "));
         let listed = lines.filter_map(|line| line.split(' ').next());
         assert_eq!(listed.collect::<BTreeSet<_>>(), paths());
     }

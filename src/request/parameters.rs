@@ -110,7 +110,7 @@ const fn milliseconds(duration: Duration) -> u64 {
 const PORT: Values = Values::Number { least: 1, most: 65_535, setting: None };
 
 /// All parameters, in the order of the documentation.
-pub(crate) const PARAMETERS: [Parameter; 12] = [
+pub(crate) const PARAMETERS: [Parameter; 14] = [
     Parameter {
         name: "domain",
         meaning: "host to scan",
@@ -215,11 +215,28 @@ pub(crate) const PARAMETERS: [Parameter; 12] = [
         examples: &[("ports", "22,443"), ("none", "none")],
     },
     Parameter {
+        name: "expectFailStatus",
+        meaning: "status of the reply if the scan is incomplete or not as expected",
+        more: "With it, curl -f succeeds only if everything was scanned and is as expected. It needs \
+               expect, and the format json or text: a stream sends its status before its end.",
+        values: Values::Words(&["409", "412", "424"]),
+        omitted: Omitted::Otherwise("`200`"),
+        examples: &[],
+    },
+    Parameter {
         name: "format",
         meaning: "format of the reply, in place of `Accept`",
         more: "",
         values: Values::Words(&["json", "ndjson", "sse", "text"]),
         omitted: Omitted::Otherwise("by `Accept`, or `json`"),
+        examples: &[],
+    },
+    Parameter {
+        name: "pretty",
+        meaning: "indent the reply, which has to be JSON",
+        more: "",
+        values: Values::Boolean,
+        omitted: Omitted::Default("false"),
         examples: &[],
     },
     Parameter {

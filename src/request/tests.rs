@@ -46,14 +46,17 @@ fn every_bad_field_is_reported_at_once() {
         ("format", "yaml"),
         ("explain", "1"),
         ("expect", "22,22"),
+        ("expectFailStatus", "200"),
+        ("pretty", "1"),
     ];
     assert_eq!(
         errors(&typed),
         "deadlineMs must be 100 to 60000 milliseconds; \
          details must be true or false; domain is required; expect 22 is listed more than once; \
+         expectFailStatus must be 409, 412 or 424; \
          explain must be true or false; family must be any, ipv4 or ipv6; \
          format must be json, ndjson, sse or text; fromPort must be 1 to 65535; \
-         rate must be 1 to 1000 probes per second; timeoutMs must be 50 to 30000 milliseconds; toPort must be 1 to 65535"
+         pretty must be true or false; rate must be 1 to 1000 probes per second; timeoutMs must be 50 to 30000 milliseconds; toPort must be 1 to 65535"
     );
 }
 
@@ -76,6 +79,42 @@ fn only_what_is_scanned_can_be_expected() {
         errors(&expect("22,100-443")),
         "expect names ports that are not to be scanned: 101-443"
     );
+}
+
+#[test]
+fn a_status_for_failure_needs_an_expectation_and_a_reply_that_waits_for_the_end() {
+    let given = [("domain", "localhost"), ("toPort", "80"), ("expectFailStatus", "412")];
+    let with = |more: &[(&'static str, &'static str)]| read(&[&given[..], more].concat());
+    let wrong = |more: &[(&'static str, &'static str)]| with(more).unwrap_err().to_string();
+    for format in ["json", "text"] {
+        let request = with(&[("expect", "80"), ("format", format)]).unwrap();
+        assert_eq!(request.fail_status, Some(412));
+    }
+    assert_eq!(wrong(&[]), "expectFailStatus needs expect");
+    assert_eq!(
+        wrong(&[("expect", "80"), ("explain", "true")]),
+        "expectFailStatus cannot be combined with explain, which scans nothing"
+    );
+    let refusal = "expectFailStatus needs the format json or text: a stream sends its status first";
+    for format in ["ndjson", "sse"] {
+        assert_eq!(wrong(&[("expect", "80"), ("format", format)]), refusal);
+    }
+    // Accept may also choose the format.
+    let request = with(&[("expect", "80")]).unwrap();
+    assert_eq!(request.check_format(Format::Sse).unwrap_err().to_string(), refusal);
+    assert_eq!(request.check_format(Format::Text), Ok(()));
+}
+
+#[test]
+fn only_json_is_indented() {
+    let given = [("domain", "localhost"), ("toPort", "80"), ("pretty", "true")];
+    assert_eq!(read(&given).unwrap().layout, Layout::Indented);
+    for format in ["ndjson", "sse", "text"] {
+        let named = [&given[..], &[("format", format)]].concat();
+        assert_eq!(errors(&named), "pretty needs the format json");
+        // An explanation is JSON.
+        assert!(read(&[&named[..], &[("explain", "true")]].concat()).is_ok());
+    }
 }
 
 #[test]

@@ -3,19 +3,20 @@
 use std::sync::LazyLock;
 
 use hyper::StatusCode;
-use hyper::body::Bytes;
 
 use crate::fields::plain;
 use crate::http::exchange::reply::{PLAIN, Reply, with_body};
 use crate::request::parameters::{Omitted, PARAMETERS, Parameter};
 
-pub(crate) fn help() -> Reply {
-    with_body(StatusCode::OK, PLAIN, HELP.clone())
+/// The help, with examples that ask `host`.
+pub(crate) fn help(host: &str) -> Reply {
+    with_body(StatusCode::OK, PLAIN, HELP.replace("{host}", host).into())
 }
 
-pub(crate) static HELP: LazyLock<Bytes> = LazyLock::new(|| {
+/// The help, with `{host}` where its examples name the service.
+pub(crate) static HELP: LazyLock<String> = LazyLock::new(|| {
     let lines = PARAMETERS.each_ref().map(line).join("\n");
-    Bytes::from(include_str!("help.txt").replace("{parameters}", &lines))
+    include_str!("help.txt").replace("{parameters}", &lines)
 });
 
 fn line(parameter: &Parameter) -> String {
@@ -24,5 +25,5 @@ fn line(parameter: &Parameter) -> String {
         Omitted::Required | Omitted::RequiredWithout(_) => omitted.to_string(),
         Omitted::Default(_) | Omitted::Otherwise(_) => format!("default: {omitted}"),
     };
-    plain(&format!("  {name:<12}{meaning}: {values} ({omitted})"))
+    plain(&format!("  {name:<18}{meaning}: {values} ({omitted})"))
 }

@@ -53,7 +53,11 @@ fn checked(
         Err(later) => return Err(Box::new(problems::invalid_parameters(errors.or(later)))),
     };
     let format = negotiate(request.format, headers);
-    format.map(|format| (request, format)).map_err(|_| Box::new(problems::not_acceptable()))
+    let format = format.map_err(|_| Box::new(problems::not_acceptable()))?;
+    match request.check_format(format) {
+        Ok(()) => Ok((request, format)),
+        Err(errors) => Err(Box::new(problems::invalid_parameters(errors))),
+    }
 }
 
 async fn answer(
@@ -63,6 +67,7 @@ async fn answer(
     request: ScanRequest,
     format: Format,
 ) -> Reply {
+    let layout = request.layout;
     let mut audit = Audit::new(&app.metrics, &exchange.id, caller, &request);
     let asked = app.asker.ask(request, &caller.account()).await;
     audit.asked(&asked);
@@ -70,7 +75,7 @@ async fn answer(
     steps.extend(asked.checks.resolving.map(|resolving| ("resolve", resolving)));
     let reply = match asked.outcome {
         Err(reason) => scan_reply::not_started(&reason),
-        Ok(Outcome::Explained(explanation)) => scan_reply::explanation(&explanation),
+        Ok(Outcome::Explained(explanation)) => scan_reply::explanation(&explanation, layout),
         Ok(Outcome::Running(running)) => match format {
             Format::Ndjson => streamed(running, format, Framing::Lines, audit),
             Format::Sse => streamed(running, format, Framing::Events, audit),
@@ -103,8 +108,8 @@ async fn whole(
     audit.reported(&report);
     steps.push(("scan", running.scan().elapsed()));
     let reply = match format {
-        Format::Text => scan_reply::open_ports_text(&report),
-        _ => scan_reply::report(report, running.expectation()),
+        Format::Text => scan_reply::open_ports_text(&report, running.request()),
+        _ => scan_reply::report(report, running.request()),
     };
     // Until the body is taken, the request counts among the caller's.
     let entry = running.into_entry();

@@ -10,11 +10,13 @@ use futures_util::stream;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
 
+use super::indent::Indenter;
 use crate::expect::Expectation;
 use crate::http::exchange::reply::ReplyBody;
 use crate::limits;
 use crate::ports::PortSet;
 use crate::report::{self, PortReport, Report};
+use crate::request::{Layout, ScanRequest};
 use crate::scan::Findings;
 
 /// The chunks that are still to be made.
@@ -33,14 +35,22 @@ enum Item {
     Line(u16),
 }
 
-/// The body that is `report` as JSON, with a newline.
-pub(super) fn json(report: Report, expectation: Option<&Expectation>) -> ReplyBody {
+/// The body that is `report` as JSON, with a newline: the reply to `request`.
+pub(super) fn json(report: Report, request: &ScanRequest) -> ReplyBody {
     let line = |report: &Report| {
         let mut text = serde_json::to_vec(report).expect("reports have string keys");
         text.push(b'\n');
         text
     };
-    body(Chunks::new(report, expectation, line))
+    let chunks = Chunks::new(report, request.expectation.as_ref(), line);
+    match request.layout {
+        Layout::Line => body(chunks, |chunk| chunk),
+        // A chunk becomes about twice as long.
+        Layout::Indented => {
+            let mut indenter = Indenter::default();
+            body(chunks, move |chunk| indenter.indent(&chunk))
+        }
+    }
 }
 
 /// The body that is a line for each open port.
@@ -48,17 +58,18 @@ pub(super) fn lines(report: &Report) -> ReplyBody {
     if is_short(report.facts.open_ports.len() * LONGEST_PORT) {
         let lines: String =
             report.facts.open_ports.iter().map(|port| format!("{port}\n")).collect();
-        return body(Chunks([Part::Text(lines.into())].into()));
+        return body(Chunks([Part::Text(lines.into())].into()), |chunk| chunk);
     }
     let ports = open_on_any(&open_ports(report));
-    body(Chunks([Part::list(ports.map(Item::Line))].into()))
+    body(Chunks([Part::list(ports.map(Item::Line))].into()), |chunk| chunk)
 }
 
-fn body(mut chunks: Chunks) -> ReplyBody {
+/// The body of these chunks, each changed by `edit`.
+fn body(mut chunks: Chunks, mut edit: impl FnMut(Bytes) -> Bytes + Send + 'static) -> ReplyBody {
     if let [Part::Text(_)] = chunks.0.make_contiguous() {
-        return Full::new(chunks.next().unwrap_or_default()).boxed_unsync();
+        return Full::new(edit(chunks.next().unwrap_or_default())).boxed_unsync();
     }
-    let frames = chunks.map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
+    let frames = chunks.map(move |chunk| Ok::<_, Infallible>(Frame::data(edit(chunk))));
     ReplyBody::new(StreamBody::new(stream::iter(frames)))
 }
 

@@ -7,29 +7,56 @@ use hyper::body::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
+use super::indent::Indenter;
 use super::report_text;
 use crate::ask::NotStarted;
-use crate::expect::Expectation;
 use crate::http::exchange::negotiation::media_type;
 use crate::http::exchange::problems;
 use crate::http::exchange::reply::{Reply, ReplyBody, json_line, uncached, with_body};
 use crate::report::Report;
-use crate::request::Format;
+use crate::request::{Format, Layout, ScanRequest};
 use crate::resolve::ResolveError;
 
-pub(super) fn report(report: Report, expectation: Option<&Expectation>) -> Reply {
-    let mut reply = uncached(with_body(StatusCode::OK, media_type(Format::Json), Bytes::new()));
-    with_completeness(&mut reply, &report);
-    *reply.body_mut() = report_text::json(report, expectation);
+pub(super) fn report(report: Report, request: &ScanRequest) -> Reply {
+    let mut reply = ended(&report, request, Format::Json);
+    *reply.body_mut() = report_text::json(report, request);
     reply
 }
 
 /// One open port a line.
-pub(super) fn open_ports_text(report: &Report) -> Reply {
-    let mut reply = uncached(with_body(StatusCode::OK, media_type(Format::Text), Bytes::new()));
-    with_completeness(&mut reply, report);
+pub(super) fn open_ports_text(report: &Report, request: &ScanRequest) -> Reply {
+    let mut reply = ended(report, request, Format::Text);
     *reply.body_mut() = report_text::lines(report);
     reply
+}
+
+/// The reply about a scan that has ended, without its body.
+fn ended(report: &Report, request: &ScanRequest, format: Format) -> Reply {
+    let as_expected = report.comparison.as_ref().is_some_and(|comparison| comparison.as_expected);
+    let status = match request.fail_status {
+        Some(status) if !as_expected => {
+            StatusCode::from_u16(status).expect("the statuses on offer are valid")
+        }
+        _ => StatusCode::OK,
+    };
+    let mut reply = uncached(with_body(status, media_type(format), Bytes::new()));
+    with_completeness(&mut reply, report);
+    if let Some(verdict) = verdict(report) {
+        reply.headers_mut().insert(OPEN_PORTS_AS_EXPECTED, HeaderValue::from_static(verdict));
+    }
+    reply
+}
+
+/// Whether exactly the expected ports are open, if some were. Of an incomplete scan that
+/// is unknown, unless it found a port open that ought not to be.
+fn verdict(report: &Report) -> Option<&'static str> {
+    let comparison = report.comparison.as_ref()?;
+    let is_known = report.facts.is_complete() || !comparison.unexpected.is_empty();
+    Some(match (is_known, comparison.as_expected) {
+        (false, _) => "unknown",
+        (true, true) => "true",
+        (true, false) => "false",
+    })
 }
 
 pub(super) fn stream(media_type: &'static str, body: ReplyBody) -> Reply {
@@ -45,8 +72,13 @@ pub(super) fn head(media_type: &'static str) -> Reply {
     uncached(with_body(StatusCode::OK, media_type, Bytes::new()))
 }
 
-pub(super) fn explanation(explanation: &impl Serialize) -> Reply {
-    uncached(with_body(StatusCode::OK, media_type(Format::Json), json_line(explanation)))
+pub(super) fn explanation(explanation: &impl Serialize, layout: Layout) -> Reply {
+    let line = json_line(explanation);
+    let body = match layout {
+        Layout::Line => line,
+        Layout::Indented => Indenter::default().indent(&line),
+    };
+    uncached(with_body(StatusCode::OK, media_type(Format::Json), body))
 }
 
 /// Why there is no scan.
@@ -87,5 +119,6 @@ fn with_completeness(reply: &mut Reply, report: &Report) {
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const OPEN_PORTS_AS_EXPECTED: HeaderName = HeaderName::from_static("open-ports-as-expected");
 const OPEN_PORTS_COMPLETE: HeaderName = HeaderName::from_static("open-ports-complete");
 const OPEN_PORTS_REASON: HeaderName = HeaderName::from_static("open-ports-reason");

@@ -123,7 +123,8 @@ impl Follower {
         }
         // A scan that goes on for others may have found more meanwhile.
         let left = self.running.scan().findings(self.written, found - self.written);
-        let chunks = Chunks::new(report, self.running.expectation(), |report| {
+        let expectation = self.running.request().expectation.as_ref();
+        let chunks = Chunks::new(report, expectation, |report| {
             let mut text = Vec::new();
             for finding in &left {
                 self.framing.write(&mut text, &Record::port(finding));

@@ -10,7 +10,8 @@ use crate::request::Format;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotAcceptable;
 
-/// The format in the query or, without one, the best that the `Accept` fields allow.
+/// The format in the query or, without one, the best that the `Accept` fields allow. A
+/// client that wants pages alone is a browser, and gets JSON.
 ///
 /// # Errors
 /// When the fields allow none of the formats.
@@ -29,10 +30,18 @@ pub(crate) fn negotiate(
     if ranges.is_empty() {
         return Ok(Format::Json);
     }
-    let weighed = OFFERED.into_iter().map(|format| (format, weight(&ranges, format)));
+    let weighed = OFFERED.into_iter().map(|format| (format, weight(&ranges, media_type(format))));
     // Of formats with equal weights the first on offer wins.
     let best = weighed.reduce(|best, next| if next.1 > best.1 { next } else { best });
-    best.filter(|&(_, weight)| weight > 0).map(|(format, _)| format).ok_or(NotAcceptable)
+    let best = best.filter(|&(_, weight)| weight > Some(0)).map(|(format, _)| format);
+    // A browser shows also what is no page.
+    let for_pages = || {
+        let wants_pages = weight(&ranges, HTML) > Some(0);
+        OFFERED
+            .into_iter()
+            .find(|&format| wants_pages && weight(&ranges, media_type(format)).is_none())
+    };
+    best.or_else(for_pages).ok_or(NotAcceptable)
 }
 
 /// The media type of a format.
@@ -80,14 +89,17 @@ impl<'a> Range<'a> {
     }
 }
 
-/// The weight of `format`, from the range that matches it most precisely.
-fn weight(ranges: &[Range<'_>], format: Format) -> u16 {
-    let fits = ranges.iter().map(|range| (range.fit(media_type(format)), range.weight));
-    fits.filter(|&(fit, _)| fit > 0).max_by_key(|&(fit, _)| fit).map_or(0, |(_, weight)| weight)
+/// The weight of `media_type`, from the range that matches it most precisely.
+fn weight(ranges: &[Range<'_>], media_type: &str) -> Option<u16> {
+    let fits = ranges.iter().map(|range| (range.fit(media_type), range.weight));
+    fits.filter(|&(fit, _)| fit > 0).max_by_key(|&(fit, _)| fit).map(|(_, weight)| weight)
 }
 
 /// The formats on offer, the preferred one first.
 const OFFERED: [Format; 4] = [Format::Json, Format::Text, Format::Ndjson, Format::Sse];
+
+/// The media type of pages.
+const HTML: &str = "text/html";
 
 #[cfg(test)]
 mod tests {
@@ -113,6 +125,9 @@ mod tests {
             ("application/json;q=0, */*;q=0.1", Format::Text),
             ("text/html, application/xhtml+xml, */*;q=0.8", Format::Json),
             ("text/html, text/plain; charset=utf-8; q=0.9", Format::Text),
+            ("text/html", Format::Json),
+            ("text/html, application/xhtml+xml, image/webp", Format::Json),
+            ("text/html, application/json;q=0", Format::Text),
         ] {
             assert_eq!(negotiated(accept), Ok(format), "{accept}");
         }
@@ -120,14 +135,16 @@ mod tests {
 
     #[test]
     fn a_client_that_accepts_no_format_on_offer_is_refused() {
-        for accept in ["text/html", "image/*", "application/json;q=0", "*/*;q=0"] {
+        for accept in
+            ["image/*", "application/json;q=0", "*/*;q=0", "text/html;q=0", "text/html, */*;q=0"]
+        {
             assert_eq!(negotiated(accept), Err(NotAcceptable), "{accept}");
         }
     }
 
     #[test]
     fn a_format_in_the_query_takes_precedence_over_the_fields() {
-        let headers = [(ACCEPT, "text/html".parse().unwrap())].into_iter().collect();
+        let headers = [(ACCEPT, "image/png".parse().unwrap())].into_iter().collect();
         assert_eq!(negotiate(Some(Format::Sse), &headers), Ok(Format::Sse));
         assert_eq!(negotiate(None, &HeaderMap::new()), Ok(Format::Json));
     }

@@ -14,6 +14,7 @@
 //! for what a page merely embeds. So a listener that browsers can reach otherwise
 //! needs tokens, which no page of another origin has.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::header::{HOST, HeaderName, ORIGIN};
@@ -31,6 +32,7 @@ pub struct Hosts {
     /// loopback and to the names below. `None`: it answers to any name.
     only: Option<IpAddr>,
     names: Vec<Host>,
+    listen: SocketAddr,
 }
 
 impl Hosts {
@@ -40,7 +42,18 @@ impl Hosts {
     pub fn new(listen: SocketAddr, names: Vec<Host>) -> Self {
         let address = listen.ip().to_canonical();
         let is_strict = address.is_loopback() || !names.is_empty();
-        Self { only: is_strict.then_some(address), names }
+        Self { only: is_strict.then_some(address), names, listen }
+    }
+
+    /// Where a request that was checked was sent to, for the host and port of a URL
+    /// that leads here again. It has only letters, digits and `-_.:[]`.
+    pub(crate) fn asked<B>(&self, request: &Request<B>) -> String {
+        match target(request) {
+            Ok(Some(target)) => target.to_string(),
+            // Only HTTP/1.0 has no `Host`.
+            _ if self.listen.ip().is_unspecified() => format!("localhost:{}", self.listen.port()),
+            _ => self.listen.to_string(),
+        }
     }
 
     /// Checks that the request is for this listener, and that no page of another
@@ -101,6 +114,17 @@ pub(crate) enum Links {
 struct Target {
     host: Host,
     port: Option<u16>,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Name(name) => f.write_str(name)?,
+            Host::Address(IpAddr::V4(address)) => write!(f, "{address}")?,
+            Host::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
 }
 
 /// The origin of a page: RFC 6454, section 6.2.
@@ -262,6 +286,34 @@ mod tests {
         );
         assert_eq!(status(&strict, "http://localhost:8080/livez", &[]), 400);
         assert_eq!(status(&strict, "http://user@localhost/livez", local), 400);
+    }
+
+    #[test]
+    fn a_url_leads_to_the_host_that_was_asked() {
+        let asked = |listen, version, field: Option<&str>| {
+            let request = Request::builder().uri("/").version(version);
+            let request = match field {
+                Some(field) => request.header("host", field),
+                None => request,
+            };
+            hosts(listen, &[]).asked(&request.body(()).unwrap())
+        };
+        for (field, wanted) in [
+            ("localhost:9090", "localhost:9090"),
+            ("Scan.example.com.", "Scan.example.com"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+            ("[::1]:8080", "[::1]:8080"),
+            ("[2001:DB8::0:1]", "[2001:db8::1]"),
+        ] {
+            assert_eq!(asked("0.0.0.0:8080", Version::HTTP_11, Some(field)), wanted);
+        }
+        for (listen, wanted) in [
+            ("127.0.0.5:8081", "127.0.0.5:8081"),
+            ("[::]:8082", "localhost:8082"),
+            ("[fd00::1]:8083", "[fd00::1]:8083"),
+        ] {
+            assert_eq!(asked(listen, Version::HTTP_10, None), wanted);
+        }
     }
 
     #[test]
