@@ -8,6 +8,8 @@
 // thread, prints to standard output when it ends with a stalled log, and does not count
 // lines that could not be written.
 
+mod json;
+
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+pub(crate) use self::json::{Array, JsonLines};
 
 /// A log that never blocks and never fails. Clones write to the same log.
 #[derive(Clone, Debug)]

@@ -63,7 +63,7 @@ impl Service {
             grace: config.grace,
         };
         // A line a request is part of the path; where it is written is not.
-        tracing_subscriber::fmt().json().with_writer(io::sink).init();
+        tracing_subscriber::fmt().with_ansi(false).with_writer(io::sink).init();
         runtime.spawn(serve(listener, Arc::new(app), server, std::future::pending()));
         Self { runtime, scanner, address }
     }

@@ -19,7 +19,7 @@ use super::{Exit, cores, print_error, print_error_briefly, start_runtime};
 use crate::config::{Config, ConfigError, LogConfig, LogFormat, Sources};
 use crate::http::{self, App, Drained, Hosts, Parts, ServerLimits};
 use crate::limits;
-use crate::log::Log;
+use crate::log::{JsonLines, Log};
 use crate::machine::descriptors::{DescriptorPlan, TooFewDescriptors, raise_descriptor_limit};
 use crate::machine::memory::memory_limit;
 use crate::printable::Printable;
@@ -215,7 +215,7 @@ fn start_log(config: LogConfig) -> io::Result<Log> {
     match config.format {
         Some(LogFormat::Text) => builder.init(),
         None if is_terminal => builder.init(),
-        Some(LogFormat::Json) | None => builder.json().flatten_event(true).init(),
+        Some(LogFormat::Json) | None => builder.event_format(JsonLines).init(),
     }
     Ok(log)
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::ask::{self, Asked, NotStarted};
 use crate::caller::Caller;
+use crate::log::Array;
 use crate::metrics::Metrics;
 use crate::report::Report;
 use crate::request::ScanRequest;
@@ -120,7 +121,7 @@ impl Drop for Audit {
             request_id = self.id,
             caller = self.caller,
             domain = self.domain,
-            addresses = ?self.addresses,
+            addresses = %Array(&self.addresses),
             ports = self.ports,
             rule = self.rule,
             outcome,
