@@ -80,7 +80,7 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
         }
     };
     if args.version {
-        return print(concat!("open-ports ", env!("CARGO_PKG_VERSION")));
+        return print(VERSION);
     }
     match args.command {
         Some(Command::Serve(args)) => serve::run(&args),
@@ -151,6 +151,10 @@ fn failed(reason: &str) -> Exit {
 }
 
 const NAME: &str = "open-ports";
+
+/// What `--version` prints. build.rs sets the revision.
+const VERSION: &str =
+    concat!("open-ports ", env!("CARGO_PKG_VERSION"), " (revision ", env!("BUILD_REVISION"), ")");
 
 /// How long an error may take to be written: longer than any running reader needs.
 const PRINT_PATIENCE: Duration = Duration::from_secs(1);

@@ -49,8 +49,8 @@ impl Metrics {
         registry.register_with_unit(name, help, Unit::Seconds, durations.clone());
         let refusals = REFUSALS.counters(&mut registry);
         let unauthorized = UNAUTHORIZED.counters(&mut registry);
-        let version = BUILD.labelled([env!("CARGO_PKG_VERSION").to_owned()]);
-        registry.register(BUILD.name, BUILD.help, Info::new(version));
+        let build = [env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION")].map(str::to_owned);
+        registry.register(BUILD.name, BUILD.help, Info::new(BUILD.labelled(build)));
         registry.register_collector(Box::new(Engine { scanner, admission }));
         Self { registry, requests, scans, durations, refusals, unauthorized }
     }

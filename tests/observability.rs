@@ -278,9 +278,10 @@ fn metrics_count_what_happened() {
     let service = serve(&["--deny", "192.0.2.0/24"]);
     let before = service.get("/metrics");
     assert_eq!(before.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-    let version = env!("CARGO_PKG_VERSION");
+    let (version, revision) = (env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"));
+    let build = format!("open_ports_build_info{{version=\"{version}\",revision=\"{revision}\"}}");
     for (name, value) in [
-        (format!("open_ports_build_info{{version=\"{version}\"}}"), 1.0),
+        (build, 1.0),
         ("open_ports_scans_running".into(), 0.0),
         ("open_ports_probes_in_flight".into(), 0.0),
         ("open_ports_descriptors_used".into(), 0.0),

@@ -95,8 +95,9 @@ fn help_and_version_go_to_standard_output() {
     assert!(help.stdout.contains("serve"), "{help:?}");
     let help = run(open_ports(&["serve", "--help"]));
     assert!(help.status.success() && help.stdout.contains("--listen"), "{help:?}");
-    let version = run(open_ports(&["--version"]));
-    assert_eq!(version.stdout, concat!("open-ports ", env!("CARGO_PKG_VERSION"), "\n"));
+    let printed = run(open_ports(&["--version"])).stdout;
+    let (version, revision) = (env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"));
+    assert_eq!(printed, format!("open-ports {version} (revision {revision})\n"));
 }
 
 #[test]

@@ -22,8 +22,11 @@ pub(super) struct Described<const LABELS: usize> {
 /// The labels of a sample, with their values.
 pub(super) type Labelled<const LABELS: usize> = [(&'static str, String); LABELS];
 
-pub(super) const BUILD: Described<1> =
-    described("build", "The version of the running program", ["version"]);
+pub(super) const BUILD: Described<2> = described(
+    "build",
+    "The version of the running program, and the revision that it was built from",
+    ["version", "revision"],
+);
 pub(super) const DESCRIPTORS_BUDGETED: Described<0> =
     described("descriptors_budgeted", "Descriptors that probes may use", []);
 pub(super) const DESCRIPTORS_USED: Described<0> =

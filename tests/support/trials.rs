@@ -34,6 +34,8 @@ pub(crate) enum Need {
     Root,
     /// The shells that there are completions for, except nushell.
     Shells,
+    /// git.
+    Git,
 }
 
 /// A test of this program.
@@ -104,6 +106,7 @@ impl Need {
                 ["bash", "fish", "zsh"].iter().all(|shell| is_installed(shell)),
                 "needs the shells bash, fish and zsh: install them",
             ),
+            Self::Git => (is_installed("git"), "needs git: install it"),
             Self::Root => (rustix::process::getuid().is_root(), "needs to run as root"),
         };
         (!is_met).then_some(why)
