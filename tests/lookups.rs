@@ -27,6 +27,7 @@ support::trials::main! {
     the_deadline_of_a_request_includes_its_look_up: OwnNetwork | OwnNames,
     dead_names_in_a_list_do_not_keep_good_ones_from_resolving: OwnNetwork | OwnNames,
     names_not_resolved_before_the_deadline_count_as_not_visited: OwnNetwork | OwnNames,
+    a_final_dot_saves_the_look_ups_in_the_domains_of_a_cluster: OwnNetwork | OwnNames,
     a_service_without_a_thread_for_a_look_up_says_so_and_goes_on,
     with_few_threads_a_list_of_names_is_resolved_or_reported_as_not_looked_up: Root,
     a_list_whose_rest_no_thread_can_read_is_a_failure: Root,
@@ -168,6 +169,33 @@ fn names_not_resolved_before_the_deadline_count_as_not_visited() {
     assert_eq!(ended.status.code(), Some(4), "{ended:?}");
     let message = "open-ports: incomplete (deadline): 40 hosts not visited\n";
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", message));
+}
+
+/// docs/service.md has these numbers.
+fn a_final_dot_saves_the_look_ups_in_the_domains_of_a_cluster() {
+    let socket = UdpSocket::bind(NAME_SERVER).unwrap();
+    let heard = Arc::new(AtomicUsize::new(0));
+    let questions = Arc::clone(&heard);
+    thread::spawn(move || {
+        let mut message = [0; 512];
+        while let Ok((length, client)) = socket.recv_from(&mut message) {
+            heard.fetch_add(1, Ordering::Relaxed);
+            // A response that there is no such name: RFC 1035, section 4.1.1.
+            message[2] |= 0x80;
+            message[3] = 0x83;
+            socket.send_to(&message[..length], client).unwrap();
+        }
+    });
+    // As Kubernetes writes it for a pod in the namespace `scan`.
+    let resolver = "search scan.svc.cluster.local svc.cluster.local cluster.local\n\
+                    nameserver 127.0.0.53\noptions ndots:5\n";
+    for (name, asked) in [("db.example.com", 8), ("db.example.com.", 2)] {
+        let before = questions.load(Ordering::Relaxed);
+        let (command, _files) = with_resolver(HOSTS, resolver, &open_ports(&["scan", name, "-p1"]));
+        let ended = run(command);
+        assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+        assert_eq!(questions.load(Ordering::Relaxed) - before, asked, "{name}");
+    }
 }
 
 fn a_service_without_a_thread_for_a_look_up_says_so_and_goes_on() {

@@ -7,6 +7,7 @@
 mod support;
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,15 @@ support::trials::main! {
     looking_for_neighbours_keeps_to_the_rate: OwnNetwork,
     only_addresses_that_the_kernel_would_have_to_look_for_are_neighbours: OwnNetwork,
     the_room_of_the_neighbour_tables_can_be_seen_from_any_network: OwnNetwork,
+    the_doctor_says_that_a_network_counts_its_own_connections: OwnNetwork,
+}
+
+fn the_doctor_says_that_a_network_counts_its_own_connections() {
+    let ended = run(open_ports(&["doctor"]));
+    let line = ended.stdout.lines().find(|line| line.starts_with("conntrack ")).unwrap();
+    let is_there = Path::new("/proc/sys/net/netfilter/nf_conntrack_max").exists();
+    let words = if is_there { " in this network namespace, room for " } else { "not seen" };
+    assert!(line.contains(words), "{line}");
 }
 
 fn an_address_that_nobody_answers_for_has_all_its_ports_filtered() {

@@ -46,6 +46,11 @@ def check(findings, objects):
     for autoscaler in by_kind.get("HorizontalPodAutoscaler", []):
         target = autoscaler["spec"]["scaleTargetRef"]
         exists(findings, by_kind, target["kind"], target["name"])
+        # A number there would undo the autoscaler's with every apply.
+        numbers = [thing["spec"].get("replicas") for thing in by_kind.get(target["kind"], [])]
+        findings.equal(numbers, [None], "numbers of pods beside an autoscaler")
+        least = autoscaler["spec"]["minReplicas"]
+        findings.expect(least >= 2, f"HorizontalPodAutoscaler: {least} pods at least")
     for route in by_kind.get("HTTPRoute", []):
         check_route(findings, route, core, settings_of(objects))
 

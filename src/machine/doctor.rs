@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::descriptors::{DescriptorPlan, TooFewDescriptors};
@@ -43,6 +44,18 @@ struct Conntrack {
     used: u64,
     /// How long an unanswered connection keeps its entry.
     syn_sent: Duration,
+    /// Whose entries these are.
+    seen: Seen,
+}
+
+/// Which of a node's tables of connections a process sees. Each network namespace
+/// counts its own entries; what a pod sends also has entries in the node's namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// The node's.
+    Node,
+    /// That of a namespace on the node, as in a pod.
+    Namespace,
 }
 
 /// What can be reached over IPv6, judged by the addresses of this machine.
@@ -75,12 +88,10 @@ impl Machine {
     /// and the hard limit that the process started with.
     pub(crate) fn observe(descriptors: (Option<u64>, Option<u64>), cores: NonZeroUsize) -> Self {
         let number = |path: &str| read(path)?.parse().ok();
-        let conntrack =
-            |file: &str| number(&format!("/proc/sys/net/netfilter/nf_conntrack_{file}"));
-        let conntrack = conntrack("max").zip(conntrack("count")).map(|(max, used)| {
-            let seconds = conntrack("tcp_timeout_syn_sent");
+        let conntrack = number(CONNTRACK_MAX).zip(number(CONNTRACK_COUNT)).map(|(max, used)| {
+            let seconds = number(CONNTRACK_SYN_SENT);
             let syn_sent = seconds.map_or(DEFAULT_SYN_SENT, Duration::from_secs);
-            Conntrack { max, used, syn_sent }
+            Conntrack { max, used, syn_sent, seen: Seen::by(CONNTRACK_MAX) }
         });
         let range = read("/proc/sys/net/ipv4/ip_local_port_range");
         let interfaces = read("/proc/net/if_inet6").unwrap_or_default();
@@ -147,8 +158,8 @@ impl Diagnosis {
         {
             let rate = conntrack.sustained();
             advice.push(format!(
-                "scan silent hosts with --rate {rate}, or raise net.netfilter.nf_conntrack_max: \
-                 a full table drops other people's connections too"
+                "scan silent hosts with --rate {rate}, or raise net.netfilter.nf_conntrack_max of \
+                 the node: a full table drops other people's connections too"
             ));
         }
         for (room, name) in self.machine.neighbours.iter().zip(["ipv4", "ipv6"]) {
@@ -179,6 +190,15 @@ impl Conntrack {
     /// How many unanswered probes a second the table has room for.
     fn sustained(&self) -> u64 {
         (self.max.saturating_sub(self.used) / self.syn_sent.as_secs().max(1)).max(1)
+    }
+}
+
+impl Seen {
+    /// The kernel lets only the first network namespace set the limit of all, and takes
+    /// the right to write away from the file elsewhere (nf_conntrack_standalone.c).
+    fn by(limit: &str) -> Self {
+        let mode = fs::metadata(limit).map(|file| file.permissions().mode());
+        if mode.is_ok_and(|mode| mode & 0o200 != 0) { Self::Node } else { Self::Namespace }
     }
 }
 
@@ -218,10 +238,17 @@ impl fmt::Display for Diagnosis {
         line("source ports", source_ports.unwrap_or_else(|| UNSEEN.into()))?;
         let conntrack = machine.conntrack.map(|table| {
             let Conntrack { max, used, .. } = table;
-            format!(
-                "{used} of {max} entries used; room for {} silent probes a second",
-                table.sustained()
-            )
+            let room = table.sustained();
+            match table.seen {
+                Seen::Node => {
+                    format!("{used} of {max} entries used; room for {room} silent probes a second")
+                }
+                Seen::Namespace => format!(
+                    "{used} of {max} entries used in this network namespace, room for {room} \
+                     silent probes a second; the node also counts them in its own table, which \
+                     is not seen from here"
+                ),
+            }
         });
         line("conntrack", conntrack.unwrap_or_else(|| UNSEEN.into()))?;
         let tables = machine.neighbours.iter().zip(["IPv4", "IPv6"]);
@@ -261,6 +288,10 @@ fn port_range(text: &str) -> Option<(u16, u16)> {
     let (first, last) = (first.parse().ok()?, last.trim().parse().ok()?);
     (first <= last).then_some((first, last))
 }
+
+const CONNTRACK_COUNT: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
+const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
+const CONNTRACK_SYN_SENT: &str = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent";
 
 /// The kernel's default (nf_conntrack_proto_tcp.c).
 const DEFAULT_SYN_SENT: Duration = Duration::from_secs(120);
@@ -310,8 +341,19 @@ mod tests {
         assert!(advice(few)[0].contains("20064"));
         let ports = Machine { source_ports: Some((50_000, 51_000)), ..roomy() };
         assert!(advice(ports)[0].contains("ip_local_port_range"));
-        let table = Conntrack { max: 65_536, used: 5_536, syn_sent: Duration::from_secs(120) };
+        let table = Conntrack {
+            max: 65_536,
+            used: 5_536,
+            syn_sent: Duration::from_secs(120),
+            seen: Seen::Node,
+        };
         assert!(advice(Machine { conntrack: Some(table), ..roomy() })[0].contains("--rate 500,"));
+        let line = |seen| {
+            let table = Conntrack { seen, ..table };
+            diagnosis(Machine { conntrack: Some(table), ..roomy() }).unwrap().to_string()
+        };
+        assert!(line(Seen::Node).contains("5536 of 65536 entries used; room for 500 silent"));
+        assert!(line(Seen::Namespace).contains("5536 of 65536 entries used in this network names"));
         let table = TableRoom { max: 1024, used: 300, overflows: 0 };
         let room = Machine { neighbours: [Some(table); 2], ..roomy() };
         let text = diagnosis(room.clone()).unwrap().to_string();
