@@ -1,12 +1,14 @@
 //! The results of a sweep, in the formats that people and programs read.
 //!
-//! Each format has a file of its own, with a function each for a finding, for the
-//! report on a host and for the summary. Table, plain, NDJSON and CSV write a finding
-//! as soon as it is made. The others write a host when it is done, so that none
-//! holds more than one host.
+//! Each format has a file of its own. NDJSON has a finding as soon as it is made. JSON
+//! and XML have a host when it is done. The others have hosts in the order typed and
+//! ports in ascending order, so that the same findings make the same output in every
+//! run: reports on hosts wait for those before them. As many wait as a few megabytes
+//! hold; then these are written.
 
 mod csv;
 mod grepable;
+mod held;
 mod json;
 mod ndjson;
 mod plain;
@@ -14,11 +16,17 @@ mod table;
 mod xml;
 
 use std::io::{self, Write};
+use std::iter;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use self::held::Held;
+pub(crate) use self::table::{Colour, grouped, header, row_of};
 use crate::ports::PortSet;
-use crate::report::{Report, Summary};
+use crate::report::{PortReport, ProgressReport, Report, Summary};
 use crate::sweep::Found;
+use crate::targets::TypedOrder;
 
 /// A form of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,21 +54,46 @@ pub(crate) struct Head {
     pub(crate) command: String,
     /// The ports of each host.
     pub(crate) ports: PortSet,
+    /// Whether filtered ports are listed.
+    pub(crate) details: bool,
     /// When it starts.
     pub(crate) started: SystemTime,
+    /// The order of the hosts.
+    pub(crate) order: TypedOrder,
     /// How many columns the longest host typed takes.
     pub(crate) host_width: usize,
-    /// Whether to use colours.
-    pub(crate) colour: bool,
+}
+
+/// When reports on hosts are written, in formats that have them in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// When all hosts are done.
+    All,
+    /// When the host is done. Only hosts that are done together are put in order.
+    Together,
+}
+
+/// Whether the open ports of a host are the expected ones, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// They are.
+    Met(String),
+    /// They are not.
+    NotMet(String),
+    /// Not everything was scanned.
+    Unknown(String),
 }
 
 /// Writes one sweep in one format.
 #[derive(Debug)]
 pub(crate) struct Printer<W> {
     format: Format,
-    head: Head,
+    head: Arc<Head>,
+    colour: Colour,
+    hold: Hold,
+    held: Held,
     out: W,
-    /// Findings or hosts written so far.
+    /// Hosts written so far that have a line of their own.
     written: u64,
 }
 
@@ -83,10 +116,30 @@ impl Format {
     }
 }
 
+impl Verdict {
+    /// The words.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Met(text) | Self::NotMet(text) | Self::Unknown(text) => text,
+        }
+    }
+}
+
 impl<W: Write> Printer<W> {
     /// A printer to `out`.
-    pub(crate) fn new(format: Format, head: Head, out: W) -> Self {
-        Self { format, head, out, written: 0 }
+    pub(crate) fn new(format: Format, head: Arc<Head>, out: W) -> Self {
+        let (colour, hold, held) = (Colour::No, Hold::All, Held::default());
+        Self { format, head, colour, hold, held, out, written: 0 }
+    }
+
+    /// The same with colours, where the format has any.
+    pub(crate) fn with_colour(self, colour: Colour) -> Self {
+        Self { colour, ..self }
+    }
+
+    /// The same that writes when `hold` says.
+    pub(crate) fn with_hold(self, hold: Hold) -> Self {
+        Self { hold, ..self }
     }
 
     /// Writes what comes before everything else.
@@ -104,50 +157,61 @@ impl<W: Write> Printer<W> {
         }
     }
 
-    /// Writes a finding that was made just now.
+    /// Writes a finding that was made just now, if the format has each at once.
     ///
     /// # Errors
     /// As [`Self::begin`].
     pub(crate) fn found(&mut self, found: &Found) -> io::Result<()> {
-        let (head, out) = (&self.head, &mut self.out);
-        let is_first = self.written == 0;
         match self.format {
-            Format::Table => {
-                self.written += 1;
-                table::found(out, head, found, is_first)
-            }
-            Format::Plain => plain::found(out, found),
-            Format::Ndjson => ndjson::found(out, found, SystemTime::now()),
-            Format::Csv => csv::found(out, found, SystemTime::now()),
-            Format::Json | Format::Grepable | Format::Xml => Ok(()),
+            Format::Ndjson => ndjson::found(&mut self.out, found, SystemTime::now()),
+            _ => Ok(()),
         }
     }
 
-    /// Writes the report on a host.
+    /// Writes how far the sweep is, if the format has that.
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub(crate) fn host(&mut self, report: &Report) -> io::Result<()> {
-        let out = &mut self.out;
+    pub(crate) fn progress(&mut self, progress: ProgressReport) -> io::Result<()> {
         match self.format {
+            Format::Ndjson => ndjson::progress(&mut self.out, progress),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the report on a host, or keeps it until it is its turn.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub(crate) fn host(&mut self, report: &Arc<Report>) -> io::Result<()> {
+        let out = &mut self.out;
+        let is_kept = match self.format {
             Format::Json => {
                 self.written += 1;
-                json::host(out, report, self.written == 1)
+                return json::host(out, report, self.written == 1);
             }
-            Format::Grepable => grepable::host(out, report),
-            Format::Xml => xml::host(out, report, SystemTime::now()),
-            Format::Table | Format::Plain | Format::Ndjson | Format::Csv => Ok(()),
+            Format::Xml => return xml::host(out, report, SystemTime::now()),
+            Format::Ndjson => return ndjson::host(out, report),
+            Format::Plain => !report.facts.open_ports.is_empty(),
+            Format::Table | Format::Csv => rows(report).next().is_some(),
+            Format::Grepable => true,
+        };
+        if is_kept {
+            let position = self.head.order.position(&report.facts.domain);
+            self.held.add(position, Arc::clone(report));
         }
+        if self.held.is_full() { self.write_held() } else { Ok(()) }
     }
 
-    /// Writes what comes after everything else.
+    /// Writes what comes after everything else. `verdicts` are for people.
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub(crate) fn end(&mut self, summary: &Summary) -> io::Result<()> {
+    pub(crate) fn end(&mut self, summary: &Summary, verdicts: &[Verdict]) -> io::Result<()> {
+        self.write_held()?;
         let out = &mut self.out;
         match self.format {
-            Format::Table => table::end(out, summary),
+            Format::Table => table::end(out, self.colour, summary, verdicts),
             Format::Json => json::end(out, summary),
             Format::Ndjson => ndjson::end(out, summary),
             Format::Grepable => grepable::end(out, summary),
@@ -162,6 +226,9 @@ impl<W: Write> Printer<W> {
     /// # Errors
     /// As [`Self::begin`].
     pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if self.hold == Hold::Together {
+            self.write_held()?;
+        }
         self.out.flush()
     }
 
@@ -169,6 +236,41 @@ impl<W: Write> Printer<W> {
     pub(crate) fn into_inner(self) -> W {
         self.out
     }
+
+    fn write_held(&mut self) -> io::Result<()> {
+        let (head, out) = (&self.head, &mut self.out);
+        for report in self.held.take() {
+            self.written += 1;
+            match self.format {
+                Format::Table => {
+                    if self.written == 1 {
+                        table::begin(out, head)?;
+                    }
+                    table::host(out, head, self.colour, &report)
+                }
+                Format::Plain => plain::host(out, &report),
+                Format::Csv => csv::host(out, &report, SystemTime::now()),
+                Format::Grepable => grepable::host(out, &report),
+                Format::Json | Format::Ndjson | Format::Xml => Ok(()),
+            }?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a host in ascending order of the ports, and for each port in the order of
+/// the addresses.
+fn rows(report: &Report) -> impl Iterator<Item = (IpAddr, PortReport)> + '_ {
+    let addresses = report.facts.addresses.iter();
+    let mut addresses: Vec<_> =
+        addresses.map(|address| (address.address, address.rows().peekable())).collect();
+    iter::from_fn(move || {
+        let ports = addresses.iter_mut().filter_map(|(_, rows)| rows.peek().map(|row| row.port));
+        let next = ports.min()?;
+        addresses.iter_mut().find_map(|(address, rows)| {
+            rows.next_if(|row| row.port == next).map(|row| (*address, row))
+        })
+    })
 }
 
 #[cfg(test)]

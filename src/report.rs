@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::progress::{Meter, ProgressReport};
 pub(crate) use self::reason::IncompleteReason;
 pub(crate) use self::records::{End, Record};
-pub(crate) use self::rows::{OpenPorts, PortReport, PortRows, Service};
+#[cfg(test)]
+pub(crate) use self::rows::Service;
+pub(crate) use self::rows::{OpenPorts, PortReport, PortRows};
 pub(crate) use self::shard::ShardLabel;
 pub(crate) use self::summary::Summary;
 use crate::expect::{Comparison, Expectation};
@@ -151,6 +153,14 @@ impl Report {
         let Self { facts, effort, .. } =
             Self::new(subject, &[], &ScanTiming::default(), Duration::ZERO);
         Self::compared(Facts { reason: Some(reason), ..facts }, effort, subject)
+    }
+
+    /// Takes in that something was not scanned although every port has a state.
+    pub(crate) fn leave_incomplete(&mut self, reason: IncompleteReason) {
+        self.facts.reason = Some(reason);
+        if let Some(comparison) = &mut self.comparison {
+            comparison.as_expected = false;
+        }
     }
 
     fn compared(facts: Facts, effort: Effort, subject: &Subject<'_>) -> Self {

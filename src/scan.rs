@@ -26,6 +26,7 @@ mod plan;
 mod running;
 mod stats;
 
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,6 +51,12 @@ pub use self::running::{Again, Progress, Scan};
 pub use self::stats::{EngineStats, RTT_BUCKETS, RttCounts};
 use crate::limits;
 use crate::machine::neighbours::Neighbours;
+
+/// Whether this host has a route to `address`.
+#[must_use]
+pub fn has_route(address: IpAddr) -> bool {
+    connect::route::unreachable(address).is_none()
+}
 
 /// Runs scans, and shares this process's resources between them.
 #[derive(Clone, Debug)]

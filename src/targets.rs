@@ -5,6 +5,7 @@
 //! list. Within a part, every host comes once, in a shuffled order.
 
 mod addresses;
+mod order;
 mod shard;
 
 use std::io::{self, BufRead, Read};
@@ -15,6 +16,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 pub(crate) use self::addresses::{AddressRange, AddressSet};
+pub(crate) use self::order::{HostPosition, TypedOrder};
 pub(crate) use self::shard::Shard;
 use crate::host::{Host, HostError};
 use crate::shuffle::Shuffle;

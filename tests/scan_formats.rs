@@ -46,8 +46,7 @@ fn a_port_record_has_its_host_and_when_it_was_found() {
     let listeners = Listeners::bind_at(own_address(), 8080).unwrap();
     let host = listeners.address.to_string();
     let ended = run(open_ports(&["scan", &host, "-p8080", "--format", "ndjson"]));
-    let lines: Vec<Value> =
-        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = records(&ended.stdout);
     let [line, end] = &lines[..] else { panic!("{ended:?}") };
     assert_eq!((&line["type"], &end["type"]), (&"port".into(), &"end".into()));
     assert_eq!((&line["host"], &line["address"]), (&Value::from(&*host), &Value::from(&*host)));
@@ -68,6 +67,7 @@ fn hosts_that_were_not_scanned_are_in_the_documents() {
             "json",
             "\"domain\":\"{}\",\"from_port\":1,\"to_port\":1,\"open_ports\":[],\"complete\":false",
         ),
+        ("ndjson", "{\"type\":\"host\",\"host\":\"{}\",\"complete\":false,\"reason\":\""),
         ("grepable", "# {}: "),
         ("xml", "<target specification=\"{}\" status=\"skipped\"/>"),
     ] {
@@ -77,6 +77,49 @@ fn hosts_that_were_not_scanned_are_in_the_documents() {
         for name in names {
             assert!(ended.stdout.contains(&find.replace("{}", name)), "{format}: {ended:?}");
         }
+    }
+}
+
+#[test]
+fn the_order_is_that_of_the_hosts_typed_and_of_the_ports_in_every_run() {
+    let [one, two, three] = [(); 3].map(|()| Listeners::bind(own_address(), 5));
+    let hosts = [&three, &one, &two].map(|host| host.address.to_string());
+    let ports = [&one, &two, &three].map(Listeners::list).join(",");
+    let open = [&three, &one, &two].into_iter().zip(&hosts);
+    let open: Vec<(String, u16)> =
+        open.flat_map(|(host, name)| host.ports.iter().map(|&port| (name.clone(), port))).collect();
+    let scan = |format: &str| {
+        let [first, second, third] = &hosts;
+        let ended =
+            run(open_ports(&["scan", first, second, third, "-p", &ports, "--format", format]));
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        ended.stdout
+    };
+    let row = |line: &str, separator: char| {
+        let mut fields = line.split(separator).filter(|field| !field.is_empty());
+        (fields.next().unwrap().to_owned(), fields.next().and_then(|port| port.parse().ok()))
+    };
+    for _ in 0..3 {
+        let plain = scan("plain");
+        let rows: Vec<_> = plain.lines().map(|line| row(line, ':')).collect();
+        let wanted = open.iter().map(|(host, port)| (host.clone(), Some(*port)));
+        let wanted: Vec<(String, Option<u16>)> = wanted.collect();
+        assert_eq!(rows, wanted, "{plain}");
+        let table = scan("table");
+        let rows: Vec<_> = table.lines().skip(1).take(15).map(|line| row(line, ' ')).collect();
+        assert_eq!(rows, wanted, "{table}");
+        let csv = scan("csv");
+        let rows: Vec<(String, u16)> = csv
+            .lines()
+            .skip(1)
+            .map(|line| line.split(',').collect::<Vec<_>>())
+            .map(|fields| (fields[0].to_owned(), fields[2].parse().unwrap()))
+            .collect();
+        assert_eq!(rows, open, "{csv}");
+        let grepable = scan("grepable");
+        let names = grepable.lines().filter(|line| line.contains("\tPorts: "));
+        let names: Vec<&str> = names.map(|line| line.split(' ').nth(1).unwrap()).collect();
+        assert_eq!(names, hosts, "{grepable}");
     }
 }
 
@@ -139,8 +182,7 @@ fn read_json(text: &str, host: &str) -> Read {
 }
 
 fn read_ndjson(text: &str, host: &str) -> Read {
-    let mut records: Vec<Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut records = records(text);
     let end = records.pop().unwrap();
     let summary = &end["summary"];
     assert_eq!((&end["type"], &summary["complete"]), (&"end".into(), &true.into()));
@@ -154,6 +196,13 @@ fn read_ndjson(text: &str, host: &str) -> Read {
     let filtered = rows.iter().filter(|(_, state)| state == "filtered").count();
     assert_eq!(number("open") + filtered, rows.len());
     Read { ignored: Some((number("closed"), number("filtered") - filtered)), rows }
+}
+
+/// The records of a scan, except those on progress: how many there are depends on the
+/// machine.
+fn records(text: &str) -> Vec<Value> {
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    records.filter(|record| record["type"] != "progress").collect()
 }
 
 fn row_of_json(row: &Value) -> (u16, String) {

@@ -22,7 +22,10 @@ fn a_file_that_cannot_be_read_or_written_is_a_failure() {
         (&["--targets", "/nowhere/hosts"][..], "--targets /nowhere/hosts: "),
         (&["127.0.0.1", "--expect-file", "/nowhere/hosts"], "--expect-file /nowhere/hosts: "),
         (&["127.0.0.1", "--output", "/nowhere/found"], "cannot write /nowhere/found: "),
-        (&["127.0.0.1", "-p1", "--format", "json", "--output", "/dev/full"], "cannot write"),
+        (
+            &["127.0.0.1", "-p1", "--format", "json", "--output", "/dev/full"],
+            "cannot write /dev/full: ",
+        ),
     ] {
         let ended = scan(arguments);
         assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {ended:?}");
@@ -39,21 +42,71 @@ fn a_file_that_cannot_be_read_or_written_is_a_failure() {
 #[test]
 fn a_reader_that_leaves_ends_the_scan_silently() {
     let listeners = Listeners::bind(own_address(), 60);
-    let host = listeners.address.to_string();
-    for format in ["plain", "ndjson", "csv", "table"] {
-        let ports = listeners.list();
-        let scan = ["scan", &host, "-p", &ports, "--rate", "50", "--format", format];
-        let mut command = open_ports(&scan);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut reader = BufReader::new(child.stdout.take().unwrap());
-        assert!(reader.read_line(&mut String::new()).unwrap() > 0);
+    let (host, ports) = (listeners.address.to_string(), listeners.list());
+    let scan = ["scan", &host, "-p", &ports, "--rate", "50", "--format", "ndjson"];
+    let mut command = open_ports(&scan);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    assert!(reader.read_line(&mut String::new()).unwrap() > 0);
+    drop(reader);
+    let status = wait_for("the process to end", || child.try_wait().unwrap());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((status.code(), &*stderr), (Some(4), ""));
+}
+
+#[test]
+fn a_reader_that_is_gone_is_no_error_either() {
+    let listeners = Listeners::bind(own_address(), 3);
+    let (host, ports) = (listeners.address.to_string(), listeners.list());
+    for format in ["plain", "csv", "table", "grepable"] {
+        let mut command = open_ports(&["scan", &host, "-p", &ports, "--format", format]);
+        let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let status = wait_for("the process to end", || child.try_wait().unwrap());
-        let mut stderr = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        assert_eq!((status.code(), &*stderr), (Some(4), ""), "{format}");
+        let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), &*stderr), (Some(4), ""), "{format}");
     }
+}
+
+#[test]
+fn progress_is_recorded_where_somebody_follows_it() {
+    let listeners = Listeners::bind(own_address(), 30);
+    let (host, ports) = (listeners.address.to_string(), listeners.list());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("found");
+    // Three seconds.
+    let slow = [&*host, "-p", &ports, "--rate", "10", "--format", "ndjson"];
+    let progress = |text: &str| -> Vec<serde_json::Value> {
+        let records = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        records.filter(|record: &serde_json::Value| record["type"] == "progress").collect()
+    };
+    let ended = scan(&slow);
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let records = progress(&ended.stdout);
+    assert!(!records.is_empty(), "{ended:?}");
+    for record in &records {
+        let count = |name: &str| record[name].as_u64().unwrap();
+        assert_eq!(count("total"), 30, "{record}");
+        assert_eq!(count("asked"), count("done") + count("waiting"), "{record}");
+        assert!(count("attempts") >= count("asked"), "{record}");
+    }
+    // A file is there only once it is complete.
+    let ended = scan(&[&slow[..], &["--output", path.to_str().unwrap()]].concat());
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let text = fs::read_to_string(path).unwrap();
+    assert_eq!((progress(&text).len(), text.lines().count()), (0, 31), "{text}");
+}
+
+#[test]
+fn a_host_that_gave_no_answer_is_named_with_what_may_be_wrong() {
+    let silent = Silent::bind(own_address(), 2);
+    let (host, ports) = (silent.address.to_string(), silent.list());
+    let ended = scan(&[&host, "-p", &ports, "--timeout-ms", "200"]);
+    assert_eq!((ended.status.code(), &*ended.stdout), (Some(0), ""));
+    let words = "at all: is there a route, a VPN?";
+    assert_eq!(ended.stderr, format!("open-ports: no answer from {host} {words}\n"));
 }
 
 #[test]
@@ -103,6 +156,51 @@ fn the_last_record_says_what_a_deadline_left_out() {
     let summary = summary_of_records(&ended.stdout);
     assert_eq!((&summary["complete"], &summary["reason"]), (&false.into(), &"deadline".into()));
     assert_eq!(summary["not_scanned"], 1, "{summary}");
+}
+
+#[test]
+fn one_scan_writes_each_file_in_the_format_of_its_name() {
+    let listeners = Listeners::bind(own_address(), 2);
+    let (host, ports) = (listeners.address.to_string(), listeners.list());
+    let folder = tempfile::tempdir().unwrap();
+    let files = [
+        ("found.xml", "<?xml "),
+        ("found.json", "{\"hosts\":["),
+        ("found.ndjson", "{\"type\":\"port\""),
+        ("found.csv", "host,ip,"),
+        ("found.gnmap", "# open-ports "),
+        ("found.txt", &*host),
+    ];
+    let paths = files.map(|(name, _)| folder.path().join(name).display().to_string());
+    let mut arguments = vec![&*host, "-p", &*ports];
+    paths.iter().for_each(|path| arguments.extend(["--output", path]));
+    let ended = scan(&arguments);
+    assert_eq!((ended.status.code(), &*ended.stdout), (Some(0), ""), "{ended:?}");
+    for ((name, beginning), path) in files.iter().zip(&paths) {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.starts_with(beginning), "{name}: {text}");
+        let ports = listeners.ports.iter().map(u16::to_string);
+        assert!(ports.into_iter().all(|port| text.contains(&port)), "{name}: {text}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), files.len(), "nothing else");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_named_and_the_others_are_whole() {
+    let listeners = Listeners::bind(own_address(), 2);
+    let (host, ports) = (listeners.address.to_string(), listeners.list());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("found.json").display().to_string();
+    let files = ["--output", "/dev/full", "--output", &path];
+    let ended = scan(&[&[&*host, "-p", &ports][..], &files].concat());
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert_eq!(
+        ended.stderr,
+        "open-ports: cannot write /dev/full: No space left on device (os error 28)\n"
+    );
+    let text = fs::read_to_string(&path).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&document["complete"], &document["open"]), (&true.into(), &2.into()));
 }
 
 #[test]
@@ -157,7 +255,7 @@ fn an_output_file_is_whole_or_as_it_was() {
     command.args(["-c", limited, env!("CARGO_BIN_EXE_open-ports")]).args(scan);
     let ended = run(command);
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    assert!(ended.stderr.contains("cannot write the output: "), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("cannot write {output}: ")), "{ended:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "before");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
 

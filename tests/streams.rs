@@ -364,6 +364,8 @@ fn a_reader_that_pauses_costs_no_memory_and_gets_everything_in_the_end() {
 
 fn each_port_of_an_address_without_a_route_has_its_row() {
     const PORTS: usize = 3_000;
+    const NO_ROUTE: &str = "open-ports: this machine has no route to 192.0.2.1\n\
+                            open-ports: incomplete (no-route)\n";
     let service = serve(&[]);
     let query = format!("/open-ports?domain=192.0.2.1&ports=1-{PORTS}&details=true");
     let row = |port: usize| json!({ "port": port, "state": "filtered", "reason": "net-unreach" });
@@ -395,7 +397,8 @@ fn each_port_of_an_address_without_a_route_has_its_row() {
     for (format, of_a_row) in formats {
         let scan = ["scan", "192.0.2.1", "-p", "1-200", "--details", "--format", format];
         let ended = run(open_ports(&scan));
-        assert!(ended.status.success(), "{ended:?}");
+        assert_eq!(ended.status.code(), Some(4), "{ended:?}");
+        assert_eq!(ended.stderr, NO_ROUTE);
         let rows = ended.stdout.lines().filter(|line| line.contains(of_a_row)).count();
         assert_eq!(rows, 200, "{format}: {}", ended.stdout);
     }

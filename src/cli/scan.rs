@@ -4,9 +4,12 @@
 mod flags;
 mod job;
 mod line;
+mod outputs;
 mod session;
 mod shard;
 mod sink;
+mod style;
+mod verdicts;
 
 use argh::{ArgsInfo, FromArgs};
 

@@ -1,4 +1,4 @@
-//! The incomplete file of a command that may have to end at once.
+//! The incomplete files of a command that may have to end at once.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Remembers the file at `path`, until it is removed or renamed.
 pub(super) fn note(path: &Path) {
-    *unfinished() = Some(path.to_owned());
+    unfinished().push(path.to_owned());
 }
 
-/// Removes the incomplete file of a process that ends without dropping it.
+/// Removes the incomplete files of a process that ends without dropping them.
 pub(super) fn discard() {
-    if let Some(path) = unfinished().take() {
+    for path in unfinished().drain(..) {
         // It fails if the file was completed and renamed just now.
         let _ = fs::remove_file(path);
     }
 }
 
-fn unfinished() -> MutexGuard<'static, Option<PathBuf>> {
-    static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
+    static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }

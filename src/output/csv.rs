@@ -4,8 +4,8 @@
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use crate::report::PortReport;
-use crate::sweep::Found;
+use super::rows;
+use crate::report::{PortReport, Report};
 
 pub(super) fn begin(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{HEADER}")
@@ -13,14 +13,16 @@ pub(super) fn begin(out: &mut impl Write) -> io::Result<()> {
 
 // No field needs quotes: hosts are names and addresses, checked, and the rest is
 // numbers and words of this program.
-pub(super) fn found(out: &mut impl Write, found: &Found, at: SystemTime) -> io::Result<()> {
-    let Found { host, finding, .. } = found;
-    let PortReport { port, state, reason, service, rtt_ms } = PortReport::new(finding);
-    let (ip, state, reason) = (finding.address, state.name(), reason.name());
-    let (name, method) = service.map_or(("", ""), |service| (service.name, service.method));
-    let rtt = rtt_ms.map(|rtt| rtt.to_string()).unwrap_or_default();
+pub(super) fn host(out: &mut impl Write, report: &Report, at: SystemTime) -> io::Result<()> {
+    let host = &report.facts.domain;
     let timestamp = humantime::format_rfc3339_micros(at);
-    writeln!(out, "{host},{ip},{port},tcp,{state},{reason},{name},{method},{rtt},{timestamp}")
+    for (ip, PortReport { port, state, reason, service, rtt_ms }) in rows(report) {
+        let (state, reason) = (state.name(), reason.name());
+        let (name, method) = service.map_or(("", ""), |service| (service.name, service.method));
+        let rtt = rtt_ms.map(|rtt| rtt.to_string()).unwrap_or_default();
+        writeln!(out, "{host},{ip},{port},tcp,{state},{reason},{name},{method},{rtt},{timestamp}")?;
+    }
+    Ok(())
 }
 
 const HEADER: &str = "host,ip,port,protocol,state,reason,service,service_method,rtt_ms,timestamp";

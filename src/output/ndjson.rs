@@ -1,14 +1,29 @@
 //! The records that the HTTP API streams, one a line: each finding with its host,
-//! and the end with a summary.
+//! progress where somebody follows it, hosts of which something was not scanned, and
+//! the end with a summary.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use crate::report::{End, Record, Summary};
+use crate::report::{End, ProgressReport, Record, Report, Summary};
 use crate::sweep::Found;
 
 pub(super) fn found(out: &mut impl Write, found: &Found, at: SystemTime) -> io::Result<()> {
     write_line(out, &Record::port_of(&found.host, &found.finding, at))
+}
+
+pub(super) fn progress(out: &mut impl Write, progress: ProgressReport) -> io::Result<()> {
+    write_line(out, &Record::Progress(progress))
+}
+
+pub(super) fn host(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    match report.facts.reason {
+        None => Ok(()),
+        Some(reason) => {
+            let host = &report.facts.domain;
+            write_line(out, &Record::Host { host, complete: false, reason })
+        }
+    }
 }
 
 pub(super) fn end(out: &mut impl Write, summary: &Summary) -> io::Result<()> {

@@ -3,18 +3,11 @@
 
 use std::io::{self, Write};
 
-use crate::scan::PortState;
-use crate::sweep::Found;
+use crate::report::Report;
 
-pub(super) fn found(out: &mut impl Write, found: &Found) -> io::Result<()> {
-    let Found { host, finding, first } = found;
-    if finding.state != PortState::Open || !first {
-        return Ok(());
-    }
+pub(super) fn host(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let host = &report.facts.domain;
     // An IPv6 address takes brackets, as in a URL (RFC 3986, section 3.2.2).
-    if host.contains(':') {
-        writeln!(out, "[{host}]:{}", finding.port)
-    } else {
-        writeln!(out, "{host}:{}", finding.port)
-    }
+    let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+    report.facts.open_ports.iter().try_for_each(|port| writeln!(out, "{open}{host}{close}:{port}"))
 }

@@ -32,6 +32,8 @@ pub(crate) enum IncompleteReason {
     NotResolved,
     /// Policy forbids an address of the host.
     RefusedByPolicy,
+    /// This machine has no route to a host, so nothing was asked there.
+    NoRoute,
 }
 
 impl IncompleteReason {
@@ -49,6 +51,7 @@ impl IncompleteReason {
             Self::NotLookedUp => "not-looked-up",
             Self::NotResolved => "not-resolved",
             Self::RefusedByPolicy => "refused-by-policy",
+            Self::NoRoute => "no-route",
         }
     }
 }

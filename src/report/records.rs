@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::{PortReport, ProgressReport, Report, Summary};
+use super::{IncompleteReason, PortReport, ProgressReport, Report, Summary};
 use crate::scan::Finding;
 
 /// One record.
@@ -33,6 +33,15 @@ pub(crate) enum Record<'a> {
     },
     /// How far the scan is.
     Progress(ProgressReport),
+    /// A host was not scanned, or not all of it.
+    Host {
+        /// The host as typed.
+        host: &'a str,
+        /// Never: only such hosts have a record.
+        complete: bool,
+        /// Why.
+        reason: IncompleteReason,
+    },
     /// The scan is over.
     End(End<'a>),
 }
@@ -66,6 +75,7 @@ impl<'a> Record<'a> {
         match self {
             Self::Port { .. } => "port",
             Self::Progress(_) => "progress",
+            Self::Host { .. } => "host",
             Self::End(_) => "end",
         }
     }
@@ -127,6 +137,16 @@ mod tests {
                 "{\"type\":\"progress\",\"done\":1,\"total\":9,\"rate\":3,\"asked\":5,\
                  \"waiting\":4,\"attempts\":7,\"pass\":2,\"silent\":4,\"asked_again\":2,\
                  \"found\":1,\"left_ms\":1500.0,\"at_most_ms\":2000.0}"
+                    .into(),
+            ),
+            (
+                Record::Host {
+                    host: "gone",
+                    complete: false,
+                    reason: IncompleteReason::NotResolved,
+                },
+                "{\"type\":\"host\",\"host\":\"gone\",\"complete\":false,\
+                 \"reason\":\"not-resolved\"}"
                     .into(),
             ),
             (

@@ -1,10 +1,12 @@
 //! What was found on all hosts of a sweep, counted.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
 use super::{IncompleteReason, Report, ShardLabel, milliseconds};
+use crate::scan::Reason;
 
 /// What is known when a sweep is over. Each target of the `hosts` is in one of the
 /// four counts.
@@ -30,6 +32,9 @@ pub(crate) struct Summary {
     pub(crate) closed: u64,
     /// Targets that are filtered.
     pub(crate) filtered: u64,
+    /// These by reason.
+    #[serde(skip)]
+    pub(crate) filtered_by: BTreeMap<Reason, u64>,
     /// Targets of these hosts that were not scanned.
     pub(crate) not_scanned: u64,
     /// Hosts that were not visited at all.
@@ -52,6 +57,9 @@ impl Summary {
             self.open += address.open_ports.len() as u64;
             self.closed += u64::from(address.closed);
             self.filtered += u64::from(address.filtered);
+            for (&reason, &count) in &address.filtered_by {
+                *self.filtered_by.entry(reason).or_default() += u64::from(count);
+            }
             self.not_scanned += u64::from(address.not_scanned);
         }
     }

@@ -230,6 +230,7 @@ fn states_and_reasons_have_the_same_name_in_json_as_elsewhere() {
         IncompleteReason::NotLookedUp,
         IncompleteReason::NotResolved,
         IncompleteReason::RefusedByPolicy,
+        IncompleteReason::NoRoute,
     ] {
         assert_eq!(json!(reason), reason.name());
     }

@@ -55,6 +55,18 @@ impl AddressRange {
         hash(before.to_le_bytes().into_iter().chain(ends.into_iter().flatten()))
     }
 
+    /// Whether it has `address`.
+    #[must_use]
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        (self.first..=self.last).contains(&number(address))
+    }
+
+    /// The lowest address as a number.
+    #[must_use]
+    pub(crate) fn number(&self) -> u128 {
+        self.first
+    }
+
     /// The number of addresses, less one.
     #[must_use]
     pub(crate) fn span(&self) -> u128 {

@@ -63,6 +63,16 @@ impl OnTerminal {
         Self { child, keyboard: pty, written, reader: Some(reader) }
     }
 
+    /// Makes the screen so many columns wide.
+    pub(crate) fn resize(&self, columns: u16) {
+        self.keyboard.resize(pty_process::Size::new(LINES.get(), columns)).unwrap();
+    }
+
+    /// Everything that was written so far.
+    pub(crate) fn written(&self) -> String {
+        String::from_utf8_lossy(&self.written.lock().unwrap()).into_owned()
+    }
+
     /// Types `text`, which may contain control characters.
     pub(crate) fn type_in(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).unwrap();
@@ -100,6 +110,21 @@ impl Seen {
             condition(&screen.screen().contents())
         })
     }
+}
+
+/// The lines of progress in `bytes`, each as it was drawn, without escape sequences.
+pub(crate) fn progress_lines(bytes: &str) -> Vec<String> {
+    let mut text = String::new();
+    let mut rest = bytes.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            // Up to its last character, a letter (ECMA-48, section 5.4).
+            '\x1b' => drop(rest.by_ref().skip(1).find(char::is_ascii_alphabetic)),
+            c => text.push(c),
+        }
+    }
+    let is_progress = |line: &&str| line.contains("% ");
+    text.split(['\r', '\n']).filter(is_progress).map(str::to_owned).collect()
 }
 
 impl Drop for OnTerminal {

@@ -18,7 +18,7 @@ use crate::output::Format;
 use crate::policy::{Policy, Rules};
 use crate::ports::PortSet;
 use crate::scan::Keep;
-use crate::targets::{AddressRange, AddressSet, HostList, HostSet, HostSpec, Shard};
+use crate::targets::{AddressRange, AddressSet, HostList, HostSet, HostSpec, Shard, TypedOrder};
 
 /// A valid scan of one or many hosts.
 pub(super) struct Job {
@@ -42,6 +42,8 @@ pub(super) struct Job {
     pub(super) format: Option<Format>,
     /// Files to write. If there are none, standard output is written.
     pub(super) outputs: Vec<Output>,
+    /// The order in which hosts were typed.
+    pub(super) order: TypedOrder,
     /// How many columns the longest host typed takes.
     pub(super) host_width: usize,
 }
@@ -91,6 +93,7 @@ impl Job {
         if specs.is_empty() && list.is_none() {
             return Err(Refusal::Usage("name a host to scan, or a list with --targets".into()));
         }
+        let order = TypedOrder::new(&specs);
         let mut rest = HostList::new(specs, list, exclude.clone(), flags.seed)
             .in_shard(shard.unwrap_or_default());
         let first = rest.next_set().map_err(|error| match exit_of(&error) {
@@ -116,6 +119,7 @@ impl Job {
             expectations,
             format: flags.format,
             outputs: flags.outputs,
+            order,
             host_width,
         })
     }

@@ -1,8 +1,9 @@
-//! Runs a sweep from start to end: news goes to the output, progress to the
+//! Runs a sweep from start to end: news goes to the outputs, progress to the
 //! progress line, and signals to the sweep.
 
-use std::io::{self, BufWriter};
+use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
@@ -10,18 +11,20 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::job::Job;
 use super::line::Line;
-use super::sink::Sink;
+use super::outputs::{Hosts, Outputs};
+use super::verdicts::{Verdicts, is_unrouted, unanswered};
 use super::{Exit, exit_of};
 use crate::ask::Asker;
 use crate::cli::stop::Stop;
 use crate::cli::{failed, print_error};
 use crate::expect::Expectations;
+use crate::limits;
 use crate::machine::descriptors::DescriptorPlan;
-use crate::output::{Format, Head, Printer};
+use crate::output::{Head, Printer, header, row_of};
 use crate::ports::PortSet;
-use crate::report::{IncompleteReason, Report, ShardLabel, Subject, Summary};
+use crate::report::{IncompleteReason, Meter, Report, ShardLabel, Subject, Summary};
 use crate::resolve::{ResolveError, Resolver};
-use crate::scan::Scanner;
+use crate::scan::{Keep, Scanner};
 use crate::sweep::{HostEnd, HostOutcome, News, Sweep, SweepPlan};
 
 /// Scans and prints, and returns the exit status.
@@ -30,65 +33,61 @@ pub(super) async fn run(job: Job, descriptors: DescriptorPlan, cores: NonZeroUsi
         Ok(stop) => stop,
         Err(error) => return failed(&format!("cannot handle signals: {error}")),
     };
-    if job.outputs.len() > 1 {
-        print_error("--output is given more than once, and only one file can be written");
-        return Exit::Usage;
-    }
-    let path = job.outputs.first().map(|output| output.path.clone());
-    let path = path.filter(|path| path.as_os_str() != "-");
-    let sink = match Sink::open(path.as_deref()) {
-        Ok(sink) => sink,
-        Err(error) => {
-            let path = path.map(|path| path.display().to_string());
-            let name = path.as_deref().unwrap_or("the output");
-            return failed(&format!("cannot write {name}: {error}"));
-        }
-    };
     let begun = Instant::now();
-    let (mut session, mut sweep) = start(job, sink, descriptors, cores, begun);
+    let (mut session, mut sweep) = match start(job, descriptors, cores, begun) {
+        Ok(started) => started,
+        Err(exit) => return exit,
+    };
     let signal = session.follow(&mut sweep, &mut stop).await;
     session.end(&sweep, signal, begun.elapsed())
 }
 
 /// A running sweep's output, and what is known about it so far.
 struct Session {
-    printer: Printer<BufWriter<Sink>>,
+    head: Arc<Head>,
+    outputs: Outputs,
     line: Line,
-    /// Whether the format has a row for each finding of a host's report.
-    rows: bool,
+    begun: Instant,
+    /// Measures progress for the line, which changes often, and for records.
+    meters: (Meter, Meter),
+    record_at: Instant,
+    hosts: Hosts,
+    /// Whether the ports found so far are shown above the line of progress.
+    shows_rows: bool,
     ports: PortSet,
     expectations: Expectations,
     summary: Summary,
     shard: Option<ShardLabel>,
+    verdicts: Verdicts,
+    /// What may be wrong with hosts that gave no answer, in words.
+    unanswered: Vec<String>,
     /// The gravest thing that has happened.
     exit: Exit,
     /// Hosts that were not scanned. The first few are named on standard error.
     complaints: usize,
-    /// The error that ended the output.
-    broken: Option<io::Error>,
 }
 
 fn start(
     job: Job,
-    sink: Sink,
     descriptors: DescriptorPlan,
     cores: NonZeroUsize,
     begun: Instant,
-) -> (Session, Sweep) {
-    let is_terminal = sink.is_terminal();
-    let format = match job.outputs.first() {
-        Some(output) => output.format,
-        None => job.format,
-    };
-    let format = format.unwrap_or(if is_terminal { Format::Table } else { Format::Plain });
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let head = Head {
+) -> Result<(Session, Sweep), Exit> {
+    let head = Arc::new(Head {
         command: job.command,
         ports: job.ports.clone(),
+        details: job.keep == Keep::NotClosed,
         started: SystemTime::now(),
+        order: job.order,
         host_width: job.host_width,
-        colour: is_terminal && !no_colour,
+    });
+    let hosts = match job.first.remaining() {
+        _ if !job.rest.is_exhausted() => Hosts::Many,
+        1 => Hosts::One,
+        ..=FEW_HOSTS => Hosts::Few,
+        _ => Hosts::Many,
     };
+    let outputs = Outputs::open(&job.outputs, job.format, &head, hosts)?;
     let scanner = Scanner::new(descriptors.for_command(), cores);
     let scanner = match job.rate {
         Some(rate) => scanner.with_rate(rate),
@@ -108,18 +107,24 @@ fn start(
     let label = |shard| ShardLabel::new(shard, job.seed, job.ports.clone());
     let shard = job.shard.map(label);
     let session = Session {
-        printer: Printer::new(format, head, BufWriter::new(sink)),
+        head,
         line: Line::new(),
-        rows: matches!(format, Format::Json | Format::Grepable | Format::Xml),
+        begun,
+        meters: (Meter::new(begun), Meter::new(begun)),
+        record_at: begun + limits::PROGRESS_INTERVAL,
+        hosts,
+        shows_rows: hosts != Hosts::Many && outputs.has_table_on_terminal(),
+        outputs,
         ports: job.ports,
         expectations: job.expectations,
         summary: Summary::default(),
         shard,
+        verdicts: Verdicts::new(hosts != Hosts::One),
+        unanswered: Vec::new(),
         exit: Exit::Whole,
         complaints: 0,
-        broken: None,
     };
-    (session, sweep)
+    Ok((session, sweep))
 }
 
 impl Session {
@@ -128,9 +133,9 @@ impl Session {
     async fn follow(&mut self, sweep: &mut Sweep, stop: &mut Stop) -> Option<u8> {
         let mut ticks = ticks();
         let mut stopped_by = None;
-        self.broken = self.printer.begin().err();
+        self.outputs.each(Printer::begin);
         loop {
-            if self.broken.is_some() {
+            if self.outputs.is_broken() {
                 return stopped_by;
             }
             tokio::select! {
@@ -139,10 +144,7 @@ impl Session {
                     stopped_by = Some(signal);
                     sweep.stop();
                 }
-                _ = ticks.tick() => {
-                    let (progress, total) = sweep.progress();
-                    self.line.update(progress, total);
-                }
+                _ = ticks.tick() => self.show_progress(sweep),
                 // Last, because a list of refused hosts may make news without end.
                 news = sweep.next() => match news {
                     Some(news) => self.print_news(news, sweep),
@@ -152,33 +154,50 @@ impl Session {
         }
     }
 
+    fn show_progress(&mut self, sweep: &Sweep) {
+        let ((progress, total), now) = (sweep.progress(), Instant::now());
+        let elapsed = now - self.begun;
+        if now >= self.record_at {
+            self.record_at = now + limits::PROGRESS_INTERVAL;
+            let look = self.meters.1.look(&progress, total, elapsed, now);
+            self.line.hide();
+            self.outputs.progress(look);
+        }
+        self.line.update(&self.meters.0.look(&progress, total, elapsed, now));
+    }
+
     /// Prints `first` and the news that are ready behind it.
     fn print_news(&mut self, first: News, sweep: &mut Sweep) {
         let more = std::iter::from_fn(|| sweep.next().now_or_never().flatten());
         let news: Vec<News> = [first].into_iter().chain(more).take(NEWS_AT_ONCE).collect();
         self.line.hide();
-        let printed = news.into_iter().try_for_each(|news| self.print_one(news));
-        self.broken = printed.and_then(|()| self.printer.flush()).err();
+        news.into_iter().for_each(|news| self.print_one(news));
+        self.outputs.each(Printer::flush);
         self.line.show();
     }
 
-    fn print_one(&mut self, news: News) -> io::Result<()> {
+    fn print_one(&mut self, news: News) {
         match news {
-            News::Found(found) => self.printer.found(&found),
+            News::Found(found) => {
+                // A name may have the port open at several addresses.
+                if self.shows_rows && found.first {
+                    self.line.add_row(|| header(&self.head), row_of(&self.head, &found));
+                }
+                self.outputs.each(|printer| printer.found(&found));
+            }
             News::Ended(end) => self.print_host(end),
             News::ListFailed(error) => {
                 print_error(&format!("--targets: {error}"));
                 self.exit = self.exit.min(exit_of(&error));
-                Ok(())
             }
         }
     }
 
-    fn print_host(&mut self, HostEnd { host, outcome }: HostEnd) -> io::Result<()> {
-        let report = self.report(&host, outcome);
+    fn print_host(&mut self, HostEnd { host, outcome }: HostEnd) {
+        let report = Arc::new(self.report(&host, outcome));
         self.judge(&report);
         self.summary.count(&report);
-        self.printer.host(&report)
+        self.outputs.each(|printer| printer.host(&report));
     }
 
     /// The report on a host. Why it was not scanned goes to standard error.
@@ -186,7 +205,8 @@ impl Session {
         let subject = Subject {
             domain: host,
             ports: &self.ports,
-            details: self.rows,
+            // A row for each finding that is kept.
+            details: true,
             expectation: self.expectations.of(host),
             left_out: 0,
         };
@@ -196,6 +216,8 @@ impl Session {
                 let mut report = Report::new(&subject, &tallies, &timing, elapsed);
                 if stopped && !report.facts.is_complete() {
                     report.facts.reason = Some(IncompleteReason::Interrupted);
+                } else if is_unrouted(&report) {
+                    report.leave_incomplete(IncompleteReason::NoRoute);
                 }
                 return report;
             }
@@ -220,7 +242,12 @@ impl Session {
     }
 
     /// Updates how the command ends, and prints what is remarkable about a host.
-    fn judge(&mut self, Report { facts, comparison, .. }: &Report) {
+    fn judge(&mut self, report: &Report) {
+        let Report { facts, comparison, .. } = report;
+        self.verdicts.add(report, &self.head.order);
+        if self.hosts != Hosts::Many {
+            self.unanswered.extend(unanswered(report));
+        }
         if !facts.is_complete() {
             self.exit = self.exit.min(Exit::Incomplete);
             self.summary.reason = self.summary.reason.or(facts.reason);
@@ -229,7 +256,10 @@ impl Session {
             && comparison.differs()
         {
             self.exit = self.exit.min(Exit::Unexpected);
-            print_error(&format!("{}: {comparison}", facts.domain));
+            // The table says it better, where a person would read it twice.
+            if !(self.outputs.has_table_on_terminal() && io::stderr().is_terminal()) {
+                print_error(&format!("{}: {comparison}", facts.domain));
+            }
         }
         for address in facts.addresses.iter().filter(|address| address.accepts_everything) {
             let address = address.address;
@@ -244,9 +274,6 @@ impl Session {
             Some(signal) => Exit::Signalled(signal),
             None => self.exit,
         };
-        if let Some(error) = self.broken {
-            return exit.min(Exit::of_output(&error));
-        }
         self.summary.unvisited_hosts = sweep.unvisited();
         if !sweep.is_whole() {
             let reason = match signal {
@@ -258,12 +285,12 @@ impl Session {
         self.summary.complete = self.summary.reason.is_none();
         self.summary.elapsed = elapsed;
         self.summary.shard = self.shard.map(|label| label.of_list(sweep.list_checksum()));
-        let written = self.printer.end(&self.summary).and_then(|()| {
-            self.printer.into_inner().into_inner().map_err(io::IntoInnerError::into_error)?.finish()
-        });
-        if let Err(error) = written {
-            return exit.min(Exit::of_output(&error));
+        let is_broken = self.outputs.is_broken();
+        let exit = exit.min(self.outputs.finish(&self.summary, &self.verdicts.into_lines()));
+        if is_broken {
+            return exit;
         }
+        self.unanswered.iter().for_each(|reason| print_error(reason));
         if self.complaints > MAX_COMPLAINTS {
             let more = self.complaints - MAX_COMPLAINTS;
             print_error(&format!("{more} more hosts were not scanned"));
@@ -304,6 +331,10 @@ const NEWS_AT_ONCE: usize = 1024;
 
 /// Hosts not scanned that are named one by one; a sweep may have thousands.
 const MAX_COMPLAINTS: usize = 10;
+
+/// As many hosts at most are all shown in order on a terminal: what is known of them fits
+/// in memory, and on two or three screens.
+const FEW_HOSTS: u64 = 32;
 
 /// How often the progress line changes: often enough to look alive.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
