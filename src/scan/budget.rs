@@ -31,7 +31,8 @@ pub(super) struct Share {
     /// Permits held for descriptors not made yet.
     spare: usize,
     waiting: Waiting,
-    _seat: Seat,
+    /// `None` once this fan-out wants no more.
+    seat: Option<Seat>,
 }
 
 /// The wait for one more permit.
@@ -78,7 +79,7 @@ impl Share {
         budget.sharers.fetch_add(1, Ordering::Relaxed);
         let seat = Seat(Arc::clone(&budget));
         let held = acquire(&budget, MIN_SHARE).await;
-        Self { budget, held, spare: MIN_SHARE - 1, waiting: Waiting::default(), _seat: seat }
+        Self { budget, held, spare: MIN_SHARE - 1, waiting: Waiting::default(), seat: Some(seat) }
     }
 
     /// Takes a permit for one more descriptor, if one is free and this fan-out's share
@@ -114,6 +115,12 @@ impl Share {
         self.spare += 1;
         self.waiting = Waiting::default();
         Poll::Ready(())
+    }
+
+    /// Leaves the others a larger share: this fan-out wants no more descriptors. It
+    /// keeps those that it holds until it gives them back.
+    pub(super) fn leave(&mut self) {
+        self.seat = None;
     }
 
     /// Whether this fan-out holds more than its share.

@@ -247,7 +247,7 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         let target = self.targets.next();
         if target.is_none() {
             self.exhausted = true;
-            self.slots.vacate_idle(&mut self.network);
+            self.slots.retire(&mut self.network);
         }
         target
     }

@@ -67,11 +67,13 @@ impl Slots {
         self.share.shrink();
     }
 
-    /// Gives back every descriptor that is not at work.
-    pub(crate) fn vacate_idle(&mut self, network: &mut impl Network) {
+    /// Gives back every descriptor that is not at work, and leaves the others those
+    /// that this fan-out does not need any more.
+    pub(crate) fn retire(&mut self, network: &mut impl Network) {
         for slot in std::mem::take(&mut self.idle) {
             self.vacate(slot, network);
         }
+        self.share.leave();
     }
 }
 
