@@ -2,16 +2,16 @@
 //!
 //! A network that answers is asked nearly as TCP sends (RFC 5681): slow start,
 //! one cut for each round in which much was lost, then slow growth. A host that
-//! is silent gives nothing to steer by, and its silence is no loss: when hardly
-//! anything answers, the window opens wide. Which of the two it is shows in the
-//! share of recent probes that were answered.
+//! is silent gives nothing to steer by, and its silence is no loss: while hardly
+//! anything answers, the window doubles step by step, and soon opens wide. Which of
+//! the two it is shows in the share of recent probes that were answered.
 //!
 //! Unlike TCP's, the window is not cut for a little loss. Links lose some packets
 //! at any speed, and a window that halves for each ends up a few probes wide: at
 //! 2 % and 50 ms that made 44 s of a scan that takes 2. Lost probes are repeated
 //! in any case; what matters is that most get through.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::limits;
 
@@ -53,11 +53,13 @@ impl Window {
 
     /// Whether one more than `in_flight` probes may be in flight.
     pub(crate) fn admits(&self, in_flight: usize, now: Instant) -> Admits {
-        if (in_flight as f64) < self.size || self.is_open(now) {
+        let silence = now.saturating_duration_since(self.started);
+        if (in_flight as f64) < self.size || (in_flight as f64) < self.size_after(silence) {
             return Admits::Now;
         }
-        let opens = self.started + limits::WINDOW_WAITS;
-        Admits::After((opens > now).then_some(opens))
+        let step = limits::WINDOW_WAITS / STEPS;
+        let next = self.started + step * (steps(silence) + 1);
+        Admits::After((silence < limits::WINDOW_WAITS).then_some(next))
     }
 
     /// A probe was answered.
@@ -79,10 +81,13 @@ impl Window {
         }
     }
 
-    /// The window that a further pass should start with; `None` if loss cut none.
+    /// The window that a further pass should start with, if loss cut it or silence
+    /// opened it.
     pub(crate) fn hint(&self) -> Option<usize> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
-        self.cut.map(|_| self.size as usize)
+        let cut = self.cut.map(|_| self.size as usize);
+        let is_silent = self.recent > 0.0 && self.answered < MOSTLY;
+        cut.or(is_silent.then_some(limits::MAX_PROBE_DESCRIPTORS))
     }
 
     fn remember(&mut self, answer: f64) {
@@ -95,12 +100,25 @@ impl Window {
         self.size = (self.size + step).min(limits::MAX_PROBE_DESCRIPTORS as f64);
     }
 
-    /// Whether the host has had its time to answer, and mostly did not.
-    fn is_open(&self, now: Instant) -> bool {
-        self.answered < MOSTLY
-            && now.saturating_duration_since(self.started) >= limits::WINDOW_WAITS
+    /// The size while a host mostly does not answer, which had so much time for it.
+    fn size_after(&self, silence: Duration) -> f64 {
+        match steps(silence) {
+            _ if self.answered >= MOSTLY => self.size,
+            STEPS.. => f64::INFINITY,
+            steps => self.size * f64::from(1 << steps),
+        }
     }
 }
+
+/// How often the window of a silent host has doubled.
+fn steps(silence: Duration) -> u32 {
+    let step = limits::WINDOW_WAITS / STEPS;
+    u32::try_from(silence.as_nanos() / step.as_nanos()).unwrap_or(STEPS).min(STEPS)
+}
+
+/// How often the window doubles in [`limits::WINDOW_WAITS`], before it opens wide:
+/// from 256 to 32,768, which is more than there are descriptors.
+const STEPS: u32 = 8;
 
 /// Probes over which the share of answers is remembered.
 const MEMORY: f64 = 256.0;
@@ -113,8 +131,6 @@ const MOSTLY: f64 = 0.6;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -173,12 +189,30 @@ mod tests {
     }
 
     #[test]
-    fn the_window_of_a_silent_host_opens_after_a_moment() {
+    fn the_window_of_a_silent_host_doubles_and_opens_after_a_moment() {
         let start = Instant::now();
-        let window = Window::new(None, start);
+        let mut window = Window::new(None, start);
+        let first = start + limits::WINDOW_WAITS / STEPS;
+        assert_eq!(window.admits(limits::FIRST_WINDOW, start), Admits::After(Some(first)));
+        assert_eq!(window.admits(limits::FIRST_WINDOW, first), Admits::Now);
+        let double = 2 * limits::FIRST_WINDOW;
+        let second = first + limits::WINDOW_WAITS / STEPS;
+        assert_eq!(window.admits(double, first), Admits::After(Some(second)));
         let opens = start + limits::WINDOW_WAITS;
-        assert_eq!(window.admits(limits::FIRST_WINDOW, start), Admits::After(Some(opens)));
         assert_eq!(window.admits(limits::MAX_PROBE_DESCRIPTORS, opens), Admits::Now);
+        // A further pass need not find that out again.
+        assert_eq!(window.hint(), None);
+        window.silence(start, opens);
+        assert_eq!(window.hint(), Some(limits::MAX_PROBE_DESCRIPTORS));
+    }
+
+    #[test]
+    fn time_alone_does_not_open_the_window_of_a_host_that_answers() {
+        let start = Instant::now();
+        let mut window = Window::new(None, start);
+        window.answer();
+        let later = start + 10 * limits::WINDOW_WAITS;
+        assert_eq!(window.admits(limits::FIRST_WINDOW + 1, later), Admits::After(None));
         assert_eq!(window.hint(), None);
     }
 
