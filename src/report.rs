@@ -29,7 +29,7 @@ pub(crate) use self::shard::ShardLabel;
 pub(crate) use self::summary::Summary;
 use crate::expect::{Comparison, Expectation};
 use crate::ports::PortSet;
-use crate::scan::{AddressTally, PathTiming, Reason, ScanTiming};
+use crate::scan::{AddressTally, Bound, PathTiming, Reason, ScanTiming};
 
 /// What a scan was about.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +111,8 @@ pub(crate) struct Effort {
     pub(crate) loss: f64,
     /// The largest number of probes that were in flight at once.
     pub(crate) max_in_flight: usize,
+    /// What took most of the time, if the scan took long enough for that to matter.
+    pub(crate) bound_by: Option<Bound>,
     /// The path to each address that answered, in the order of the addresses.
     pub(crate) paths: Vec<Option<PathEffort>>,
 }
@@ -216,6 +218,7 @@ impl Effort {
             attempts: timing.attempts,
             loss: (timing.loss * 1e4).round() / 1e4,
             max_in_flight: timing.max_in_flight,
+            bound_by: timing.bound_by.filter(|_| elapsed >= LONG),
             paths: paths.map(|path| path.map(PathEffort::new)).collect(),
         }
     }
@@ -234,6 +237,9 @@ fn incomplete_reason(tallies: &[AddressTally], left_out: usize) -> Option<Incomp
         None => (left_out > 0).then_some(IncompleteReason::TooManyAddresses),
     }
 }
+
+/// What bounds a scan that is shorter need not be known.
+const LONG: Duration = Duration::from_secs(1);
 
 /// The ports that are open on at least one of several addresses, each once and in
 /// ascending order.

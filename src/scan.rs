@@ -14,6 +14,7 @@
 //!                     long to wait
 //! ```
 
+mod bound;
 mod budget;
 mod connect;
 mod fanout;
@@ -31,6 +32,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::bound::Bound;
 pub use self::budget::DescriptorBudget;
 pub use self::budget::memory::NoMemory;
 use self::budget::memory::{MemoryShare, ScanMemory};

@@ -12,7 +12,7 @@ use super::{
     Report,
 };
 use crate::expect::Comparison;
-use crate::scan::Reason;
+use crate::scan::{Bound, Reason};
 
 /// One flat object. The first four fields keep their meaning for ever. Fields of
 /// later versions are ignored when a report is read.
@@ -66,6 +66,8 @@ struct Timing {
     /// The old name of `max_in_flight`, deprecated: it was never the window.
     window: Option<usize>,
     max_in_flight: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound_by: Option<Bound>,
 }
 
 /// Why a document is not a report.
@@ -113,6 +115,7 @@ impl From<Report> for Written {
                 loss: effort.loss,
                 window: Some(effort.max_in_flight),
                 max_in_flight: Some(effort.max_in_flight),
+                bound_by: effort.bound_by,
             },
         }
     }
@@ -132,12 +135,13 @@ impl TryFrom<Read> for Report {
             }
             _ => return Err(Contradiction::Comparison),
         };
-        let Timing { attempts, loss, window, max_in_flight } = read.timing;
+        let Timing { attempts, loss, window, max_in_flight, bound_by } = read.timing;
         let effort = Effort {
             elapsed_ms: read.elapsed_ms,
             attempts,
             loss,
             max_in_flight: max_in_flight.or(window).ok_or(Contradiction::InFlight)?,
+            bound_by,
             paths: read.addresses.iter().map(|address| address.timing).collect(),
         };
         let addresses: Result<Vec<AddressFacts>, Contradiction> =

@@ -7,6 +7,7 @@
 
 mod deadlines;
 pub(super) mod network;
+mod plan;
 mod probe;
 mod slots;
 mod waits;
@@ -20,18 +21,16 @@ use rustix::io::Errno;
 use tokio::time::{Sleep, sleep, timeout_at};
 
 use self::network::Network;
+pub(super) use self::plan::FanoutPlan;
 use self::probe::Judgement;
 use self::slots::Slots;
 use self::waits::Waits;
-use super::budget::DescriptorBudget;
+use super::bound::{Bound, HeldUp, Times};
 use super::gate::Gate;
-use super::gate::pacer::Pacer;
-use super::gate::until::Until;
 use super::gate::window::Window;
 use super::outcome::{Answer, Outcome, PortState, Reason, Shortage, Verdict};
-use super::paths::{Paths, Purpose};
 use super::plan::Target;
-use super::stats::{EngineStats, InFlight};
+use super::stats::InFlight;
 
 /// Yields one outcome for each target.
 ///
@@ -52,29 +51,11 @@ pub(super) struct Fanout<T, N> {
     timer: Pin<Box<Sleep>>,
     last_launch: Option<Instant>,
     reported: InFlight,
+    held_up: HeldUp,
     /// Steps since the last look at the readiness set.
     unwatched: u32,
     /// Steps since the last time the task yielded.
     unyielded: u32,
-}
-
-/// How a fan-out is to work.
-#[derive(Clone, Debug)]
-pub(super) struct FanoutPlan {
-    /// How long to wait for each address.
-    pub(super) paths: Arc<Paths>,
-    /// What the attempts are for.
-    pub(super) purpose: Purpose,
-    /// The window to start with, if a pass before has found one.
-    pub(super) window: Option<usize>,
-    /// When to stop. Targets still unfinished then are not scanned.
-    pub(super) until: Arc<Until>,
-    /// Limits on probes a second. A probe starts only if all of them allow it.
-    pub(super) pacers: Vec<Arc<Pacer>>,
-    /// Where the descriptors come from.
-    pub(super) budget: Arc<DescriptorBudget>,
-    /// Where resource errors are counted.
-    pub(super) stats: Arc<EngineStats>,
 }
 
 impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
@@ -116,6 +97,7 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
             timer: Box::pin(sleep(Duration::ZERO)),
             last_launch: None,
             reported: InFlight::default(),
+            held_up: HeldUp::default(),
             unwatched: 0,
             unyielded: 0,
             plan,
@@ -142,8 +124,14 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         self.in_flight.max_in_flight()
     }
 
+    /// What held it up for how long.
+    pub(super) fn times(&self) -> &Times {
+        self.held_up.times()
+    }
+
     /// The next outcome; `None` once there will be no more.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
+        self.held_up.end();
         loop {
             // With a near target no step ever has to wait: without this, other
             // tasks of the runtime would get no turn.
@@ -161,6 +149,7 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
                 Step::Idle if self.poll_timer(cx).is_ready() => {}
                 Step::Idle => {
                     self.unyielded = 0;
+                    self.held_up.begin();
                     self.reported.report(&self.plan.stats, self.in_flight.len());
                     return Poll::Pending;
                 }
@@ -221,20 +210,26 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
     /// pacer allows it, and there is a descriptor.
     fn launch_next(&mut self, cx: &mut Context<'_>) -> Step {
         if !self.gate.has_room(self.in_flight.len()) {
-            return Step::Idle;
+            return self.held_up(Bound::Window);
         }
         // The target comes first: a fan-out without one must take no descriptor.
-        let Some(target) = self.next_target() else { return Step::Idle };
+        let Some(target) = self.next_target() else { return self.held_up(Bound::Timeouts) };
         if !self.gate.take() {
             self.again.push(target);
-            return Step::Idle;
+            return self.held_up(Bound::Rate);
         }
         let Some(slot) = self.slots.seat(cx, target) else {
             self.again.push(target);
             self.gate.give_back();
-            return Step::Idle;
+            return self.held_up(Bound::Descriptors);
         };
         self.launch(slot)
+    }
+
+    /// No probe can start now.
+    fn held_up(&mut self, by: Bound) -> Step {
+        self.held_up.by(by);
+        Step::Idle
     }
 
     fn next_target(&mut self) -> Option<Target> {
@@ -392,7 +387,7 @@ enum Step {
 /// under 2 % of them, and an answer waits at most some 0.3 ms to be seen.
 const WATCH_EVERY: u32 = 64;
 
-/// Steps between yields, about half a millisecond of work on loopback.
+/// Steps between yields, half a millisecond or so.
 const YIELD_EVERY: u32 = 64;
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use self::rows::{ROW_BYTES, SortedRows};
 use self::stage::{Attempts, Stage};
 use self::tally::{AddressTally, Tallies};
+use super::bound::Bound;
 use super::budget::memory::{MemoryShare, NoMemory, ScanMemory};
 use super::outcome::Reason;
 use super::paths::PathTiming;
@@ -42,6 +43,8 @@ pub struct ScanTiming {
     pub loss: f64,
     /// The most probes that were in flight at once.
     pub max_in_flight: usize,
+    /// What took most of the time; `None` before the first pass has ended.
+    pub bound_by: Option<Bound>,
     /// What is known of the paths to the addresses, in the order of the plan.
     pub paths: Vec<Option<PathTiming>>,
 }

@@ -22,6 +22,7 @@ use self::attached::{Attached, SearchPlan};
 use self::course::{Course, Pass, PassEnd, Step};
 use self::part::{Part, SILENCE};
 use self::work::Work;
+use super::bound::{Bound, Times};
 use super::connect::route;
 use super::fanout::FanoutPlan;
 use super::fanout::network::Network;
@@ -55,28 +56,30 @@ where
     pub(super) async fn run(self) {
         let mut course = Course::new(Arc::clone(&self.fanout_plan.paths));
         let mut end = self.first_pass().await;
-        let mut max_in_flight = 0;
+        let (mut max_in_flight, mut times) = (0, Times::default());
         loop {
             max_in_flight = max_in_flight.max(end.max_in_flight);
+            times.absorb(&end.times);
             let step = course.after(end, Instant::now());
-            self.note_timing(&course, max_in_flight);
+            self.note_timing(&course, max_in_flight, &times);
             end = match step {
                 Step::Ask(pass) => self.ask_again(pass).await,
                 Step::Conclude(silent) => {
                     self.give_verdict(&silent);
                     self.try_canaries().await;
-                    return self.note_timing(&course, max_in_flight);
+                    return self.note_timing(&course, max_in_flight, &times);
                 }
                 Step::FallShort(shortage) => return self.shared.lock().fall_short(Some(shortage)),
             };
         }
     }
 
-    fn note_timing(&self, course: &Course, max_in_flight: usize) {
+    fn note_timing(&self, course: &Course, max_in_flight: usize, times: &Times) {
         self.shared.note_timing(ScanTiming {
             attempts: course.retry().passes().max(1),
             loss: course.retry().loss(),
             max_in_flight,
+            bound_by: times.longest(),
             paths: self.fanout_plan.paths.timings(),
         });
     }
@@ -105,7 +108,11 @@ where
             if whole.shortage.is_some() {
                 return whole;
             }
-            match search.next().await {
+            let begun = Instant::now();
+            let found = search.next().await;
+            let fanouts = u32::try_from(self.fanouts.get()).unwrap_or(u32::MAX);
+            whole.times.add(Bound::Neighbours, begun.elapsed() * fanouts);
+            match found {
                 Some(found) => addresses = found,
                 None => {
                     whole.shortage = search.shortage().await;

@@ -7,6 +7,9 @@ use std::net::IpAddr;
 use super::network::script::{Asked, CLOSED, OPEN, Reply, Script};
 use super::*;
 use crate::limits;
+use crate::scan::budget::DescriptorBudget;
+use crate::scan::gate::until::Until;
+use crate::scan::paths::{Paths, Purpose};
 
 /// The longest wait for a silent target.
 const TIMEOUT: Duration = Duration::from_millis(40);

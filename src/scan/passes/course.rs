@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::retry::{PassResult, Pilot, Retry};
 use crate::limits;
+use crate::scan::bound::Times;
 use crate::scan::outcome::Shortage;
 use crate::scan::paths::{Paths, Purpose};
 use crate::scan::plan::Target;
@@ -90,8 +91,11 @@ pub(super) struct PassEnd {
     pub(super) sending: Duration,
     /// The most probes that were in flight at once.
     pub(super) max_in_flight: usize,
-    /// The narrowest window that a fan-out found good, if loss cut one.
+    /// The narrowest window that a fan-out found good, if loss cut one or silence
+    /// opened it.
     pub(super) window_hint: Option<usize>,
+    /// What held its fan-outs up for how long.
+    pub(super) times: Times,
 }
 
 impl PassEnd {
@@ -116,6 +120,7 @@ impl PassEnd {
         self.answered += other.answered;
         self.late += other.late;
         self.shortage = self.shortage.or(other.shortage);
+        self.times.absorb(&other.times);
         self.window_hint = self.window_hint.into_iter().chain(other.window_hint).min();
     }
 }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::course::PassEnd;
 use super::work::Targets;
+use crate::scan::bound::Bound;
 use crate::scan::fanout::network::Network;
 use crate::scan::fanout::{Fanout, FanoutPlan};
 use crate::scan::findings::Shared;
@@ -59,6 +60,7 @@ impl Part {
         let targets = targets.inspect(move |_| {
             taken.fetch_add(1, Ordering::Relaxed);
         });
+        let asked = Instant::now();
         let mut fanout = match Fanout::try_new(targets, plan, connect).await {
             Ok(fanout) => fanout,
             Err(shortage) => {
@@ -66,6 +68,8 @@ impl Part {
                 return self.end;
             }
         };
+        let begun = Instant::now();
+        self.end.times.add(Bound::Descriptors, begun - asked);
         loop {
             let next = poll_fn(|cx| {
                 let next = fanout.poll_next(cx);
@@ -94,6 +98,9 @@ impl Part {
             self.observations.record(&outcome);
         }
         self.hand_over();
+        let held_up = fanout.times().total();
+        self.end.times.absorb(fanout.times());
+        self.end.times.add(Bound::Processor, begun.elapsed().saturating_sub(held_up));
         self.end.shortage = fanout.shortage();
         self.end.sending = fanout
             .last_launch()

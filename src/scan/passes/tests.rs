@@ -118,3 +118,14 @@ async fn what_the_deadline_leaves_is_not_scanned() {
         assert!(tally.not_scanned >= 490);
     }
 }
+
+#[tokio::test]
+async fn a_scan_says_what_took_most_of_its_time() {
+    let silent = Script::new(|_, _| Reply::Never);
+    let (_, timing) = run(&plan(1, "1-1000"), &silent).await;
+    assert_eq!(timing.bound_by, Some(Bound::Timeouts));
+    let answering = || Script::new(|_, _| Reply::Soon(CLOSED));
+    let rate = std::num::NonZeroU32::new(500);
+    let (_, timing) = run(&ScanPlan { rate, ..plan(1, "1-200") }, &answering()).await;
+    assert_eq!(timing.bound_by, Some(Bound::Rate));
+}
