@@ -82,7 +82,8 @@ pub(super) struct Pass {
 pub(super) struct PassEnd {
     /// Targets that did not answer.
     pub(super) silent: Vec<Target>,
-    /// How many did, and how many of these later than every pass before waited.
+    /// How many answered themselves, and how many of these later than every pass before
+    /// waited. ICMP errors are not counted.
     pub(super) answered: u64,
     pub(super) late: u64,
     /// Why it ended early.

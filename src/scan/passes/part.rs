@@ -86,13 +86,16 @@ impl Part {
                     self.end.silent.push(outcome.target);
                     continue;
                 }
-                Verdict::Port(..) => {
+                // An ICMP error comes from a filter, and most systems limit how many
+                // they send (icmp_ratelimit in Linux): a further pass gets some more
+                // of them, and nothing was lost.
+                Verdict::Port(PortState::Filtered, _) | Verdict::NotScanned(_) => {}
+                Verdict::Port(PortState::Open | PortState::Closed, _) => {
                     self.end.answered += 1;
                     let address = outcome.target.address;
                     let is_late = outcome.rtt.is_some_and(|rtt| paths.is_late(address, rtt));
                     self.end.late += u64::from(is_late);
                 }
-                Verdict::NotScanned(_) => {}
             }
             self.tallies.record(&outcome);
             self.observations.record(&outcome);

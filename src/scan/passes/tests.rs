@@ -9,7 +9,7 @@ use crate::ports::PortSet;
 use crate::scan::Scanner;
 use crate::scan::fanout::network::script::{CLOSED, OPEN, Reply, Script};
 use crate::scan::findings::tally::AddressTally;
-use crate::scan::outcome::{Answer, Shortage};
+use crate::scan::outcome::{Answer, Reason, Sender, Shortage};
 
 /// Every address is this host's loopback, so that nothing is looked for.
 fn plan(addresses: u8, ports: &str) -> ScanPlan {
@@ -73,6 +73,21 @@ async fn what_the_first_pass_lost_is_found_and_counted_as_loss() {
     assert_eq!((tallies[0].open, tallies[0].not_scanned), (1000, 0));
     assert!(tallies[0].findings.open_ports().eq(1..=1000));
     assert_eq!(timing.loss, 900.0 / 1900.0);
+}
+
+#[tokio::test]
+async fn icmp_errors_that_come_only_sometimes_are_no_loss() {
+    // As from a firewall that rejects and may send few of them.
+    let rejected = Answer::Icmp(Reason::PortUnreach, Sender::Target);
+    let script = Script::new(move |target, attempt| match target.port {
+        1 => Reply::Soon(OPEN),
+        port if u32::from(port % 8) < attempt => Reply::Soon(rejected),
+        _ => Reply::Never,
+    });
+    let (tallies, timing) = run(&plan(1, "1-1000"), &script).await;
+    assert_eq!((tallies[0].open, tallies[0].filtered_total()), (1, 999));
+    assert_eq!((timing.attempts, timing.loss), (2, 0.0));
+    assert_eq!(tallies[0].filtered[Reason::PortUnreach.index()], 249);
 }
 
 #[tokio::test]
