@@ -100,6 +100,12 @@ impl Asker {
         Self { scanner, resolver, policy }
     }
 
+    /// The same for one sweep, whose scans learn from each other how far networks
+    /// are.
+    pub(crate) fn for_sweep(self) -> Self {
+        Self { scanner: self.scanner.for_sweep(), ..self }
+    }
+
     /// Looks up the addresses of hosts.
     pub(crate) fn resolver(&self) -> &Resolver {
         &self.resolver

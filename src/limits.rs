@@ -262,6 +262,12 @@ pub const MAX_FIRST_ATTEMPT: Duration = Duration::from_secs(1);
 /// retransmissions.
 pub const MAX_ATTEMPTS: usize = 11;
 
+/// One of the two attempts at a silent address whose neighbours are near waits for this
+/// part of the probe's timeout, by default 400 ms: hosts of one network need not be
+/// equally far, and few paths take more than 300 ms. Four times as long as the
+/// neighbours take, if that is more.
+pub const OUTLIER_DIVISOR: u32 = 5;
+
 /// How long all passes over silent ports may take together, without the second attempt
 /// and without short passes after a long one. Otherwise a host that limits its RSTs
 /// would keep a scan busy for hours.

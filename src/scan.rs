@@ -47,7 +47,7 @@ use self::gate::until::Until;
 pub use self::outcome::{PortState, Reason, Shortage};
 use self::passes::Passes;
 pub use self::paths::PathTiming;
-use self::paths::{Paths, Purpose};
+use self::paths::{Networks, Paths, Purpose};
 pub use self::plan::{Keep, Order, ScanPlan};
 pub use self::running::{Again, Progress, Scan};
 pub use self::stats::{EngineStats, RTT_BUCKETS, RttCounts};
@@ -69,6 +69,8 @@ pub struct Scanner {
     memory: ScanMemory,
     stats: Arc<EngineStats>,
     neighbours: Neighbours,
+    /// What scans learn from each other about networks, if they do.
+    networks: Option<Arc<Networks>>,
 }
 
 impl Scanner {
@@ -82,6 +84,7 @@ impl Scanner {
             memory: ScanMemory::new(usize::MAX),
             stats: Arc::new(EngineStats::default()),
             neighbours: Neighbours::default(),
+            networks: None,
         }
     }
 
@@ -96,6 +99,13 @@ impl Scanner {
     #[must_use]
     pub fn with_memory(self, bytes: usize) -> Self {
         Self { memory: ScanMemory::new(bytes), ..self }
+    }
+
+    /// The same for the scans of one sweep: the answers of a network's hosts bound
+    /// how long its silent addresses are waited for.
+    #[must_use]
+    pub(crate) fn for_sweep(&self) -> Self {
+        Self { networks: Some(Arc::default()), ..self.clone() }
     }
 
     /// The budget that the scans share.
@@ -192,7 +202,7 @@ impl Scanner {
         let now = Instant::now();
         let own = plan.rate.map(|rate| Arc::new(Pacer::new(rate, now)));
         FanoutPlan {
-            paths: Arc::new(Paths::new(&plan.addresses, plan.timeout)),
+            paths: Arc::new(Paths::new(&plan.addresses, plan.timeout, self.networks.clone())),
             purpose: Purpose::State,
             window: None,
             until: Arc::new(Until::new(plan.deadline.map(|deadline| now + deadline))),

@@ -302,7 +302,7 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         self.gate.note(answered, started);
         let handshake_time = || self.network.handshake_time(slot);
         let FanoutPlan { paths, purpose, .. } = &self.plan;
-        paths.learn(target.address, *purpose, answer, elapsed, handshake_time);
+        paths.learn(target, *purpose, answer, elapsed, handshake_time);
         if answered && self.in_flight.is_outdated() {
             // Probes in flight may wait too long: set their deadlines anew next.
             self.unwatched = WATCH_EVERY;

@@ -7,16 +7,23 @@
 //! second then waits for what is left of the ceiling. An answer that comes later
 //! than a pass waited shows that the pass asked in vain: its silent ports are
 //! asked again.
+//!
+//! An address that never answers gives no evidence. In a sweep its neighbours may
+//! (see `networks`).
 
+mod networks;
 mod rtt;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(crate) use self::networks::Networks;
+use self::networks::View;
 use self::rtt::Cluster;
 use super::outcome::{Answer, PortState, Reason, Sender};
+use super::plan::Target;
 use crate::limits;
 
 /// The paths to all addresses of a scan.
@@ -28,6 +35,8 @@ pub(super) struct Paths {
     ceiling: Duration,
     /// Counts the occasions on which waits became longer or shorter.
     revision: AtomicU32,
+    /// What the neighbours of silent addresses show, in a sweep.
+    view: Option<View>,
 }
 
 /// The path to one address, as all fan-outs of a scan see it.
@@ -87,12 +96,18 @@ pub struct PathTiming {
 }
 
 impl Paths {
-    /// The paths to `addresses`.
-    pub(super) fn new(addresses: &[IpAddr], ceiling: Duration) -> Self {
+    /// The paths to `addresses`. `networks` is what the scans of a sweep learn
+    /// together.
+    pub(super) fn new(
+        addresses: &[IpAddr],
+        ceiling: Duration,
+        networks: Option<Arc<Networks>>,
+    ) -> Self {
         Self {
             paths: addresses.iter().map(|it| Path::new(it.is_loopback())).collect(),
             ceiling,
             revision: AtomicU32::new(0),
+            view: networks.map(|networks| View::new(addresses, networks)),
         }
     }
 
@@ -100,15 +115,22 @@ impl Paths {
     pub(super) fn wait(&self, address: u16, purpose: Purpose) -> Duration {
         let path = self.path(address);
         let passes = path.passes.load(Ordering::Relaxed);
-        // Each pass is more patient: the last may have been answered too late.
+        // After two, each pass is more patient: those may have been answered too late.
         let patient = |timeout: Duration| {
-            let growth = GROWTH.powi(passes.min(MOST_GROWTH).cast_signed());
+            let growth = GROWTH.powi(passes.saturating_sub(1).min(MOST_GROWTH).cast_signed());
             timeout.mul_f64(growth).min(self.ceiling)
         };
         if let Some(timeout) = duration(&path.strong) {
             return patient(timeout);
         }
         let (weak, longest) = (duration(&path.weak), duration(&path.longest));
+        if let Some(bound) = self.bound(address) {
+            let has_waited = longest.map(|longest| longest >= self.outlier_wait(bound));
+            return match (purpose, has_waited) {
+                (Purpose::State, Some(false)) => self.outlier_wait(bound),
+                _ => bound.min(self.longest_first()),
+            };
+        }
         match (purpose, longest) {
             (Purpose::Pilot, _) => weak.map_or(PILOT_WAIT, patient).min(self.longest_first()),
             (Purpose::State, None) => {
@@ -125,7 +147,7 @@ impl Paths {
     /// far its address is. `handshake_time` is what the kernel measured, if it did.
     pub(super) fn learn(
         &self,
-        address: u16,
+        target: Target,
         purpose: Purpose,
         answer: Answer,
         elapsed: Duration,
@@ -137,12 +159,12 @@ impl Paths {
                 Answered::Refused
             }
             Answer::Port(PortState::Filtered, Reason::NoResponse) => {
-                return self.note_silence(address, purpose, elapsed);
+                return self.note_silence(target.address, purpose, elapsed);
             }
             // An error of this host, or of another one on the path.
             Answer::Port(..) | Answer::Icmp(..) | Answer::Short(_) => return,
         };
-        self.sample(address, answered, elapsed, || {
+        self.sample(target, answered, elapsed, || {
             let measured = match answered {
                 Answered::Accepted => handshake_time(),
                 Answered::Refused => None,
@@ -157,17 +179,21 @@ impl Paths {
     // The time may cost a system call, so it is asked for only where it counts.
     pub(super) fn sample(
         &self,
-        address: u16,
+        target: Target,
         answered: Answered,
         rough: Duration,
         rtt: impl FnOnce() -> Option<Duration>,
     ) {
-        let path = self.path(address);
-        if path.wants(answered, rough)
-            && let Some(rtt) = rtt()
-            && path.sample(answered, rtt)
-        {
+        let path = self.path(target.address);
+        if !path.wants(answered, rough) {
+            return;
+        }
+        let Some(rtt) = rtt() else { return };
+        if path.sample(answered, rtt) {
             self.revision.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(view) = self.view.as_ref().filter(|_| answered == Answered::Accepted) {
+            view.sample(target.address, target.port, rtt);
         }
     }
 
@@ -195,17 +221,21 @@ impl Paths {
 
     /// Whether silent ports of the address were waited for long enough and often
     /// enough. With strong evidence that is in two passes, as long as the slowest
-    /// answer took; otherwise once, up to the ceiling.
+    /// answer took; otherwise once, up to the ceiling or to what its neighbours
+    /// allow.
     pub(super) fn is_settled(&self, address: u16) -> bool {
         let path = self.path(address);
-        match duration(&path.strong) {
-            Some(_) => path.known().useful_passes(self.ceiling) >= 2,
-            None => duration(&path.longest).is_some_and(|it| it >= self.ceiling_less_first()),
+        if duration(&path.strong).is_some() {
+            return path.known().useful_passes(self.ceiling) >= 2;
         }
+        let bound = self.bound(address).filter(|_| path.passes.load(Ordering::Relaxed) >= 2);
+        let needed = bound.map_or(self.ceiling_less_first(), |bound| self.outlier_wait(bound));
+        duration(&path.longest).is_some_and(|longest| longest >= needed)
     }
 
     /// A number that changes whenever waits became longer or shorter.
     pub(super) fn revision(&self) -> u32 {
+        self.look_around();
         self.revision.load(Ordering::Relaxed)
     }
 
@@ -220,6 +250,28 @@ impl Paths {
         let others = self.paths.iter().take(limits::MAX_ADDRESSES);
         let informed = others.filter_map(|path| duration(&path.strong)).max();
         self.longest_first().min(informed.map_or(Duration::MAX, |timeout| timeout * 2))
+    }
+
+    /// How long answers from the network of an address take, if the address itself
+    /// has not answered and its neighbours have.
+    fn bound(&self, address: u16) -> Option<Duration> {
+        let view = self.view.as_ref()?;
+        self.look_around();
+        let silent = duration(&self.path(address).weak).is_none();
+        view.bound(address).filter(|_| silent)
+    }
+
+    /// Takes over what the scans of a sweep have learnt.
+    fn look_around(&self) {
+        if self.view.as_ref().is_some_and(View::refresh) {
+            self.revision.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How long one of the attempts at a silent address waits at least, whose
+    /// neighbours answer within `bound`.
+    fn outlier_wait(&self, bound: Duration) -> Duration {
+        (self.ceiling / limits::OUTLIER_DIVISOR).max(bound * 4).min(self.ceiling_less_first())
     }
 
     fn longest_first(&self) -> Duration {
@@ -264,7 +316,7 @@ impl Path {
         match answered {
             Answered::Accepted => known.accepted.sample(rtt),
             Answered::Refused => known.refused.sample(rtt),
-        }
+        };
         let (strong, weak) = self.evidence(&known);
         self.strong.store(strong.map_or(0, microseconds), Ordering::Relaxed);
         self.weak.store(weak.map_or(0, microseconds), Ordering::Relaxed);
@@ -333,10 +385,10 @@ const SYN_REPEATED: Duration = Duration::from_secs(1);
 const ALL_SAMPLES: u32 = 64;
 const SPARSE_SAMPLES: u32 = 16;
 
-/// By how much each pass waits longer than the one before.
+/// By how much each pass after the second waits longer than the one before.
 const GROWTH: f64 = 1.5;
 
-/// After so many passes the wait, now five times the first, stays.
+/// After so many more the wait, now five times the first, stays.
 const MOST_GROWTH: u32 = 4;
 
 /// How long a pilot waits where nothing is known. It only steers, and the ports

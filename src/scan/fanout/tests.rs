@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_millis(40);
 fn plan(timeout: Duration, descriptors: usize) -> FanoutPlan {
     let addresses: Vec<IpAddr> = (1..=2).map(|n| [192, 0, 2, n].into()).collect();
     FanoutPlan {
-        paths: Arc::new(Paths::new(&addresses, timeout)),
+        paths: Arc::new(Paths::new(&addresses, timeout, None)),
         purpose: Purpose::State,
         window: None,
         until: Arc::new(Until::new(None)),

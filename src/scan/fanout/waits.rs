@@ -101,18 +101,20 @@ const RETIME_EVERY: Duration = Duration::from_millis(10);
 mod tests {
     use super::*;
     use crate::scan::paths::Answered;
+    use crate::scan::plan::Target;
 
     #[test]
     fn deadlines_follow_what_is_learnt_of_a_path() {
         let (start, ms) = (Instant::now(), Duration::from_millis);
-        let paths = Arc::new(Paths::new(&[[192, 0, 2, 1].into()], ms(2_000)));
+        let paths = Arc::new(Paths::new(&[[192, 0, 2, 1].into()], ms(2_000), None));
         let mut waits = Waits::new(Arc::clone(&paths), Purpose::State, start);
         waits.insert(7, 0, start);
         let first = start + ms(500);
         assert_eq!((waits.wake_at(), waits.is_outdated()), (Some(first), false));
 
         let rtt = Duration::from_micros(100);
-        (0..3).for_each(|_| paths.sample(0, Answered::Accepted, rtt, || Some(rtt)));
+        let target = Target { address: 0, port: 22 };
+        (0..3).for_each(|_| paths.sample(target, Answered::Accepted, rtt, || Some(rtt)));
         let wait = paths.wait(0, Purpose::State);
         assert!(waits.is_outdated() && wait < ms(200));
         assert_eq!(waits.wake_at(), Some(start + RETIME_EVERY));

@@ -30,6 +30,17 @@ pub(crate) struct Cluster {
     slowest: Duration,
 }
 
+/// What became of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sampled {
+    /// It agrees with those before.
+    Agrees,
+    /// It is the first, or later than all before, which count no more.
+    Anew,
+    /// It came from much nearer, and counts for nothing.
+    Nearer,
+}
+
 impl RttEstimator {
     /// Takes a measured round-trip time into account.
     fn sample(&mut self, rtt: Duration) {
@@ -57,17 +68,19 @@ impl RttEstimator {
 
 impl Cluster {
     /// Takes a measured round-trip time into account.
-    pub(crate) fn sample(&mut self, rtt: Duration) {
+    pub(crate) fn sample(&mut self, rtt: Duration) -> Sampled {
         if self.timeout().is_some_and(|timeout| rtt > timeout) {
             *self = Self::default();
         }
         let is_nearer = |smoothed: Duration| rtt + limits::MIN_MARGIN < smoothed / 2;
         if self.estimator.rtt().is_some_and(is_nearer) {
-            return;
+            return Sampled::Nearer;
         }
+        let sampled = if self.agreeing == 0 { Sampled::Anew } else { Sampled::Agrees };
         self.estimator.sample(rtt);
         self.agreeing = (self.agreeing + 1).min(STRONG);
         self.slowest = self.slowest.max(rtt);
+        sampled
     }
 
     /// Whether enough answers agree.
@@ -93,7 +106,7 @@ impl Cluster {
 
 /// A proxy near the scanner mostly accepts on one port or two, say for HTTP and
 /// HTTPS. Ordinary hosts that have anything open soon show three.
-const STRONG: u8 = 3;
+pub(crate) const STRONG: u8 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -127,7 +140,9 @@ mod tests {
     #[test]
     fn a_later_answer_makes_strong_evidence_weak() {
         let mut cluster = Cluster::default();
-        (0..20).for_each(|_| cluster.sample(Duration::from_millis(10)));
+        for _ in 0..20 {
+            cluster.sample(Duration::from_millis(10));
+        }
         assert!(cluster.is_strong());
         cluster.sample(Duration::from_millis(400));
         cluster.sample(Duration::from_millis(10));
@@ -138,7 +153,9 @@ mod tests {
     #[test]
     fn answers_that_vary_as_on_a_wireless_link_agree() {
         let mut cluster = Cluster::default();
-        [40, 70, 25, 90].into_iter().map(Duration::from_millis).for_each(|rtt| cluster.sample(rtt));
+        for rtt in [40, 70, 25, 90].map(Duration::from_millis) {
+            cluster.sample(rtt);
+        }
         assert!(cluster.is_strong());
         assert_eq!(cluster.slowest(), Duration::from_millis(90));
     }

@@ -13,7 +13,7 @@ use crate::shuffle::Shuffle;
 const CEILING: Duration = Duration::from_secs(2);
 
 fn paths() -> Arc<Paths> {
-    Arc::new(Paths::new(&[IpAddr::from([10, 0, 0, 1])], CEILING))
+    Arc::new(Paths::new(&[IpAddr::from([10, 0, 0, 1])], CEILING, None))
 }
 
 fn target(port: u16) -> Target {
@@ -43,7 +43,7 @@ impl Host {
                 Some(&(_, answered, rtt)) if rtt <= wait => {
                     end.answered += 1;
                     end.late += u64::from(self.paths.is_late(0, rtt));
-                    self.paths.sample(0, answered, rtt, || Some(rtt));
+                    self.paths.sample(target, answered, rtt, || Some(rtt));
                 }
                 _ => {
                     self.paths.note_silence(0, purpose, wait);
@@ -155,7 +155,7 @@ const LOSS_WITH_THE_PILOT: f64 = 20_020.0 / 60_030.0;
 fn answers_to_a_pilot_that_ends_the_scan_are_counted_in_its_loss() {
     let paths = paths();
     let near = Duration::from_micros(100);
-    (0..3).for_each(|_| paths.sample(0, Answered::Accepted, near, || Some(near)));
+    (0..3).for_each(|_| paths.sample(target(1), Answered::Accepted, near, || Some(near)));
     let (course, step) = course_that_ends_with_a_pilot(&paths);
     assert!(matches!(step, Step::Conclude(silent) if silent.len() == 19_990));
     assert_eq!((course.retry().passes(), course.retry().loss()), (2, LOSS_WITH_THE_PILOT));
@@ -206,7 +206,7 @@ impl Policed {
                 let lost = !passes || draws.rand_float() < self.loss;
                 if target.port < self.answering && !lost {
                     let rtt = Duration::from_millis(1);
-                    paths.sample(0, Answered::Accepted, rtt, || Some(rtt));
+                    paths.sample(target, Answered::Accepted, rtt, || Some(rtt));
                     end.answered += 1;
                     found.insert(target.port);
                 } else {
