@@ -12,6 +12,7 @@ mod lab {
     pub(crate) mod hosts;
     pub(crate) mod listen;
     pub(crate) mod loopback;
+    pub(crate) mod routed;
     pub(crate) mod rows;
     pub(crate) mod run;
     pub(crate) mod scan;

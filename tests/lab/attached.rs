@@ -66,23 +66,23 @@ const ALL: Attached = Attached {
 
 /// The part of a sweep's report that is checked.
 #[derive(Debug, Deserialize)]
-struct Report {
-    hosts: Vec<HostReport>,
-    complete: bool,
+pub(crate) struct Report {
+    pub(crate) hosts: Vec<HostReport>,
+    pub(crate) complete: bool,
 }
 
 #[derive(Debug, Deserialize)]
-struct HostReport {
-    addresses: Vec<AddressReport>,
+pub(crate) struct HostReport {
+    pub(crate) addresses: Vec<AddressReport>,
 }
 
 #[derive(Debug, Deserialize)]
-struct AddressReport {
-    address: IpAddr,
-    open_ports: BTreeSet<u16>,
-    closed: u32,
+pub(crate) struct AddressReport {
+    pub(crate) address: IpAddr,
+    pub(crate) open_ports: BTreeSet<u16>,
+    pub(crate) closed: u32,
     #[serde(default)]
-    filtered_by: BTreeMap<String, u32>,
+    pub(crate) filtered_by: BTreeMap<String, u32>,
 }
 
 impl Attached {

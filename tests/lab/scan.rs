@@ -28,6 +28,12 @@ pub(crate) struct Report {
     pub(crate) open_ports: BTreeSet<u16>,
     pub(crate) complete: bool,
     pub(crate) addresses: Vec<AddressReport>,
+    pub(crate) timing: Effort,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Effort {
+    pub(crate) loss: f64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -80,6 +80,8 @@ pub(crate) struct Limits {
     pub(crate) rsts: Option<&'static str>,
     /// Whether Linux's limits on ICMP errors stay on.
     pub(crate) icmp: bool,
+    /// ICMP errors a second, and the largest burst.
+    pub(crate) icmp_errors: Option<&'static str>,
 }
 
 /// What has to be found on a port that the rule applies to.
@@ -154,6 +156,8 @@ impl Scenario {
         options.extend(wall.map(|(wall, port)| ("--wall", format!("{}:{port}", wall.rule))));
         options.extend(self.limits.syns.map(|limit| ("--syn-limit", limit.to_owned())));
         options.extend(self.limits.rsts.map(|limit| ("--rst-limit", limit.to_owned())));
+        let icmp_errors = self.limits.icmp_errors;
+        options.extend(icmp_errors.map(|limit| ("--icmp-limit", limit.to_owned())));
         let mut words: Vec<_> =
             options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
         words.extend(self.limits.icmp.then(|| "--icmp-limits".to_owned()));

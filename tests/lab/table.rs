@@ -12,6 +12,7 @@ use argh::FromArgs;
 use super::attached;
 use super::flood;
 use super::loopback::{self, median};
+use super::routed;
 use super::rows::{PLAIN, TABLE};
 use super::run::{Run, run_once};
 use super::scenario::Goal;
@@ -52,21 +53,16 @@ pub(crate) fn measure(args: &BenchArgs) -> io::Result<()> {
     println!("{conditions}");
     let mut rows = Vec::new();
     for scenario in TABLE.iter().filter(|scenario| scenario.name.contains(&args.rows)) {
-        let runs = args.runs.unwrap_or(scenario.goal.runs);
-        let runs: Vec<Run> = (1..)
-            .take(runs)
-            .map(|seed| run_once(scenario, &args.program, seed))
-            .collect::<io::Result<_>>()?;
-        rows.push(Row::of_runs(scenario.name, scenario.goal, &runs));
-        rows.last().into_iter().for_each(Row::print);
+        let run = |seed| run_once(scenario, &args.program, seed);
+        rows.push(Row::measure(args, scenario.name, scenario.goal, run)?);
     }
     for network in attached::TABLE.iter().filter(|network| network.name.contains(&args.rows)) {
-        let runs: Vec<Run> = (1..)
-            .take(args.runs.unwrap_or(network.goal.runs))
-            .map(|seed| network.run_once(&args.program, seed))
-            .collect::<io::Result<_>>()?;
-        rows.push(Row::of_runs(network.name, network.goal, &runs));
-        rows.last().into_iter().for_each(Row::print);
+        let run = |seed| network.run_once(&args.program, seed);
+        rows.push(Row::measure(args, network.name, network.goal, run)?);
+    }
+    for network in routed::TABLE.iter().filter(|network| network.name.contains(&args.rows)) {
+        let run = |seed| network.run_once(&args.program, seed);
+        rows.push(Row::measure(args, network.name, network.goal, run)?);
     }
     if loopback::NAME.contains(&args.rows) {
         rows.push(Row::of_loopback(args)?);
@@ -79,6 +75,19 @@ pub(crate) fn measure(args: &BenchArgs) -> io::Result<()> {
 }
 
 impl Row {
+    /// Measures a row, and prints it at once.
+    fn measure(
+        args: &BenchArgs,
+        name: &str,
+        goal: Goal,
+        run: impl FnMut(u64) -> io::Result<Run>,
+    ) -> io::Result<Self> {
+        let runs = (1..).take(args.runs.unwrap_or(goal.runs)).map(run);
+        let row = Self::of_runs(name, goal, &runs.collect::<io::Result<Vec<Run>>>()?);
+        row.print();
+        Ok(row)
+    }
+
     fn of_runs(name: &str, goal: Goal, runs: &[Run]) -> Self {
         let mut times: Vec<Duration> = runs.iter().map(|run| run.elapsed).collect();
         let median = median(&mut times).as_secs_f64();

@@ -8,10 +8,11 @@ use libtest_mimic::{Completion, Failed, Trial};
 
 use super::attached::Attached;
 use super::hosts::Lab;
+use super::routed::Routed;
 use super::rows::{BEYOND, PLAIN, TABLE};
 use super::run::run_once;
 use super::scenario::Scenario;
-use super::{PROGRAM, attached, flood};
+use super::{PROGRAM, attached, flood, routed};
 use crate::ignored::cannot_run;
 
 /// All tests. They take some three minutes, a quarter of it for the attached network.
@@ -28,7 +29,9 @@ pub(crate) fn all() -> Vec<Trial> {
     ];
     let attached = attached::TRIALS.iter();
     let attached = attached.map(|row| trial(&lacks, row.name, move || is_exact_on(row)));
-    of_the_lab.into_iter().chain(scenarios).chain(attached).collect()
+    let routed = routed::TRIALS.iter();
+    let routed = routed.map(|row| trial(&lacks, row.name, move || is_exact_behind(row)));
+    of_the_lab.into_iter().chain(scenarios).chain(attached).chain(routed).collect()
 }
 
 /// Why the lab cannot run here; `None` if it can.
@@ -60,6 +63,11 @@ fn is_exact(scenario: &Scenario) -> Result<(), String> {
 }
 
 fn is_exact_on(network: &Attached) -> Result<(), String> {
+    let run = network.run_once(Path::new(PROGRAM), SEED).map_err(|error| error.to_string())?;
+    if run.faults.is_empty() { Ok(()) } else { Err(run.faults.join("\n")) }
+}
+
+fn is_exact_behind(network: &Routed) -> Result<(), String> {
     let run = network.run_once(Path::new(PROGRAM), SEED).map_err(|error| error.to_string())?;
     if run.faults.is_empty() { Ok(()) } else { Err(run.faults.join("\n")) }
 }

@@ -38,6 +38,9 @@ pub(crate) fn faults(scenario: &Scenario, cast: &Cast, report: &Report) -> Vec<S
     if let Some(Timing { rtt_ms }) = address.timing.filter(|it| it.rtt_ms < scenario.least_rtt) {
         fault(format!("an rtt of {rtt_ms} ms, where it is {} ms", scenario.least_rtt));
     }
+    if scenario.limits.icmp_errors.is_some() && report.timing.loss > 0.0 {
+        fault(format!("a loss of {}, where ICMP errors are limited", report.timing.loss));
+    }
     if scenario.rest == Rest::NotOpen {
         return faults;
     }
