@@ -127,21 +127,40 @@ def many_hosts():
         )
 
 
+# The scanner of a lab, as those have to know it that make their own frames.
+ON_THE_LAB = {
+    "interface": "eth0",
+    "source": "10.77.0.1",
+    "source_mac": "02:00:00:00:77:01",
+    "router_mac": "02:00:00:00:77:02",
+}
+
+
 @contextlib.contextmanager
-def filtered():
+def lab(*options):
+    """What leads to the hosts of a lab (`scripts/lab`): the one that scans, and the target."""
     if os.geteuid() != 0:
         raise Skipped("network namespaces need root")
+    with subprocess.Popen(
+        ["scripts/lab", "hold", *options],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as held:
+        ready = re.fullmatch(r"ready (\S+)\n", held.stdout.readline())
+        if not ready:
+            raise Skipped((held.stderr.read().strip() or "no lab").splitlines()[-1])
+        yield [["nsenter", f"--net=/run/netns/{ready[1]}-{host}"] for host in ("scan", "target")]
+
+
+@contextlib.contextmanager
+def filtered():
     places = [("10.77.0.2", port) for port in random.sample(range(1, 10_001), 15)]
     answering = ",".join(str(port) for _, port in sorted(places))
-    # Its own listeners reset their connections, so they stay out of this.
-    words = ["scripts/lab", "hold", "--except", answering, "--rule", "drop"]
-    with subprocess.Popen(
-        words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as lab:
-        ready = re.fullmatch(r"ready (\S+)\n", lab.stdout.readline())
-        if not ready:
-            raise Skipped((lab.stderr.read().strip() or "no lab").splitlines()[-1])
-        scanning, target = (["nsenter", f"--net=/run/netns/{ready[1]}-{host}"] for host in ("scan", "target"))
+    # The lab's own listeners reset their connections, so they stay out of this.
+    with lab("--except", answering, "--rule", "drop") as (scanning, target):
         with listeners(10, places[:10], target, chatter="10.77.0.1") as (ours, _):
             yield Case(
                 name="filtered",
@@ -153,10 +172,59 @@ def filtered():
                 ours=ours,
                 enter=scanning,
                 enter_target=target,
+                **ON_THE_LAB,
+            )
+
+
+SPARSE_PORTS = (22, 80, 443, 3306, 8080)
+
+
+@contextlib.contextmanager
+def sparse(prefix, alive):
+    """A network behind a router. Few of its addresses are a host's, with three of five ports open."""
+    first = struct.unpack("!I", socket.inet_aton("10.92.0.0"))[0]
+    drawn = random.sample(range(1 << (32 - prefix)), alive)
+    hosts = [socket.inet_ntoa(struct.pack("!I", first + nth)) for nth in drawn]
+    places = [(host, port) for host in hosts for port in SPARSE_PORTS[:3]]
+    with lab("--routed", ",".join(hosts)) as (scanning, target):
+        with listeners(len(places), places, target) as (ours, _):
+            yield Case(
+                name=f"sparse-{prefix}",
+                title=f"A routed /{prefix} with {alive} hosts, 5 ports each",
+                about=f"{1 << (32 - prefix):,} addresses of which {alive} answer, each with three ports open and two "
+                "closed (`scripts/lab`); nobody answers for the others. *Fast* is to ask those once; `open-ports` "
+                "asks twice, and waits 0.4 s for one of the answers, so that it finds hosts that are farther than "
+                "their neighbours.",
+                hosts=f"10.92.0.0/{prefix}",
+                ports=",".join(map(str, SPARSE_PORTS)),
+                ours=ours,
+                enter=scanning,
+                enter_target=target,
+                **ON_THE_LAB,
+            )
+
+
+@contextlib.contextmanager
+def attached():
+    """A network that the scanner is attached to, whose addresses it has to find."""
+    first = struct.unpack("!I", socket.inet_aton("10.91.0.0"))[0]
+    hosts = [socket.inet_ntoa(struct.pack("!I", first + nth)) for nth in random.sample(range(2, 4095), 64)]
+    places = [(host, port) for host in hosts for port in (22, 80, 443)]
+    with lab("--attached", ",".join(hosts)) as (scanning, target):
+        with listeners(len(places), places, target) as (ours, _):
+            yield Case(
+                name="attached-20",
+                title="An attached /20 with 64 hosts, 4 ports each",
+                about="4,094 addresses of the network that the scanner is attached to, of which 64 answer, each with "
+                "three ports open and one closed (`scripts/lab`). The kernel looks for each of the others for 3 s, "
+                "and its table of neighbours has room for some hundred at once.",
+                hosts="10.91.0.0/20",
+                ports="22,80,443,8080",
+                ours=ours,
+                enter=scanning,
+                enter_target=target,
                 interface="eth0",
-                source="10.77.0.1",
-                source_mac="02:00:00:00:77:01",
-                router_mac="02:00:00:00:77:02",
+                source="10.91.0.1",
             )
 
 
@@ -165,4 +233,7 @@ CASES = {
     "few-descriptors": lambda: loopback(256),
     "filtered": filtered,
     "many-hosts": many_hosts,
+    "sparse-20": lambda: sparse(20, 64),
+    "sparse-16": lambda: sparse(16, 512),
+    "attached-20": attached,
 }

@@ -24,8 +24,8 @@ class Way:
     parse: Callable
     # Other commands for cases where those serve it better.
     in_case: dict = field(default_factory=dict)
-    # The only case that it makes sense in.
-    only: str = ""
+    # The only cases that it makes sense in.
+    only: tuple = ()
 
     @property
     def program(self):
@@ -44,6 +44,7 @@ class Way:
                 range_or_list=f"-r {ports}" if "-" in ports else f"-p {ports}",
                 first=ports.replace(",", "-").split("-")[0],
                 last=ports.replace(",", "-").split("-")[-1],
+                list=ports.replace(",", " "),
                 most=places,
                 way=self.name.split()[-1],
                 interface=case.interface,
@@ -70,22 +71,46 @@ ZMAP = (
     "-G {router_mac} -r 100000 -c 1 -q -O csv -f saddr,sport {hosts}; done'"
 )
 
+ZMAP_LIST = ZMAP.replace("$(seq {first} {last})", "{list}")
+SPARSE = ("sparse-20", "sparse-16")
+SILENT = ("filtered", *SPARSE, "attached-20")
+NMAP_SPARSE = NMAP_FAST + " --min-parallelism 1000 --min-hostgroup 4096"
+
+
+def in_cases(cases, command):
+    return dict.fromkeys(cases, command)
+
+
 # Fast is what was the fastest, in each case, of what was tried and found all.
 WAYS = [
     Way(OURS, DEFAULT, "{program} scan {hosts} -p {ports}", judge.plain),
     Way(
-        "nmap -sT", FAST, NMAP_FAST, judge.grepable, in_case={"filtered": NMAP_FAST + " --min-parallelism 1000"}
+        "nmap -sT",
+        FAST,
+        NMAP_FAST,
+        judge.grepable,
+        in_case={
+            "filtered": NMAP_FAST + " --min-parallelism 1000",
+            **in_cases(SPARSE, NMAP_SPARSE),
+        },
     ),
-    Way("nmap -sT", TWICE, NMAP_TWICE, judge.grepable, only="filtered"),
+    Way(
+        "nmap -sT",
+        TWICE,
+        NMAP_TWICE,
+        judge.grepable,
+        in_case=in_cases(SPARSE, NMAP_SPARSE.replace("retries 0", "retries 1")),
+        only=SILENT,
+    ),
     Way("nmap -sT", DEFAULT, NMAP_DEFAULT, judge.grepable),
     Way(
         "nmap -sS",
         FAST,
         NMAP_FAST + " --min-parallelism 1000",
         judge.grepable,
-        in_case={"filtered": NMAP_FAST + " --min-rate 100000"},
+        in_case=in_cases(("filtered", *SPARSE), NMAP_FAST + " --min-rate 100000"),
     ),
-    Way("nmap -sS", TWICE, NMAP_TWICE, judge.grepable, only="filtered"),
+    Way("nmap -sS", TWICE, NMAP_TWICE, judge.grepable, only=SILENT),
     Way("nmap -sS", DEFAULT, NMAP_DEFAULT, judge.grepable),
     Way("masscan", FAST, MASSCAN + " --rate 100000 --wait 1", judge.masscan_list),
     Way("masscan", DEFAULT, MASSCAN, judge.masscan_list),
@@ -94,18 +119,19 @@ WAYS = [
         FAST,
         RUSTSCAN + " -t 500 -b 200",
         judge.rustscan_greppable,
-        in_case={"filtered": RUSTSCAN + " -t 500 -b {most}"},
+        in_case=in_cases(SILENT, RUSTSCAN + " -t 500 -b {most}"),
     ),
     Way("rustscan", DEFAULT, RUSTSCAN, judge.rustscan_greppable),
     Way("naabu", FAST, NAABU + " -s c -c 1000 -rate 100000 -retries 1", judge.plain),
     Way("naabu", DEFAULT, NAABU, judge.plain),
-    Way("zmap", FAST, ZMAP, judge.zmap_csv, only="many-hosts"),
+    Way("masscan", TWICE, MASSCAN + " --rate 100000 --wait 1 --retries 1", judge.masscan_list, only=SPARSE),
+    Way("zmap", FAST, ZMAP, judge.zmap_csv, in_case=in_cases(SPARSE, ZMAP_LIST), only=("many-hosts", *SPARSE)),
     Way(
         "goroutines",
         FAST,
         "{program} -timeout 500ms -at-once 100 {hosts} {ports}",
         judge.plain,
-        in_case={"filtered": "{program} -timeout 500ms -at-once {most} {hosts} {ports}"},
+        in_case=in_cases(SILENT, "{program} -timeout 500ms -at-once {most} {hosts} {ports}"),
     ),
     Way("goroutines", DEFAULT, "{program} {hosts} {ports}", judge.plain),
 ]
