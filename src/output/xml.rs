@@ -1,8 +1,9 @@
 //! The document of nmap's -oX, for the tools that read it.
 //!
-//! The document is valid by the DTD that comes with nmap (`nmap.dtd`). nmap has no
-//! word for ports that were not scanned: they are an `extraports` of a state
-//! `not-scanned`. A host that was not scanned is a skipped `target`.
+//! The document is valid by the DTD that comes with nmap (`nmap.dtd`), but for the name
+//! of the scanner: the DTD knows nmap alone, and this is not nmap. nmap has no word for
+//! ports that were not scanned: they are an `extraports` of a state `not-scanned`. A
+//! host that was not scanned is a skipped `target`.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
