@@ -1,6 +1,8 @@
 //! What this machine allows a scan: descriptors, memory, and the neighbour table that
 //! scans share with everything else on it.
 
+#[cfg(feature = "cli")]
+pub(crate) mod attached;
 pub mod descriptors;
 #[cfg(feature = "cli")]
 pub(crate) mod doctor;

@@ -159,10 +159,8 @@ impl Scanner {
     /// How long a scan takes if no port answers and no other scan runs.
     #[must_use]
     pub fn worst_case(&self, plan: &ScanPlan) -> Duration {
-        let probes = u64::from(plan.ports.len()) * plan.addresses.len() as u64;
-        // Each fan-out's readiness set takes a descriptor.
-        let window = self.budget.total().saturating_sub(self.fanouts.get()).max(1) as u64;
-        let rounds = u32::try_from(probes.div_ceil(window)).unwrap_or(u32::MAX);
+        let probes = plan.targets();
+        let rounds = u32::try_from(self.rounds(probes, probes)).unwrap_or(u32::MAX);
         let silent = plan.timeout.saturating_mul(rounds);
         let paced = plan.rate.map_or(Duration::ZERO, |rate| {
             Duration::from_secs_f64(probes as f64 / f64::from(rate.get()))
@@ -181,6 +179,20 @@ impl Scanner {
         let silent = self.worst_case(&plan);
         let paced = paced.unwrap_or_default().saturating_add(plan.timeout);
         silent.saturating_add(silent / 4).max(paced)
+    }
+
+    /// The most probes that are in flight at a time if no other scan runs.
+    #[must_use]
+    pub(crate) fn window(&self) -> u64 {
+        // Each fan-out's readiness set takes a descriptor.
+        self.budget.total().saturating_sub(self.fanouts.get()).max(1) as u64
+    }
+
+    /// How many silent probes have to wait one after the other, if no more than
+    /// `at_once` of `probes` are in flight at a time.
+    #[must_use]
+    pub(crate) fn rounds(&self, probes: u64, at_once: u64) -> u64 {
+        probes.div_ceil(self.window().min(at_once.max(1)))
     }
 
     /// The passes over `plan`, with `memory` for what they find. `connect` gives each

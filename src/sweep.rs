@@ -8,6 +8,8 @@
 
 mod batch;
 mod draw;
+#[cfg(feature = "cli")]
+pub(crate) mod estimate;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -251,6 +251,24 @@ impl HostSet {
     pub(crate) fn listed(&self) -> u64 {
         self.listed
     }
+
+    /// How many of the hosts that are left are names, about.
+    #[must_use]
+    pub(crate) fn names(&self) -> u64 {
+        self.left_of(self.names.len() as u64)
+    }
+
+    /// How many of the hosts that are left are addresses in `networks`, about.
+    #[must_use]
+    pub(crate) fn addresses_in(&self, networks: &AddressSet) -> u64 {
+        self.left_of(self.addresses.len() - self.addresses.without(networks).len())
+    }
+
+    /// The share that is left of so many hosts.
+    fn left_of(&self, count: u64) -> u64 {
+        let left = u128::from(count) * u128::from(self.remaining());
+        u64::try_from(left.div_ceil(self.order.len().max(1).into())).unwrap_or(u64::MAX)
+    }
 }
 
 impl Iterator for HostSet {

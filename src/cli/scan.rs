@@ -1,13 +1,14 @@
 //! `open-ports scan`: scans from the command line, under the same policy as the
 //! service.
 
+mod dry_run;
 mod flags;
 mod job;
 mod line;
 mod outputs;
 mod session;
 mod shard;
-mod sink;
+pub(super) mod sink;
 mod style;
 mod verdicts;
 
@@ -103,6 +104,10 @@ pub(super) struct ScanArgs {
     /// never scan these, even if allowed; also OPEN_PORTS_DENY
     #[argh(option, arg_name = "rules")]
     pub(super) deny: Option<String>,
+    /// send nothing; print how long the scan would take, what that depends
+    /// on, and how many shards are done within --deadline-ms
+    #[argh(switch)]
+    pub(super) dry_run: bool,
     /// scan one of several disjoint parts of the hosts, like 3/16; with auto,
     /// the part of a pod: JOB_COMPLETION_INDEX (from 0) of OPEN_PORTS_SHARDS
     #[argh(option, arg_name = "part")]
@@ -121,6 +126,7 @@ pub(super) fn run(args: &ScanArgs, typed: &[String]) -> Exit {
     };
     environment.warnings().iter().for_each(|warning| print_error(warning));
     let environment = |name: &str| environment.get(name);
+
     let job = match Job::try_new(args, typed, &environment) {
         Ok(job) => job,
         Err(refusal) => return refusal.print(),
@@ -130,6 +136,9 @@ pub(super) fn run(args: &ScanArgs, typed: &[String]) -> Exit {
         Err(error) => return failed(&error.to_string()),
     };
     let cores = cores();
+    if args.dry_run {
+        return dry_run::run(job, descriptors, cores);
+    }
     let runtime = match start_runtime(cores) {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),

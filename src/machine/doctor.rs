@@ -71,6 +71,18 @@ enum Ipv6Reach {
     Everywhere,
 }
 
+/// What this machine shares between all that runs on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// How many neighbours a scan looks for at a time, over IPv4 and over IPv6.
+    pub(crate) neighbours: [Option<u64>; 2],
+    /// How many connections more the firewall can track, and how many a second it
+    /// forgets of a scan.
+    pub(crate) conntrack: Option<(u64, u64)>,
+    /// How many ports there are for outgoing connections.
+    pub(crate) source_ports: Option<u32>,
+}
+
 /// What that means for a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Diagnosis {
@@ -103,6 +115,18 @@ impl Machine {
             ipv6: Ipv6Reach::of_interfaces(&interfaces),
             cores,
             memory: memory_limit(),
+        }
+    }
+
+    /// What all that runs on it shares.
+    pub(crate) fn room(&self) -> Room {
+        let at_a_time = |room: &TableRoom| u64::try_from(room.at_a_time()).unwrap_or(u64::MAX);
+        let free = |table: Conntrack| (table.max.saturating_sub(table.used), table.sustained());
+        let ports = |(first, last)| u32::from(last) - u32::from(first) + 1;
+        Room {
+            neighbours: self.neighbours.map(|room| room.as_ref().map(at_a_time)),
+            conntrack: self.conntrack.map(free),
+            source_ports: self.source_ports.map(ports),
         }
     }
 
@@ -232,9 +256,9 @@ impl fmt::Display for Diagnosis {
                 self.silent_rate()
             ),
         )?;
-        let source_ports = machine.source_ports.map(|(first, last)| {
-            format!("{first} to {last}, {} of them", u32::from(last) - u32::from(first) + 1)
-        });
+        let source_ports = machine.source_ports.zip(machine.room().source_ports);
+        let source_ports = source_ports
+            .map(|((first, last), count)| format!("{first} to {last}, {count} of them"));
         line("source ports", source_ports.unwrap_or_else(|| UNSEEN.into()))?;
         let conntrack = machine.conntrack.map(|table| {
             let Conntrack { max, used, .. } = table;

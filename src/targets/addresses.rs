@@ -100,6 +100,13 @@ impl AddressSet {
         Self::counted(self.ranges, shard)
     }
 
+    /// The same without `others`.
+    #[must_use]
+    pub(super) fn without(&self, others: &Self) -> Self {
+        let left = self.ranges.iter().flat_map(|&range| others.cut_out_of(range));
+        Self::counted(left.collect(), self.shard)
+    }
+
     /// The number of addresses.
     #[must_use]
     pub(crate) fn len(&self) -> u64 {

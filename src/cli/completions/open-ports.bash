@@ -101,7 +101,7 @@ _open_ports() {
             return 0
             ;;
         open_ports__subcmd__scan)
-            opts="-p -h --ports --to-port --top --targets --exclude --family --timeout-ms --deadline-ms --rate --details --format --output --output-xml --output-grepable --output-json --expect --expect-file --allow --deny --shard --seed --help"
+            opts="-p -h --ports --to-port --top --targets --exclude --family --timeout-ms --deadline-ms --rate --details --format --output --output-xml --output-grepable --output-json --expect --expect-file --allow --deny --dry-run --shard --seed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

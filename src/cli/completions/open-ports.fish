@@ -82,6 +82,7 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l deny -d '
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l shard -d 'scan one of several disjoint parts of the hosts, like 3/16; with auto, the part of a pod: JOB_COMPLETION_INDEX (from 0) of OPEN_PORTS_SHARDS' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l seed -d 'number that makes the order of the probes repeatable; with --shard, all parts need the same (random; 0 with --shard)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l details -d 'list filtered ports too'
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l dry-run -d 'send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -l listen -d 'address and port that the service listens on (default: 127.0.0.1:8080, or the port in PORT)' -r -f

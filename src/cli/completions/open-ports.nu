@@ -64,6 +64,7 @@ module completions {
     --expect-file: path       # scan the hosts in this file and expect these ports, each line like "web.internal 22,443"
     --allow: string           # scan only what these rules allow (any); also OPEN_PORTS_ALLOW
     --deny: string            # never scan these, even if allowed; also OPEN_PORTS_DENY
+    --dry-run                 # send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms
     --shard: string           # scan one of several disjoint parts of the hosts, like 3/16; with auto, the part of a pod: JOB_COMPLETION_INDEX (from 0) of OPEN_PORTS_SHARDS
     --seed: string            # number that makes the order of the probes repeatable; with --shard, all parts need the same (random; 0 with --shard)
     --help(-h)                # Print help
