@@ -9,10 +9,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import cluster, images, overlays, pods, rollout
-from .cluster import DEV, PROD, Failed
+from . import cluster, images, overlays, pods, rollout, sweep
+from .cluster import DEV, OWN, PROD, Failed
 
-PARTS = ["overlays", "rollout"]
+PARTS = ["overlays", "rollout", "sweep"]
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -52,11 +52,21 @@ def prove(options, report, scratch):
     # In which they are changed as their READMEs ask for.
     shutil.copytree("kustomize", scratch / "kustomize")
     parts = [part for part in PARTS if part in options.only]
+    if "sweep" in parts and not sweep.README.exists():
+        parts.remove("sweep")
+        print(f"not checked: a sweep in shards, because there is no {sweep.README.parent}", flush=True)
+    if "sweep" in parts:
+        pods.share_programs(PROGRAMS, [OWN])
+        sweep.start_targets()
     if "overlays" in parts:
         overlays.check(report, scratch, image.digest)
     if "rollout" in parts:
         pods.share_programs(PROGRAMS, [DEV, PROD])
         rollout.check(report)
+    if "sweep" in parts:
+        binary = scratch / "open-ports"
+        image.extract(binary)
+        sweep.check(report, scratch, binary)
 
 
 def main():

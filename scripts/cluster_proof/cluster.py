@@ -129,7 +129,7 @@ def explain():
         for words in (["get", "pods,jobs", "-o", "wide"], ["get", "events", "--sort-by=.lastTimestamp"]):
             show(namespace, *words)
         names = attempt("get", "pods", "-o", "name", namespace=namespace).split()
-        for name in names:
+        for name in (name for name in names if name.startswith("pod/")):
             show(namespace, "logs", "--all-containers", "--tail=30", name)
 
 
