@@ -7,6 +7,7 @@ mod doctor;
 mod environment;
 mod exit;
 mod healthcheck;
+mod merge;
 mod runtime;
 mod scan;
 mod serve;
@@ -47,6 +48,7 @@ struct Args {
 enum Command {
     Serve(serve::ServeArgs),
     Scan(scan::ScanArgs),
+    Merge(merge::MergeArgs),
     Doctor(doctor::DoctorArgs),
     Healthcheck(healthcheck::HealthcheckArgs),
     Completions(completions::CompletionsArgs),
@@ -70,7 +72,7 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
         words.insert(0, "serve".to_owned());
     }
     let typed = words::split_values(words);
-    let words: Vec<&str> = typed.iter().map(String::as_str).collect();
+    let words = words::with_standard_input(&typed);
     let args = match Args::from_args(&[&program], &words) {
         Ok(args) => args,
         Err(early) if early.status.is_ok() => return print(early.output.trim_end()),
@@ -85,6 +87,7 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
     match args.command {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Scan(args)) => scan::run(&args, &typed),
+        Some(Command::Merge(args)) => merge::run(args, &typed),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),

@@ -109,6 +109,12 @@ impl Format {
         ("xml", Self::Xml),
     ];
 
+    /// Whether it has the counts of each host, and a row for each finding below them.
+    #[must_use]
+    pub(crate) fn is_by_host(self) -> bool {
+        matches!(self, Self::Json | Self::Grepable | Self::Xml)
+    }
+
     /// The format of that name.
     #[must_use]
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -162,8 +168,16 @@ impl<W: Write> Printer<W> {
     /// # Errors
     /// As [`Self::begin`].
     pub(crate) fn found(&mut self, found: &Found) -> io::Result<()> {
+        self.found_at(found, SystemTime::now())
+    }
+
+    /// Writes a finding that was made at the time `at`, if the format has each at once.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub(crate) fn found_at(&mut self, found: &Found, at: SystemTime) -> io::Result<()> {
         match self.format {
-            Format::Ndjson => ndjson::found(&mut self.out, found, SystemTime::now()),
+            Format::Ndjson => ndjson::found(&mut self.out, found, at),
             _ => Ok(()),
         }
     }

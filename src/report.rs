@@ -5,7 +5,9 @@
 //! for what they found. It is written as JSON, and read back from it.
 
 mod document;
+mod merge;
 mod progress;
+mod read;
 mod reason;
 mod records;
 mod rows;
@@ -19,7 +21,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::merge::{Merge, Source};
 pub(crate) use self::progress::{Meter, ProgressReport};
+pub(crate) use self::read::{Form, Piece, ReadError, read};
 pub(crate) use self::reason::IncompleteReason;
 pub(crate) use self::records::{End, Record};
 #[cfg(test)]

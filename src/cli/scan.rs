@@ -9,7 +9,7 @@ mod outputs;
 mod session;
 mod shard;
 pub(super) mod sink;
-mod style;
+pub(super) mod style;
 mod verdicts;
 
 use argh::{ArgsInfo, FromArgs};

@@ -34,6 +34,21 @@ pub(super) fn split_values(words: Vec<String>) -> Vec<String> {
     split
 }
 
+/// The words for argh, which takes a lone `-` for an option: where a command takes files,
+/// it becomes [`STANDARD_INPUT`].
+pub(super) fn with_standard_input(words: &[String]) -> Vec<&str> {
+    let mut named = Vec::with_capacity(words.len());
+    for word in words {
+        let is_value = named.last().is_some_and(|before: &&str| before.starts_with('-'));
+        let is_file = word == "-" && !is_value && named.first() == Some(&"merge");
+        named.push(if is_file { STANDARD_INPUT } else { word.as_str() });
+    }
+    named
+}
+
+/// The file that is standard input, on Linux.
+pub(super) const STANDARD_INPUT: &str = "/dev/stdin";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +82,16 @@ mod tests {
     #[test]
     fn words_behind_two_dashes_stay() {
         assert_eq!(split("scan -p80 -- -p80 -oX --a=b"), words("scan -p 80 -- -p80 -oX --a=b"));
+    }
+
+    #[test]
+    fn a_lone_hyphen_is_standard_input_where_files_are_merged() {
+        let named = |text: &str| {
+            let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+            with_standard_input(&words).join(" ")
+        };
+        assert_eq!(named("merge - a"), "merge /dev/stdin a");
+        assert_eq!(named("merge --output - a -"), "merge --output - a /dev/stdin");
+        assert_eq!(named("scan a --targets -"), "scan a --targets -");
     }
 }

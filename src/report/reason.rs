@@ -34,6 +34,10 @@ pub(crate) enum IncompleteReason {
     RefusedByPolicy,
     /// This machine has no route to a host, so nothing was asked there.
     NoRoute,
+    /// The report on a shard is missing, or is cut.
+    MissingShard,
+    /// There are two reports on a shard.
+    RepeatedShard,
 }
 
 impl IncompleteReason {
@@ -52,6 +56,8 @@ impl IncompleteReason {
             Self::NotResolved => "not-resolved",
             Self::RefusedByPolicy => "refused-by-policy",
             Self::NoRoute => "no-route",
+            Self::MissingShard => "missing-shard",
+            Self::RepeatedShard => "repeated-shard",
         }
     }
 }

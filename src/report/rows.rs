@@ -119,6 +119,11 @@ impl PortRows {
         self.0.iter().map(|finding| PortReport::new(&finding))
     }
 
+    /// The findings that they are read from.
+    pub(crate) fn findings(&self) -> &Findings {
+        &self.0
+    }
+
     /// Takes them all out.
     pub(crate) fn take(&mut self) -> Findings {
         let none = Findings::none(self.0.address());
@@ -169,7 +174,7 @@ impl PortReport {
         }
     }
 
-    fn finding(&self, address: IpAddr) -> Option<Finding> {
+    pub(super) fn finding(&self, address: IpAddr) -> Option<Finding> {
         let Self { port, state, reason, rtt_ms, .. } = *self;
         let rtt = match rtt_ms {
             Some(ms) => Some(Duration::try_from_secs_f64(ms / 1e3).ok()?),

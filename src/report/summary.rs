@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use super::{IncompleteReason, Report, ShardLabel, milliseconds};
-use crate::scan::Reason;
+use super::{IncompleteReason, Report, ShardLabel};
+use crate::scan::{PortState, Reason};
 
 /// What is known when a sweep is over. Each target of the `hosts` is in one of the
 /// four counts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Summary {
     /// Whether every port of every host was scanned.
     pub(crate) complete: bool,
@@ -40,7 +40,7 @@ pub(crate) struct Summary {
     /// Hosts that were not visited at all.
     pub(crate) unvisited_hosts: u64,
     /// How long it took.
-    #[serde(rename = "elapsed_ms", serialize_with = "as_milliseconds")]
+    #[serde(rename = "elapsed_ms", with = "as_milliseconds")]
     pub(crate) elapsed: Duration,
     /// Which part of a sweep this is, if it was divided.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +48,16 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// Adds a target in this state, of a host without a report.
+    pub(crate) fn count_finding(&mut self, state: PortState) {
+        let count = match state {
+            PortState::Open => &mut self.open,
+            PortState::Closed => &mut self.closed,
+            PortState::Filtered => &mut self.filtered,
+        };
+        *count += 1;
+    }
+
     /// Adds the report on a host to the counts.
     pub(crate) fn count(&mut self, report: &Report) {
         self.hosts += 1;
@@ -65,6 +75,19 @@ impl Summary {
     }
 }
 
-fn as_milliseconds<S: Serializer>(elapsed: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(milliseconds(*elapsed))
+mod as_milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::report::milliseconds;
+
+    pub(super) fn serialize<S: Serializer>(elapsed: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(milliseconds(*elapsed))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let elapsed = f64::deserialize(from)? / 1e3;
+        Duration::try_from_secs_f64(elapsed).map_err(de::Error::custom)
+    }
 }

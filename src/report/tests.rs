@@ -231,6 +231,8 @@ fn states_and_reasons_have_the_same_name_in_json_as_elsewhere() {
         IncompleteReason::NotResolved,
         IncompleteReason::RefusedByPolicy,
         IncompleteReason::NoRoute,
+        IncompleteReason::MissingShard,
+        IncompleteReason::RepeatedShard,
     ] {
         assert_eq!(json!(reason), reason.name());
     }

@@ -12,7 +12,7 @@ use super::service::{Ended, open_ports, run};
 use super::targets::{Listeners, free_port};
 use super::{own_address, wait_for};
 
-/// A /24 with three hosts that listen at one port.
+/// A /26 with three hosts that listen at one port.
 pub(crate) struct Network {
     pub(crate) network: String,
     pub(crate) port: String,
@@ -27,9 +27,9 @@ impl Network {
         let listeners = wait_for("a port that is free on three addresses", || {
             let port = free_port();
             let at = |d| Listeners::bind_at([127, b & 0x7f, c, d].into(), port).ok();
-            Some([at(5)?, at(130)?, at(201)?])
+            Some([at(5)?, at(30)?, at(61)?])
         });
-        let network = format!("127.{}.{c}.0/24", b & 0x7f);
+        let network = format!("127.{}.{c}.0/26", b & 0x7f);
         Self { network, port: listeners[0].list(), listeners }
     }
 

@@ -25,6 +25,9 @@ _open_ports() {
             open_ports,healthcheck)
                 cmd="open_ports__subcmd__healthcheck"
                 ;;
+            open_ports,merge)
+                cmd="open_ports__subcmd__merge"
+                ;;
             open_ports,scan)
                 cmd="open_ports__subcmd__scan"
                 ;;
@@ -38,7 +41,7 @@ _open_ports() {
 
     case "${cmd}" in
         open_ports)
-            opts="-h -V --help --version serve scan doctor healthcheck completions"
+            opts="-h -V --help --version serve scan merge doctor healthcheck completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -90,6 +93,39 @@ _open_ports() {
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        open_ports__subcmd__merge)
+            opts="-h --format --output --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "table plain json ndjson csv grepable xml" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
                     fi
                     return 0
                     ;;

@@ -28,6 +28,7 @@ complete -c open-ports -n "__fish_open_ports_needs_command" -s h -l help -d 'Pri
 complete -c open-ports -n "__fish_open_ports_needs_command" -s V -l version -d 'Print version'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "serve" -d 'Answer GET /open-ports over HTTP. Every option is also an environment variable: --max-scans is OPEN_PORTS_MAX_SCANS.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "scan" -d 'Scan hosts and print what is open.'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "merge" -d 'Merge the reports of shards into one.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "doctor" -d 'Print what limits scans on this machine, and what to change.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "healthcheck" -d 'Check that the service on this host is alive: exit status 0 if so, 1 if not. The flag and the variables are those of serve.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "completions" -d 'Print a completion script for a shell.'
@@ -84,6 +85,15 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l seed -d '
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l details -d 'list filtered ports too'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l dry-run -d 'send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s h -l help -d 'Print help'
+complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l format -d 'table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise); of ndjson, no json, grepable or xml can be made' -r -f -a "table\t''
+plain\t''
+json\t''
+ndjson\t''
+csv\t''
+grepable\t''
+xml\t''"
+complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l output -d 'write to this file, which is replaced only by complete output' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -l listen -d 'address and port that the service listens on (default: 127.0.0.1:8080, or the port in PORT)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -s h -l help -d 'Print help'

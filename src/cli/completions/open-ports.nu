@@ -71,6 +71,18 @@ module completions {
     ...host: string           # names, addresses, networks (10.0.0.0/24) or ranges (10.0.0.1-50)
   ]
 
+  def "nu-complete open-ports merge format" [] {
+    [ "table" "plain" "json" "ndjson" "csv" "grepable" "xml" ]
+  }
+
+  # Merge the reports of shards into one.
+  export extern "open-ports merge" [
+    --format: string@"nu-complete open-ports merge format" # table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise); of ndjson, no json, grepable or xml can be made
+    --output: path            # write to this file, which is replaced only by complete output
+    --help(-h)                # Print help
+    ...file: path             # what open-ports scan --shard wrote with --format json or ndjson, or - for standard input
+  ]
+
   # Print what limits scans on this machine, and what to change.
   export extern "open-ports doctor" [
     --help(-h)                # Print help

@@ -13,7 +13,7 @@ use crate::cli::stop::waiting;
 use crate::cli::unfinished;
 
 /// Where output goes.
-pub(super) enum Sink {
+pub(in crate::cli) enum Sink {
     Standard(io::Stdout),
     /// A device or a pipe, which cannot be replaced.
     Direct(File),
@@ -27,7 +27,7 @@ pub(super) enum Sink {
 
 impl Sink {
     /// Standard output, or the file at `path`.
-    pub(super) fn open(path: Option<&Path>) -> io::Result<Self> {
+    pub(in crate::cli) fn open(path: Option<&Path>) -> io::Result<Self> {
         let Some(path) = path else { return stdout().map(Self::Standard) };
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             // A pipe waits for its reader.
@@ -55,12 +55,12 @@ impl Sink {
     }
 
     /// Whether it is a terminal, which it may share with the progress line.
-    pub(super) fn is_terminal(&self) -> bool {
+    pub(in crate::cli) fn is_terminal(&self) -> bool {
         matches!(self, Self::Standard(stdout) if stdout.is_terminal())
     }
 
     /// Puts the complete file in its place.
-    pub(super) fn finish(self) -> io::Result<()> {
+    pub(in crate::cli) fn finish(self) -> io::Result<()> {
         match self {
             Self::Standard(_) | Self::Direct(_) => Ok(()),
             Self::Whole { file, path } => {

@@ -8,7 +8,7 @@ use crate::output::Colour;
 ///
 /// <https://no-color.org> and <https://bixense.com/clicolors> have the variables.
 /// Refusing colours takes precedence.
-pub(super) fn colour(is_terminal: bool) -> Colour {
+pub(in crate::cli) fn colour(is_terminal: bool) -> Colour {
     let value = |name| env::var_os(name).filter(|value| !value.is_empty());
     let is_off = |name| value(name).is_some_and(|value| value == "0");
     let is_forced = value("CLICOLOR_FORCE").is_some() && !is_off("CLICOLOR_FORCE");
