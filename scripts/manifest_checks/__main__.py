@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from manifest_checks import alerts, links, pods, render, schemas, settings
+from manifest_checks import alerts, links, pods, render, schemas, settings, sweeps
 from manifest_checks.findings import Findings
 
 
@@ -18,8 +18,11 @@ def main():
             findings.look_at(name)
             schemas.check(findings, objects)
             pods.check(findings, objects)
-            links.check(findings, objects)
-            settings.check(findings, objects, binary)
+            # Not all have the service.
+            if any(map(pods.pod_template, objects)):
+                links.check(findings, objects)
+                settings.check(findings, objects, binary)
+            sweeps.check(findings, objects, binary, Path(scratch))
         render.check_overlays(findings, renderings)
         findings.look_at("monitoring")
         alerts.check(findings, renderings["component monitoring"], binary, Path(scratch))

@@ -37,7 +37,9 @@ def check_pod(findings, thing, pod, settings):
     containers = pod.get("initContainers", []) + pod["containers"]
     for container in containers:
         check_restricted(findings, f"{name}, {container['name']}", container, of_pod)
-        check_probes(findings, f"{name}, {container['name']}", container)
+        # The pod of a job ends by itself.
+        if pod.get("restartPolicy", "Always") == "Always":
+            check_probes(findings, f"{name}, {container['name']}", container)
         resources = container.get("resources", {})
         for kind, needed in (("requests", {"cpu", "memory"}), ("limits", {"memory"})):
             findings.expect(needed <= set(resources.get(kind, {})), f"{name}: {kind}")

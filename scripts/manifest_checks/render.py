@@ -27,6 +27,17 @@ def all_renderings(findings, scratch):
         }
         (alone / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
         sources[f"component {component.name}"] = alone
+    # This one needs no base.
+    alone = tree / "sweep-only"
+    alone.mkdir()
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "open-ports-sweep",
+        "components": ["../components/sweep"],
+    }
+    (alone / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    sources["sweep without the base"] = alone
     renderings = {}
     for name, path in sources.items():
         findings.look_at(f"render {name}")
