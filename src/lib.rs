@@ -38,7 +38,7 @@
 //! ```text
 //! typed words ─► valid request ─► addresses ─► policy ─► admission ─► running scan ─► facts ─► reply, table, metrics
 //! http, cli      request, fields  resolve,     policy    admission    scan, sweep     report,  http, output, metrics
-//!                                 targets                                             expect
+//!                                 targets                                             expect, results
 //!                                 └───────────────────── ask ────────────────────┘
 //! ```
 //!
@@ -65,6 +65,7 @@
 //! | `sweep`     | scans of many hosts, in batches                                       |
 //! | `report`    | what a scan found (facts), separate from what it took (effort)           |
 //! | `expect`    | how facts differ from what ought to be open                           |
+//! | `results`   | from the news of a sweep to the report on each host, and the summary       |
 //! | `output`    | the formats of the command: one file for each                         |
 //! | `metrics`   | what is counted, for Prometheus                                       |
 //! | `machine`   | what this host allows: descriptors, memory, neighbours; `doctor`      |
@@ -130,6 +131,8 @@ mod report;
 mod request;
 #[cfg(feature = "server")]
 pub mod resolve;
+#[cfg(feature = "server")]
+mod results;
 pub mod scan;
 pub mod services;
 mod shuffle;

@@ -77,6 +77,8 @@ pub(crate) struct Facts {
     pub(crate) open_ports: Vec<u16>,
     /// Why some ports were not scanned; `None` if all were, on every address.
     pub(crate) reason: Option<IncompleteReason>,
+    /// The rule of policy that refused the host.
+    pub(crate) rule: Option<String>,
     /// What was found on each address.
     pub(crate) addresses: Vec<AddressFacts>,
 }
@@ -146,6 +148,7 @@ impl Report {
             to_port: subject.ports.last(),
             open_ports: open_on_any(open_ports).collect(),
             reason: incomplete_reason(tallies, subject.left_out),
+            rule: None,
             addresses: tallies
                 .iter()
                 .map(|tally| AddressFacts::new(tally, subject.details))

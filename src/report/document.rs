@@ -26,6 +26,8 @@ pub(super) struct Document<Address> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<IncompleteReason>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     as_expected: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unexpected: Option<Vec<u16>>,
@@ -100,6 +102,7 @@ impl From<Report> for Written {
             to_port: facts.to_port,
             open_ports: facts.open_ports,
             reason: facts.reason,
+            rule: facts.rule,
             as_expected,
             unexpected,
             missing,
@@ -152,6 +155,7 @@ impl TryFrom<Read> for Report {
             to_port: read.to_port,
             open_ports: ascending(read.open_ports)?,
             reason: read.reason,
+            rule: read.rule,
             addresses: addresses?,
         };
         Ok(Self { facts, comparison, effort })
