@@ -4,6 +4,8 @@
 //! targets are probed once, and both requests get the outcome. Each keeps its own
 //! deadline.
 
+mod sweep;
+
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -91,11 +93,13 @@ struct Request {
     waits_for: Option<Awaited>,
 }
 
-/// The scan that a request waits for, or whose end it has seen.
-#[derive(Debug)]
-struct Awaited {
-    scan: Weak<Scan>,
-    until: Option<Instant>,
+/// What a request waits for, or whose end it has seen.
+#[derive(Clone, Debug)]
+enum Awaited {
+    /// A scan.
+    Scan { scan: Weak<Scan>, until: Option<Instant> },
+    /// A sweep of its own.
+    Sweep { until: Instant },
 }
 
 #[derive(Debug)]
@@ -103,6 +107,8 @@ struct Running {
     plan: ScanPlan,
     started: Instant,
     scan: Weak<Scan>,
+    /// Whether it is a batch of a sweep.
+    is_batch: bool,
 }
 
 impl NotAdmitted {
@@ -169,22 +175,19 @@ impl Admission {
         let until = plan.deadline.map(|deadline| started + deadline);
         // The caller's own quota comes first: it is what the caller can change.
         self.check_caller(entry, requests, running)?;
-        let joined =
-            running.iter().filter(|other| other.plan.asks_the_same_as(plan)).find_map(|other| {
-                let scan = other.active()?;
-                scan.extend(until).then_some(scan)
-            });
+        let alike = |other: &&Running| !other.is_batch && other.plan.asks_the_same_as(plan);
+        let joined = running.iter().filter(alike).find_map(|other| {
+            let scan = other.active()?;
+            scan.extend(until).then_some(scan)
+        });
         let admitted = match joined {
             Some(scan) => Admitted { scan, until },
             None => {
-                self.check_scans(plan, running)?;
-                let scan = Arc::new(start().map_err(|error| {
-                    let remaining = running.iter().filter_map(Running::remaining).min();
-                    let retry_after = remaining.unwrap_or_default();
-                    NotAdmitted { quota: Quota::Memory(error), retry_after }
-                })?);
+                self.check_targets(&plan.addresses, running)?;
+                self.check_count(requests, running)?;
+                let scan = Arc::new(start().map_err(|error| no_room(error, running))?);
                 let (plan, scan_of) = (plan.clone(), Arc::downgrade(&scan));
-                running.push(Running { plan, started, scan: scan_of });
+                running.push(Running { plan, started, scan: scan_of, is_batch: false });
                 // The scan's own clock started a moment later.
                 let until = scan.until();
                 Admitted { scan, until }
@@ -192,15 +195,16 @@ impl Admission {
         };
         if let Some(request) = requests.iter_mut().find(|other| other.number == entry.number) {
             let (scan, until) = (Arc::downgrade(&admitted.scan), admitted.until);
-            request.waits_for = Some(Awaited { scan, until });
+            request.waits_for = Some(Awaited::Scan { scan, until });
         }
         Ok(admitted)
     }
 
-    /// How many scans are running.
+    /// How many scans are running, each sweep counted as one.
     #[must_use]
     pub(crate) fn running(&self) -> usize {
-        self.lock().running.iter().filter(|running| running.active().is_some()).count()
+        let state = self.lock();
+        count(&state.requests, &state.running)
     }
 
     /// Checks the caller's limit of scans. Joining a scan counts like starting one.
@@ -214,30 +218,25 @@ impl Admission {
         let caller = requests.iter().find(|request| request.number == entry.number);
         let Some(account) = caller.map(|request| &request.account) else { return Ok(()) };
         let own = requests.iter().filter(|request| request.account == *account);
-        let scans: Vec<Weak<Scan>> = own.filter_map(|request| request.awaited(now)).collect();
-        if scans.len() < self.quotas.scans_per_caller.get() {
+        let awaited: Vec<&Awaited> = own.filter_map(|request| request.awaited(now)).collect();
+        if awaited.len() < self.quotas.scans_per_caller.get() {
             return Ok(());
         }
-        let is_own = |other: &&Running| scans.iter().any(|scan| scan.ptr_eq(&other.scan));
-        let remaining = running.iter().filter(is_own).filter_map(Running::remaining).min();
+        let remaining = awaited.iter().filter_map(|awaited| awaited.remaining(running, now)).min();
         Err(NotAdmitted { quota: Quota::CallerScans, retry_after: remaining.unwrap_or_default() })
     }
 
-    /// Checks whether one more scan may run: at these addresses, and at all.
-    fn check_scans(&self, plan: &ScanPlan, running: &[Running]) -> Result<(), NotAdmitted> {
-        let check = |quota, most: usize, counts: &dyn Fn(&Running) -> bool| {
-            let counted = || running.iter().filter(|running| counts(running));
-            if counted().count() < most {
-                return Ok(());
-            }
-            let remaining = counted().filter_map(Running::remaining).min();
-            Err(NotAdmitted { quota, retry_after: remaining.unwrap_or_default() })
-        };
-        for &address in &plan.addresses {
-            let probes_it = |other: &Running| other.plan.addresses.contains(&address);
-            check(Quota::Target(address), self.quotas.scans_per_target.get(), &probes_it)?;
+    /// Checks whether one more scan or sweep may run at all.
+    fn check_count(&self, requests: &[Request], running: &[Running]) -> Result<(), NotAdmitted> {
+        if count(requests, running) < self.quotas.scans.get() {
+            return Ok(());
         }
-        check(Quota::Scans, self.quotas.scans.get(), &|_| true)
+        let now = Instant::now();
+        let scans = running.iter().filter(|it| !it.is_batch).filter_map(Running::remaining);
+        let sweeps = requests.iter().filter_map(|request| request.sweeps_until(now));
+        let sweeps = sweeps.map(|until| until.saturating_duration_since(now));
+        let remaining = scans.chain(sweeps).min();
+        Err(NotAdmitted { quota: Quota::Scans, retry_after: remaining.unwrap_or_default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -257,18 +256,55 @@ impl Request {
         self.waits_for.is_none() || self.awaited(now).is_some()
     }
 
-    /// The scan that the request waits for, if it is still running for it.
+    /// What the request waits for, if that still runs for it.
+    fn awaited(&self, now: Instant) -> Option<&Awaited> {
+        self.waits_for.as_ref().filter(|awaited| awaited.runs(now))
+    }
+
+    /// When the sweep of the request ends, if it has one that runs.
+    fn sweeps_until(&self, now: Instant) -> Option<Instant> {
+        match self.awaited(now)? {
+            Awaited::Sweep { until } => Some(*until),
+            Awaited::Scan { .. } => None,
+        }
+    }
+}
+
+impl Awaited {
     // The scan is asked, not the code that replies: while a client does not read,
-    // that code does not run, and could not report the end.
-    fn awaited(&self, now: Instant) -> Option<Weak<Scan>> {
-        let Awaited { scan, until } = self.waits_for.as_ref()?;
-        let in_time = until.is_none_or(|until| now < until);
-        let runs = scan.upgrade().is_some_and(|scan| scan.is_running());
-        (in_time && runs).then(|| Weak::clone(scan))
+    // that code does not run, and could not report the end. A sweep waits for its
+    // reader, so only its deadline ends it then.
+    fn runs(&self, now: Instant) -> bool {
+        match self {
+            Self::Scan { scan, until } => {
+                let in_time = until.is_none_or(|until| now < until);
+                in_time && scan.upgrade().is_some_and(|scan| scan.is_running())
+            }
+            Self::Sweep { until } => now < *until,
+        }
+    }
+
+    /// How long it will go on, at most.
+    fn remaining(&self, running: &[Running], now: Instant) -> Option<Duration> {
+        match self {
+            Self::Scan { scan, .. } => {
+                running.iter().find(|other| other.scan.ptr_eq(scan))?.remaining()
+            }
+            Self::Sweep { until } => Some(until.saturating_duration_since(now)),
+        }
     }
 }
 
 impl Running {
+    fn probes(&self, address: IpAddr) -> bool {
+        // The addresses of a batch are in order, and may be many.
+        if self.is_batch {
+            self.plan.addresses.binary_search(&address).is_ok()
+        } else {
+            self.plan.addresses.contains(&address)
+        }
+    }
+
     /// The scan, unless it has ended or no request waits for it any more.
     fn active(&self) -> Option<Arc<Scan>> {
         self.scan.upgrade().filter(|scan| scan.is_running())
@@ -288,6 +324,20 @@ impl Running {
         };
         Some(most.map_or(estimate, |most| estimate.min(most)))
     }
+}
+
+/// How many scans and sweeps run.
+fn count(requests: &[Request], running: &[Running]) -> usize {
+    let now = Instant::now();
+    let sweeps = requests.iter().filter_map(|request| request.sweeps_until(now));
+    let scans = running.iter().filter(|it| !it.is_batch && it.active().is_some());
+    scans.count() + sweeps.count()
+}
+
+/// There is no memory for a scan now.
+fn no_room(error: NoMemory, running: &[Running]) -> NotAdmitted {
+    let remaining = running.iter().filter_map(Running::remaining).min();
+    NotAdmitted { quota: Quota::Memory(error), retry_after: remaining.unwrap_or_default() }
 }
 
 /// Bounds an estimate made from next to nothing.

@@ -14,11 +14,13 @@
 //! let reply = match asked.outcome { … }; // a running scan, an explanation or a refusal
 //! ```
 //!
-//! A sweep uses an [`Asker`] alone: it has no caller, and so no quotas.
+//! A sweep asks for its batches one by one, with a [`SweepAsker`], which cannot leave a
+//! check out either. At the prompt it has no caller, and so no quotas.
 
 mod explanation;
 mod permitted;
 mod running;
+mod sweeping;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,12 +29,13 @@ use std::time::{Duration, Instant};
 pub(crate) use self::explanation::Explanation;
 pub use self::permitted::{Permitted, ScanOptions};
 pub(crate) use self::running::Running;
+pub(crate) use self::sweeping::{NotNow, SweepAsker, SweepEntry};
 use crate::admission::{Admission, NotAdmitted};
 use crate::caller::Account;
 use crate::policy::{Policy, Refusal};
 use crate::ports::PortSet;
 use crate::request::ScanRequest;
-use crate::resolve::{ResolveError, Resolved, Resolver, Terms};
+use crate::resolve::{Patience, ResolveError, Resolved, Resolver, Terms};
 use crate::scan::{Keep, Order, Scan, Scanner};
 
 /// Resolves hosts, checks their addresses against policy, and starts scans of
@@ -106,11 +109,6 @@ impl Asker {
         Self { scanner: self.scanner.for_sweep(), ..self }
     }
 
-    /// Looks up the addresses of hosts.
-    pub(crate) fn resolver(&self) -> &Resolver {
-        &self.resolver
-    }
-
     /// Checks a scan of `ports` of these addresses against policy.
     ///
     /// # Errors
@@ -151,7 +149,12 @@ impl SharedAsker {
         let entry = self.admission.enter(account).map_err(NotStarted::NotAdmitted)?;
         let begun = Instant::now();
         let until = begun + request.deadline;
-        let terms = Terms { family: request.family, account: Some(account), until: Some(until) };
+        let terms = Terms {
+            family: request.family,
+            account: Some(account),
+            patience: Patience::Short,
+            until: Some(until),
+        };
         let resolved = self.asker.resolver.resolve(&request.host, terms).await;
         checks.resolving = Some(begun.elapsed());
         let resolved = resolved.map_err(NotStarted::NotResolved)?;

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::expect::Expectation;
 use crate::ports::PortSet;
+use crate::targets::{AddressRange, AddressSet, HostSpec};
 
 /// What is wrong with each field, and what is accepted instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -130,6 +131,35 @@ pub(crate) fn boolean(text: Option<&str>, field: &str, errors: &mut FieldErrors)
 pub(crate) fn plain(text: &str) -> String {
     text.replace('`', "")
 }
+
+/// Reads addresses that are not to be scanned. Names are refused: what a name
+/// resolves to may change before its addresses are scanned.
+pub(crate) fn exclusions<'a>(
+    words: impl Iterator<Item = &'a str>,
+    field: &str,
+    errors: &mut FieldErrors,
+) -> Option<AddressSet> {
+    let (mut ranges, mut faults): (Vec<AddressRange>, _) = (Vec::new(), 0);
+    for word in words {
+        let fault = match word.parse() {
+            Ok(HostSpec::Addresses(range)) => {
+                ranges.push(range);
+                continue;
+            }
+            Ok(HostSpec::Name(_)) => format!("{word} is a name; give its addresses"),
+            Err(error) => format!("{word:?} {error}"),
+        };
+        faults += 1;
+        if faults <= SHOWN_FAULTS {
+            errors.add(field, fault);
+        }
+    }
+    (faults == 0).then(|| AddressSet::new(ranges, &AddressSet::default()))
+}
+
+/// The limit of faults of a field that are named one by one: a list full of them would
+/// make a reply much longer than the request.
+pub(crate) const SHOWN_FAULTS: usize = 8;
 
 /// Digits only: `u64::from_str` alone would take "+80".
 fn number(text: &str) -> Option<u64> {

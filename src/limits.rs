@@ -217,6 +217,31 @@ pub const DEFAULT_MAX_SCANS_PER_CALLER: usize = 8;
 /// same, with twice the load on the target. A request for the same scan joins the first.
 pub const DEFAULT_MAX_SCANS_PER_TARGET: usize = 1;
 
+/// The default limit of targets, addresses times ports, of one sweep: as many as the largest
+/// scan of one name has (all ports of 16 addresses), which ends within
+/// [`DEFAULT_MAX_DEADLINE`] even if nothing answers. That is a /16 with 16 ports, or a /12
+/// with one.
+pub const DEFAULT_MAX_SWEEP_TARGETS: u64 = 1 << 20;
+
+/// The longest list of hosts in a request, in bytes: 65,536 addresses of 15 characters.
+pub const MAX_LIST_BYTES: usize = 1 << 20;
+
+/// Bytes of memory for each byte of a list of hosts: the list as it arrived and as it is
+/// read, and a part of it as hosts.
+pub const LIST_MEMORY: usize = 4;
+
+/// How long a list of hosts may take to arrive: 1 MiB at 70 KB a second.
+pub const LIST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a sweep's reply waits for the first host that policy allows, so that a sweep of
+/// which nothing can be scanned gets a status that says so. A name takes at most this long
+/// to resolve ([`LOOKUP_PATIENCE`] and [`RESOLVE_TIMEOUT`]).
+pub const VERDICT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The most targets that one reply of `/sd` has, which is made whole before it is sent: at
+/// about 200 bytes each, 3 MB. A Prometheus that scrapes more is rare, and can ask in parts.
+pub const MAX_DISCOVERED: usize = 16_384;
+
 /// The default for how long a scan may take: enough for all ports of 16 silent addresses
 /// with 10,000 descriptors and the default timeout (210 s).
 pub const DEFAULT_MAX_DEADLINE: Duration = Duration::from_secs(300);

@@ -38,11 +38,22 @@ type LookUp = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 pub(crate) struct Terms<'a> {
     /// Which addresses.
     pub(crate) family: Family,
-    /// The account that the look-up counts for. `None`: no limit for each account,
-    /// and no limit to how long the look-up waits for its turn.
+    /// The account that the look-up counts for. `None`: no limit for each account.
     pub(crate) account: Option<&'a Account>,
+    /// How long it may wait for its turn.
+    pub(crate) patience: Patience,
     /// When to give up.
     pub(crate) until: Option<Instant>,
+}
+
+/// How long a look-up may wait for its turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Until it has to end: others wait for nothing else.
+    #[default]
+    Endless,
+    /// [`limits::LOOKUP_PATIENCE`].
+    Short,
 }
 
 /// The addresses of a host.
@@ -142,7 +153,12 @@ impl Resolver {
             Host::Name(name) => name,
         };
         let not_looked_up = |reason| ResolveError::NotLookedUp { name: name.clone(), reason };
-        let permit = self.permits.acquire(terms.account, terms.until);
+        let until = match terms.patience {
+            Patience::Endless => None,
+            Patience::Short => Some(Instant::now() + limits::LOOKUP_PATIENCE),
+        };
+        let until = until.into_iter().chain(terms.until).min();
+        let permit = self.permits.acquire(terms.account, until);
         let answer = self.start(name, permit.await.map_err(not_looked_up)?, terms.until);
         let answer = answer.await.map_err(|error| not_looked_up(NotLookedUp::Short(error)))?;
         // Waiting for a permit and a thread does not count.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::expect::Expectations;
+use crate::expect::{Expectation, Expectations};
 use crate::ports::PortSet;
 use crate::report::{IncompleteReason, Report, Subject, Summary};
 use crate::resolve::ResolveError;
@@ -43,6 +43,16 @@ impl Results {
         self.summary.count(&result.report);
         self.summary.reason = self.summary.reason.or(result.report.facts.reason);
         result
+    }
+
+    /// What is expected of `host`.
+    pub(crate) fn expected_of(&self, host: &str) -> Option<&Expectation> {
+        self.expectations.of(host)
+    }
+
+    /// Notes that a part of the list of hosts was not read.
+    pub(crate) fn list_failed(&mut self) {
+        self.summary.reason = self.summary.reason.or(Some(IncompleteReason::UnknownError));
     }
 
     /// The summary of what `sweep` has found in the time that has `elapsed`. If it ended
@@ -90,6 +100,9 @@ impl Results {
             }
             HostOutcome::NotResolved(error) => {
                 not_scanned(IncompleteReason::NotResolved, error.to_string())
+            }
+            HostOutcome::TooLarge(error) => {
+                not_scanned(IncompleteReason::NoMemory, format!("{host}: {error}"))
             }
             HostOutcome::Refused(refusal) => {
                 let fault = refusal.to_string();

@@ -34,8 +34,9 @@ use std::time::{Duration, Instant};
 
 pub use self::bound::Bound;
 pub use self::budget::DescriptorBudget;
+pub(crate) use self::budget::memory::MemoryShare;
 pub use self::budget::memory::NoMemory;
-use self::budget::memory::{MemoryShare, ScanMemory};
+use self::budget::memory::ScanMemory;
 use self::connect::Sockets;
 use self::fanout::FanoutPlan;
 use self::findings::Shared;
@@ -65,7 +66,8 @@ pub fn has_route(address: IpAddr) -> bool {
 pub struct Scanner {
     budget: Arc<DescriptorBudget>,
     fanouts: NonZeroUsize,
-    pacer: Option<Arc<Pacer>>,
+    /// A limit each on the probes of all scans of this handle.
+    pacers: Vec<Arc<Pacer>>,
     memory: ScanMemory,
     stats: Arc<EngineStats>,
     neighbours: Neighbours,
@@ -80,7 +82,7 @@ impl Scanner {
         Self {
             budget: Arc::new(DescriptorBudget::new(descriptors)),
             fanouts,
-            pacer: None,
+            pacers: Vec::new(),
             memory: ScanMemory::new(usize::MAX),
             stats: Arc::new(EngineStats::default()),
             neighbours: Neighbours::default(),
@@ -88,10 +90,12 @@ impl Scanner {
         }
     }
 
-    /// The same, with a ceiling on probes a second over all scans.
+    /// The same, with one more ceiling on probes a second, over all scans of what is
+    /// returned.
     #[must_use]
-    pub fn with_rate(self, rate: NonZeroU32) -> Self {
-        Self { pacer: Some(Arc::new(Pacer::new(rate, Instant::now()))), ..self }
+    pub fn with_rate(mut self, rate: NonZeroU32) -> Self {
+        self.pacers.push(Arc::new(Pacer::new(rate, Instant::now())));
+        self
     }
 
     /// The same, with a limit of `bytes` for the findings and silent targets of all
@@ -106,6 +110,15 @@ impl Scanner {
     #[must_use]
     pub(crate) fn for_sweep(&self) -> Self {
         Self { networks: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// Takes `bytes` of the memory of scans for something that a scan needs.
+    ///
+    /// # Errors
+    /// When scans hold too much of it.
+    #[cfg(feature = "server")]
+    pub(crate) fn take_memory(&self, bytes: usize) -> Result<MemoryShare, NoMemory> {
+        self.memory.take(bytes)
     }
 
     /// The budget that the scans share.
@@ -173,7 +186,7 @@ impl Scanner {
     // scan of 65,535 silent ports took 8.4 s where the worst case is 8.
     fn longest(&self, plan: &ScanPlan) -> Duration {
         let own = plan.rate.map(|rate| Pacer::new(rate, Instant::now()));
-        let pacers = own.iter().chain(self.pacer.as_deref());
+        let pacers = own.iter().chain(self.pacers.iter().map(Arc::as_ref));
         let paced = pacers.map(|pacer| pacer.time_for(2 * plan.targets())).max();
         let plan = ScanPlan { rate: None, deadline: None, ..plan.clone() };
         let silent = self.worst_case(&plan);
@@ -218,7 +231,7 @@ impl Scanner {
             purpose: Purpose::State,
             window: None,
             until: Arc::new(Until::new(plan.deadline.map(|deadline| now + deadline))),
-            pacers: own.into_iter().chain(self.pacer.clone()).collect(),
+            pacers: own.into_iter().chain(self.pacers.iter().cloned()).collect(),
             budget: Arc::clone(&self.budget),
             stats: Arc::clone(&self.stats),
         }

@@ -10,6 +10,8 @@ mod batch;
 mod draw;
 #[cfg(feature = "cli")]
 pub(crate) mod estimate;
+mod gathered;
+mod news;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,15 +19,17 @@ use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Notify;
+use tokio::time::sleep_until;
 
 use self::batch::{Batch, Visit};
 use self::draw::{Ahead, Drawn, Hosts};
-use crate::ask::{Asker, Permitted, ScanOptions};
+use self::gathered::{Attempt, Gathered};
+pub(crate) use self::news::{Found, HostEnd, HostOutcome, News};
+use crate::ask::{ScanOptions, SweepAsker};
 use crate::host::Family;
-use crate::policy::Refusal;
 use crate::ports::PortSet;
 use crate::resolve::ResolveError;
-use crate::scan::{AddressTally, Finding, Keep, Order, Progress, ScanTiming};
+use crate::scan::{Keep, Order, Progress, Totals};
 use crate::targets::{AddressSet, HostList, HostListError, HostSet};
 
 /// What to probe in a sweep.
@@ -49,12 +53,12 @@ pub(crate) struct SweepPlan {
 
 /// A running sweep. Dropping it stops the probes.
 pub(crate) struct Sweep {
-    asker: Asker,
+    asker: SweepAsker,
     plan: SweepPlan,
     hosts: Option<Hosts>,
     ahead: Arc<Ahead>,
-    /// Hosts for the next batch.
-    gathered: Vec<(Visit, Permitted)>,
+    /// Hosts for the next batches.
+    gathered: Gathered,
     running: Vec<Batch>,
     /// Notified when a batch may have news.
     bell: Arc<Notify>,
@@ -63,61 +67,8 @@ pub(crate) struct Sweep {
     batches: u64,
     /// The sum over the batches that have ended.
     past: Progress,
+    past_totals: Totals,
     stopped: bool,
-}
-
-/// What a sweep reports as it goes.
-#[derive(Debug)]
-pub(crate) enum News {
-    /// A finding of a kind that the plan keeps.
-    Found(Found),
-    /// The result of a host. No more news of the host follows.
-    Ended(HostEnd),
-    /// The rest of the list of hosts cannot be read. Hosts read so far are scanned.
-    ListFailed(HostListError),
-}
-
-/// A finding on a host.
-#[derive(Clone, Debug)]
-pub(crate) struct Found {
-    /// The host as typed.
-    pub(crate) host: Arc<str>,
-    /// What was found.
-    pub(crate) finding: Finding,
-    /// Whether this is the first finding of this port and state on the host. A name
-    /// may have several addresses.
-    pub(crate) first: bool,
-}
-
-/// How the visit to a host ended.
-#[derive(Debug)]
-pub(crate) struct HostEnd {
-    /// The host as typed.
-    pub(crate) host: Arc<str>,
-    /// The result.
-    pub(crate) outcome: HostOutcome,
-}
-
-/// The result of a host.
-#[derive(Debug)]
-pub(crate) enum HostOutcome {
-    /// It was scanned.
-    Scanned {
-        /// What was found at each address.
-        tallies: Vec<AddressTally>,
-        /// How the batch was scanned, and the path to each of these addresses.
-        timing: ScanTiming,
-        /// How many further addresses the host has, which were not scanned.
-        left_out: usize,
-        /// How long the batch took.
-        elapsed: Duration,
-        /// Whether the sweep was stopped.
-        stopped: bool,
-    },
-    /// It has no addresses, or none that are known.
-    NotResolved(ResolveError),
-    /// Policy refuses to scan it.
-    Refused(Refusal),
 }
 
 impl Sweep {
@@ -126,20 +77,26 @@ impl Sweep {
     /// # Panics
     /// When polled outside a tokio runtime with I/O and time.
     #[must_use]
-    pub(crate) fn new(asker: Asker, plan: SweepPlan, first: HostSet, rest: HostList) -> Self {
-        let (ahead, resolver) = (Arc::new(Ahead::default()), asker.resolver().clone());
-        let hosts = draw::hosts(first, rest, resolver, (plan.family, plan.until), &ahead);
+    pub(crate) fn new(
+        asker: impl Into<SweepAsker>,
+        plan: SweepPlan,
+        first: HostSet,
+        rest: HostList,
+    ) -> Self {
+        let (asker, ahead) = (asker.into(), Arc::new(Ahead::default()));
+        let hosts = draw::hosts(first, rest, &asker, (plan.family, plan.until), &ahead);
         Self {
-            asker: asker.for_sweep(),
+            asker,
             plan,
             hosts: Some(hosts),
             ahead,
-            gathered: Vec::new(),
+            gathered: Gathered::default(),
             running: Vec::new(),
             bell: Arc::new(Notify::new()),
             news: VecDeque::new(),
             batches: 0,
             past: Progress::default(),
+            past_totals: Totals::default(),
             stopped: false,
         }
     }
@@ -151,20 +108,39 @@ impl Sweep {
             if let Some(news) = self.news.pop_front() {
                 return Some(news);
             }
-            self.follow();
-            self.start_batches();
-            if !self.news.is_empty() {
-                continue;
-            }
-            let wants = self.wants_hosts();
-            if self.running.is_empty() && !wants {
+            self.go_on();
+            if self.news.is_empty() && !self.wait().await {
                 return None;
             }
-            tokio::select! {
-                drawn = next_of(&mut self.hosts), if wants => self.take(drawn),
-                () = self.bell.notified() => {}
+        }
+    }
+
+    /// Waits until something is being scanned, until many news wait to be taken, or until
+    /// the end of the sweep. Dropping the future loses nothing.
+    pub(crate) async fn begun(&mut self) {
+        loop {
+            self.go_on();
+            if self.has_begun() || self.news.len() >= NEWS_AHEAD || !self.wait().await {
+                return;
             }
         }
+    }
+
+    /// Whether something is being scanned, or was.
+    #[must_use]
+    pub(crate) fn has_begun(&self) -> bool {
+        self.batches > 0
+    }
+
+    /// Whether nothing is left to do. There may be news.
+    #[must_use]
+    pub(crate) fn is_over(&self) -> bool {
+        self.running.is_empty() && !self.wants_hosts() && self.again().is_none()
+    }
+
+    /// The news that wait to be taken.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &News> {
+        self.news.iter()
     }
 
     /// Stops the probes. [`Self::next`] still reports what is known of the hosts that
@@ -194,6 +170,14 @@ impl Sweep {
         (sum, total)
     }
 
+    /// How many targets of the batches so far are in which state. A target without an
+    /// outcome counts as not scanned.
+    #[must_use]
+    pub(crate) fn totals(&self) -> Totals {
+        let running = self.running.iter().map(Batch::totals);
+        running.fold(self.past_totals, plus)
+    }
+
     /// The number of hosts that were read from the list and not visited yet.
     #[must_use]
     pub(crate) fn unvisited(&self) -> u64 {
@@ -210,6 +194,32 @@ impl Sweep {
     #[must_use]
     pub(crate) fn is_whole(&self) -> bool {
         self.unvisited() == 0 && self.ahead.is_all_known()
+    }
+
+    /// Adds the news of running batches, and starts further ones.
+    fn go_on(&mut self) {
+        self.follow();
+        self.start_batches();
+    }
+
+    /// Waits until there is something to do; false if nothing is left.
+    async fn wait(&mut self) -> bool {
+        if self.is_over() {
+            return false;
+        }
+        let (wants, again) = (self.wants_hosts(), self.again());
+        let pause = async {
+            match again {
+                Some(again) => sleep_until(again.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            drawn = next_of(&mut self.hosts), if wants => self.take(drawn),
+            () = self.bell.notified() => {}
+            () = pause => {}
+        }
+        true
     }
 
     /// Adds the news of running batches.
@@ -229,12 +239,13 @@ impl Sweep {
     fn end(&mut self, mut batch: Batch) {
         while batch.report_some(&mut self.news) > 0 {}
         self.past = self.past.and(batch.progress().ended());
+        self.past_totals = plus(self.past_totals, batch.totals());
         batch.report_end(self.stopped, &mut self.news);
     }
 
     /// Starts batches while there is room, of hosts that are ready.
     fn start_batches(&mut self) {
-        while self.has_room() {
+        while !self.stopped && self.has_room() {
             while self.wants_hosts() {
                 // A whole network may be refused.
                 if self.news.len() >= NEWS_AHEAD {
@@ -243,12 +254,20 @@ impl Sweep {
                 let Some(drawn) = next_of(&mut self.hosts).now_or_never() else { break };
                 self.take(drawn);
             }
-            // The batch may be smaller than allowed: better than waiting for a name.
-            let (visits, permitted) = std::mem::take(&mut self.gathered).into_iter().unzip();
-            let Some(permitted) = Permitted::all_of(permitted) else { return };
-            let scan = self.asker.start(&permitted, self.options());
-            self.running.push(Batch::new(scan, visits, permitted.addresses(), &self.bell));
-            self.batches += 1;
+            let (options, most) = (self.options(), self.batch_size());
+            match self.gathered.start(&self.asker, options, most, &self.bell) {
+                Attempt::Nothing => return,
+                Attempt::Started(batch) => {
+                    self.running.push(batch);
+                    self.batches += 1;
+                }
+                Attempt::TooLarge(visits, error) => {
+                    let too_large = |Visit { host, .. }| {
+                        News::Ended(HostEnd { host, outcome: HostOutcome::TooLarge(error) })
+                    };
+                    self.news.extend(visits.into_iter().map(too_large));
+                }
+            }
         }
     }
 
@@ -278,10 +297,19 @@ impl Sweep {
     }
 
     fn wants_hosts(&self) -> bool {
-        let ports = u64::from(self.plan.ports.len());
-        let gathered: usize = self.gathered.iter().map(|(visit, _)| visit.addresses.len()).sum();
-        let addresses = (TARGETS_A_BATCH / ports).clamp(1, ADDRESSES_A_BATCH);
-        self.hosts.is_some() && (gathered as u64) < addresses && !self.is_late()
+        let is_wanted = self.gathered.addresses() < self.batch_size() && !self.gathered.is_full();
+        self.hosts.is_some() && is_wanted && !self.is_late()
+    }
+
+    /// The number of addresses at which a batch starts.
+    fn batch_size(&self) -> usize {
+        let addresses = TARGETS_A_BATCH / u64::from(self.plan.ports.len());
+        usize::try_from(addresses).unwrap_or(usize::MAX).clamp(1, ADDRESSES_A_BATCH)
+    }
+
+    /// When to try hosts again that could not be scanned yet.
+    fn again(&self) -> Option<Instant> {
+        self.gathered.again().filter(|_| !self.stopped && !self.is_late())
     }
 
     fn is_late(&self) -> bool {
@@ -315,12 +343,22 @@ impl Sweep {
                     Ok(permitted) => {
                         let addresses = permitted.addresses().to_vec();
                         let visit = Visit { host, addresses, left_out: permitted.left_out() };
-                        return self.gathered.push((visit, permitted));
+                        return self.gathered.add(visit, permitted);
                     }
                 }
             }
         };
         self.news.push_back(News::Ended(HostEnd { host, outcome }));
+    }
+}
+
+/// The sum of two counts.
+fn plus(one: Totals, other: Totals) -> Totals {
+    Totals {
+        open: one.open + other.open,
+        closed: one.closed + other.closed,
+        filtered: one.filtered + other.filtered,
+        not_scanned: one.not_scanned + other.not_scanned,
     }
 }
 
@@ -331,7 +369,7 @@ async fn next_of(hosts: &mut Option<Hosts>) -> Option<Result<Drawn, HostListErro
 /// The limit of addresses in a batch. With a few ports, each of its fan-outs then has
 /// several times as many targets as its share of the descriptors, and seldom waits
 /// for its last ones only. What the engine keeps for each address takes some 200 KB.
-const ADDRESSES_A_BATCH: u64 = 1024;
+const ADDRESSES_A_BATCH: usize = 1024;
 
 /// The limit of targets in a batch, unless one host has more: if all are open, their
 /// rows take a megabyte or two.

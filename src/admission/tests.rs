@@ -197,3 +197,35 @@ async fn without_a_deadline_retry_after_follows_from_how_far_the_scan_is() {
     let retry_after = service.refusal("b", &plan(2)).retry_after;
     assert!((timeout..=timeout + begun.elapsed()).contains(&retry_after), "{retry_after:?}");
 }
+
+#[tokio::test]
+async fn a_sweep_counts_as_one_scan_until_its_deadline() {
+    let service = Service::new(2, 1, 1);
+    let soon = Instant::now() + Duration::from_secs(60);
+    let entry = service.admission.enter(&account("a")).unwrap();
+    service.admission.admit_sweep(&entry, soon).unwrap();
+    assert_eq!(service.admission.running(), 1);
+    let refusal = service.refusal("a", &plan(1));
+    assert_eq!(refusal.quota, Quota::CallerScans);
+    assert!(refusal.retry_after <= Duration::from_secs(60), "{refusal:?}");
+    // Its batches count for their addresses, and not as scans.
+    let start =
+        |plan: &ScanPlan| service.admission.admit_batch(plan, || service.scanner.try_start(plan));
+    let batches = [start(&plan(1)).unwrap(), start(&plan(2)).unwrap()];
+    assert_eq!(service.admission.running(), 1);
+    assert_eq!(service.refusal("b", &plan(1)).quota, Quota::Target(address(1)));
+    assert_eq!(start(&plan(2)).unwrap_err().quota, Quota::Target(address(2)));
+    assert!(service.admission.is_any_busy(&[address(3), address(2)]));
+    assert!(!service.admission.is_any_busy(&[address(3)]));
+    // One more scan fills the service.
+    let other = service.ask("b", &plan(3)).unwrap();
+    let entry_of_c = service.admission.enter(&account("c")).unwrap();
+    let refusal = service.admission.admit_sweep(&entry_of_c, soon).unwrap_err();
+    assert_eq!(refusal.quota, Quota::Scans);
+    drop((batches, other));
+    service.ask("b", &plan(1)).unwrap();
+    // A reader that is slow holds its quota no longer than that.
+    service.admission.admit_sweep(&entry_of_c, Instant::now()).unwrap();
+    drop(entry);
+    assert_eq!(service.admission.running(), 0);
+}

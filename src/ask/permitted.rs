@@ -47,7 +47,7 @@ use crate::services;
 ///     decision: None,
 /// };
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Permitted {
     addresses: Vec<IpAddr>,
     /// Further addresses of the host. They are allowed too, but not scanned.
@@ -100,15 +100,16 @@ impl Permitted {
     ///
     /// # Panics
     /// When they are about different ports.
-    pub(crate) fn all_of(parts: Vec<Self>) -> Option<Self> {
-        let mut whole = parts.into_iter().reduce(|mut whole, part| {
+    pub(crate) fn all_of<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let mut parts = parts.into_iter();
+        let mut whole = parts.next()?.clone();
+        for part in parts {
             assert!(whole.ports == part.ports, "parts of one scan have the same ports");
-            whole.addresses.extend(part.addresses);
+            whole.addresses.extend(&part.addresses);
             whole.left_out += part.left_out;
-            let canaries = whole.canaries.zip(part.canaries);
-            whole.canaries = canaries.and_then(|(whole, part)| whole.intersection(&part));
-            whole
-        })?;
+            let canaries = whole.canaries.as_ref().zip(part.canaries.as_ref());
+            whole.canaries = canaries.and_then(|(whole, part)| whole.intersection(part));
+        }
         whole.addresses.sort_unstable();
         whole.addresses.dedup();
         Some(whole)

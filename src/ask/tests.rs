@@ -40,7 +40,7 @@ fn request(domain: &str, explain: bool) -> ScanRequest {
     for (name, text) in [("domain", domain), ("ports", "1-10"), ("explain", &explain)] {
         *params.slot(name).unwrap() = Some(text.to_owned());
     }
-    let ceilings = Ceilings { deadline: Duration::from_secs(60), rate: None };
+    let ceilings = Ceilings { deadline: Duration::from_secs(60), rate: None, sweep_targets: 1 };
     ScanRequest::try_new(&params, &ceilings).unwrap()
 }
 
@@ -106,11 +106,11 @@ fn canaries_are_ports_that_policy_allows_on_every_address() {
     // The same holds for hosts that are permitted one by one and scanned together.
     let port = PortSet::try_range(22, 22).unwrap();
     let part = |last| asker.judge(resolved(&[address(last)], &[]), &port).unwrap();
-    let whole = Permitted::all_of(vec![part(2), part(1), part(3), part(1)]).unwrap();
+    let whole = Permitted::all_of(&[part(2), part(1), part(3), part(1)]).unwrap();
     let plan = plan_of(&whole);
     assert_eq!(plan.canaries, without(&[first, second]));
     assert_eq!(plan.addresses, [address(1), address(2), address(3)]);
-    assert!(Permitted::all_of(Vec::new()).is_none());
+    assert!(Permitted::all_of(&[]).is_none());
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn hosts_permitted_for_different_ports_are_not_scanned_together() {
         let port = PortSet::try_range(port, port).unwrap();
         asker.judge(resolved(&[address(last)], &[]), &port).unwrap()
     };
-    let _ = Permitted::all_of(vec![part(1, 80), part(2, 22)]);
+    let _ = Permitted::all_of(&[part(1, 80), part(2, 22)]);
 }
 
 #[tokio::test]

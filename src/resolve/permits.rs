@@ -9,7 +9,6 @@ use tokio::time::timeout_at;
 
 use super::NotLookedUp;
 use crate::caller::Account;
-use crate::limits;
 
 /// The permits for look-ups, and each account's share of them.
 #[derive(Clone, Debug)]
@@ -34,15 +33,12 @@ impl Permits {
         Self { all, share: most.div_ceil(2).max(1), shares: Arc::default() }
     }
 
-    /// Waits for a permit: without an account until `until`, with one no longer than
-    /// [`limits::LOOKUP_PATIENCE`].
+    /// Waits for a permit, until `until` if that is given.
     pub(super) async fn acquire(
         &self,
         account: Option<&Account>,
         until: Option<Instant>,
     ) -> Result<Permit, NotLookedUp> {
-        let patience = account.map(|_| Instant::now() + limits::LOOKUP_PATIENCE);
-        let until = patience.into_iter().chain(until).min();
         // The account's permit comes first, so that no account has more than its
         // share of those that wait for one of all.
         let own = match account {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
-use super::{Found, HostEnd, HostOutcome, News};
-use crate::scan::{AddressTally, Milestone, PortState, Progress, Scan, ScanTiming};
+use super::news::{Found, HostEnd, HostOutcome, News};
+use crate::scan::{AddressTally, Milestone, PortState, Progress, Scan, ScanTiming, Totals};
 
 /// A host to scan.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Visit {
 
 /// A scan of several hosts.
 pub(super) struct Batch {
-    scan: Scan,
+    scan: Arc<Scan>,
     milestones: watch::Receiver<Milestone>,
     visits: Vec<Visit>,
     /// In ascending order, which is the order of the scan's tallies.
@@ -37,7 +37,7 @@ impl Batch {
     /// Follows `scan`, which is a scan of `visits` and has tallies in the order of
     /// `addresses`. Notifies `bell` when there may be news.
     pub(super) fn new(
-        scan: Scan,
+        scan: Arc<Scan>,
         visits: Vec<Visit>,
         addresses: &[IpAddr],
         bell: &Arc<Notify>,
@@ -71,6 +71,11 @@ impl Batch {
 
     pub(super) fn progress(&self) -> Progress {
         self.scan.progress()
+    }
+
+    /// How many targets are in which state so far.
+    pub(super) fn totals(&self) -> Totals {
+        self.scan.totals()
     }
 
     /// The number of addresses that are being looked for.

@@ -10,8 +10,9 @@ use futures_util::future::Either;
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::oneshot;
 
+use crate::ask::SweepAsker;
 use crate::host::{Family, Host};
-use crate::resolve::{ResolveError, Resolved, Resolver, Terms};
+use crate::resolve::{Patience, ResolveError, Resolved, Terms};
 use crate::targets::{HostList, HostListError, HostSet};
 
 /// Hosts in the order of their list.
@@ -64,10 +65,11 @@ impl Ahead {
 pub(super) fn hosts(
     first: HostSet,
     rest: HostList,
-    resolver: Resolver,
+    asker: &SweepAsker,
     (family, until): (Family, Option<Instant>),
     ahead: &Arc<Ahead>,
 ) -> Hosts {
+    let (resolver, account) = (asker.resolver().clone(), Arc::new(asker.account().cloned()));
     ahead.learn(&first, &rest);
     let sets = stream::iter([Ok(first)]).chain(further_sets(rest, Arc::clone(ahead)));
     let hosts = sets.flat_map(|set| match set {
@@ -75,10 +77,11 @@ pub(super) fn hosts(
         Err(error) => Either::Right(stream::iter([Err(error)])),
     });
     let drawn = hosts.map(move |host| {
-        let resolver = resolver.clone();
+        let (resolver, account) = (resolver.clone(), Arc::clone(&account));
         async move {
             let host = host?;
-            let terms = Terms { family, until, account: None };
+            let account = Option::as_ref(&account);
+            let terms = Terms { family, account, patience: Patience::Endless, until };
             let resolved = resolver.resolve(&host, terms).await;
             let host = match host {
                 Host::Address(address) => address.to_string(),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::*;
+use crate::ask::Asker;
 use crate::limits;
 use crate::policy::{Policy, Rules};
 use crate::resolve::Resolver;

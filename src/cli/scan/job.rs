@@ -18,7 +18,7 @@ use crate::output::Format;
 use crate::policy::{Policy, Rules};
 use crate::ports::PortSet;
 use crate::scan::Keep;
-use crate::targets::{AddressRange, AddressSet, HostList, HostSet, HostSpec, Shard, TypedOrder};
+use crate::targets::{AddressSet, HostList, HostSet, HostSpec, Shard, TypedOrder};
 
 /// A valid scan of one or many hosts.
 pub(super) struct Job {
@@ -80,7 +80,8 @@ impl Job {
         let policy = policy(args, environment, &mut errors);
         let shard = shard(args.shard.as_deref(), environment, &mut errors);
         let mut specs = specs(&args.hosts, &mut errors);
-        let exclude = exclude(&args.exclude, &mut errors);
+        let exclude = args.exclude.iter().flat_map(|list| list.split(','));
+        let exclude = fields::exclusions(exclude, "--exclude", &mut errors).unwrap_or_default();
         let expectations = expectations(args, flags.as_ref(), &mut errors)?;
         let (Some(flags), Some(policy), Some(shard), true) =
             (flags, policy, shard, errors.is_empty())
@@ -156,22 +157,6 @@ fn specs(words: &[String], errors: &mut FieldErrors) -> Vec<HostSpec> {
         }
     }
     specs
-}
-
-/// Names are refused: what a name resolves to may change before its addresses are
-/// scanned.
-fn exclude(lists: &[String], errors: &mut FieldErrors) -> AddressSet {
-    let mut ranges: Vec<AddressRange> = Vec::new();
-    for word in lists.iter().flat_map(|list| list.split(',')) {
-        match word.parse() {
-            Ok(HostSpec::Addresses(range)) => ranges.push(range),
-            Ok(HostSpec::Name(_)) => {
-                errors.add("--exclude", format!("{word} is a name; give its addresses"));
-            }
-            Err(error) => errors.add("--exclude", format!("{word:?} {error}")),
-        }
-    }
-    AddressSet::new(ranges, &AddressSet::default())
 }
 
 fn expectations(
