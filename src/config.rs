@@ -6,7 +6,7 @@
 pub(crate) mod settings;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -205,7 +205,13 @@ impl Config {
                 )?,
             },
             rate: rate(sources, "max-rate")?,
-            ceilings: Ceilings { deadline, rate: rate(sources, "max-scan-rate")? },
+            ceilings: Ceilings {
+                deadline,
+                rate: rate(sources, "max-scan-rate")?,
+                sweep_targets: sources
+                    .read("max-sweep-targets", COUNT, |text| text.parse().ok())?
+                    .map_or(limits::DEFAULT_MAX_SWEEP_TARGETS, NonZeroU64::get),
+            },
             log: LogConfig::try_new(sources)?,
         })
     }
@@ -261,7 +267,7 @@ fn count(
     setting: &str,
     default: usize,
 ) -> Result<NonZeroUsize, ConfigError> {
-    let given = sources.read(setting, "a number, 1 or more", |text| text.parse().ok())?;
+    let given = sources.read(setting, COUNT, |text| text.parse().ok())?;
     Ok(given.unwrap_or(NonZeroUsize::new(default).expect("defaults are not 0")))
 }
 
@@ -271,6 +277,8 @@ fn rate(sources: &Sources<'_>, setting: &str) -> Result<Option<NonZeroU32>, Conf
     let given = sources.read(setting, expected, |text| text.parse::<u32>().ok())?;
     Ok(given.and_then(NonZeroU32::new))
 }
+
+const COUNT: &str = "a number, 1 or more";
 
 const RULES: &str = "a list of addresses and networks";
 

@@ -48,7 +48,7 @@ pub async fn serve(
     };
     serve_with(listener, server, shutdown, move |client, request| {
         let app = Arc::clone(&app);
-        async move { respond(&app, client, &request).await }
+        async move { respond(&app, client, request).await }
     })
     .await
 }

@@ -13,6 +13,7 @@ mod records;
 mod rows;
 mod shard;
 mod summary;
+mod target_group;
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -25,12 +26,11 @@ pub(crate) use self::merge::{Merge, Source};
 pub(crate) use self::progress::{Meter, ProgressReport};
 pub(crate) use self::read::{Form, Piece, ReadError, read};
 pub(crate) use self::reason::IncompleteReason;
-pub(crate) use self::records::{End, Record};
-#[cfg(test)]
-pub(crate) use self::rows::Service;
-pub(crate) use self::rows::{OpenPorts, PortReport, PortRows};
+pub(crate) use self::records::{End, HostRecord, Record};
+pub(crate) use self::rows::{OpenPorts, PortReport, PortRows, Service};
 pub(crate) use self::shard::ShardLabel;
 pub(crate) use self::summary::Summary;
+pub(crate) use self::target_group::TargetGroup;
 use crate::expect::{Comparison, Expectation};
 use crate::ports::PortSet;
 use crate::scan::{AddressTally, Bound, PathTiming, Reason, ScanTiming};

@@ -4,11 +4,12 @@
 //! the step from one to the other finds everything that is wrong.
 
 pub(crate) mod parameters;
+pub(crate) mod sweep;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use self::parameters::PARAMETERS;
+use self::parameters::{PARAMETERS, Parameter};
 use crate::expect::Expectation;
 use crate::fields::{self, FieldErrors};
 use crate::host::{Family, Host, HostError};
@@ -16,8 +17,13 @@ use crate::limits;
 use crate::ports::{PortSet, parse_port};
 
 /// A scan as typed: the text of each parameter that was given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ScanParams([Option<String>; PARAMETERS.len()]);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanParams {
+    /// The parameters that there are.
+    table: &'static [Parameter],
+    /// Their texts, in the order of the table.
+    texts: [Option<String>; MOST_PARAMETERS],
+}
 
 /// A valid scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +63,8 @@ pub struct Ceilings {
     pub deadline: Duration,
     /// Probes per second of one scan; the default as well.
     pub rate: Option<NonZeroU32>,
+    /// Targets of one sweep: addresses times ports.
+    pub sweep_targets: u64,
 }
 
 /// How JSON is laid out.
@@ -81,11 +89,40 @@ pub(crate) enum Format {
     Text,
 }
 
+impl Format {
+    const ALL: [Self; 4] = [Self::Json, Self::Ndjson, Self::Sse, Self::Text];
+
+    /// The word for it in a query.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::Sse => "sse",
+            Self::Text => "text",
+        }
+    }
+}
+
 impl ScanParams {
+    /// None of the parameters in `table`.
+    pub(crate) fn of(table: &'static [Parameter]) -> Self {
+        Self { table, texts: Default::default() }
+    }
+
+    /// Whether there is a parameter `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        parameters::find(self.table, name).is_some()
+    }
+
+    /// The names of the parameters that there are.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.table.iter().map(|parameter| parameter.name)
+    }
+
     /// Where the text of the parameter `name` goes, if there is such a parameter.
     pub(crate) fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
-        let (index, _) = parameters::find(name)?;
-        Some(&mut self.0[index])
+        let (index, _) = parameters::find(self.table, name)?;
+        self.texts.get_mut(index)
     }
 
     /// The text of a parameter, if it was given.
@@ -93,8 +130,24 @@ impl ScanParams {
     /// # Panics
     /// When the table has no such parameter.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let (index, _) = parameters::find(name).expect("what is read is in the table");
-        self.0[index].as_deref()
+        let (index, _) = self.find(name);
+        self.texts[index].as_deref()
+    }
+
+    /// The error of a value that is none of those that the table has for `name`.
+    fn choices(&self, name: &str) -> String {
+        let (_, parameter) = self.find(name);
+        format!("must be {}", fields::plain(&parameter.values.to_string()))
+    }
+
+    fn find(&self, name: &str) -> (usize, &'static Parameter) {
+        parameters::find(self.table, name).expect("what is read is in the table")
+    }
+}
+
+impl Default for ScanParams {
+    fn default() -> Self {
+        Self::of(&PARAMETERS)
     }
 }
 
@@ -107,39 +160,17 @@ impl ScanRequest {
         let mut errors = FieldErrors::default();
         let host = read_host(params, &mut errors);
         let ports = read_ports(params, &mut errors);
-        let timeouts = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
-        let timeout = match params.get("timeoutMs") {
-            None => Some(limits::DEFAULT_TIMEOUT),
-            Some(text) => fields::milliseconds(text, "timeoutMs", timeouts, &mut errors),
-        };
-        let deadlines = (limits::MIN_DEADLINE, ceilings.deadline);
-        let deadline = match params.get("deadlineMs") {
-            None => Some(ceilings.deadline),
-            Some(text) => fields::milliseconds(text, "deadlineMs", deadlines, &mut errors),
-        };
-        let rate = match params.get("rate") {
-            None => Some(ceilings.rate),
-            Some(text) => fields::rate(text, "rate", ceilings.rate, &mut errors).map(Some),
-        };
-        let family = read_family(params, host.as_ref(), &mut errors);
-        let format = match params.get("format") {
-            None => Some(None),
-            Some("json") => Some(Some(Format::Json)),
-            Some("ndjson") => Some(Some(Format::Ndjson)),
-            Some("sse") => Some(Some(Format::Sse)),
-            Some("text") => Some(Some(Format::Text)),
-            Some(_) => errors.reject("format", choices("format")),
-        };
+        let timeout = read_timeout(params, &mut errors);
+        let deadline = read_deadline(params, ceilings, &mut errors);
+        let rate = read_rate(params, ceilings, &mut errors);
+        let family = read_family(params, &mut errors)
+            .and_then(|family| including(family, host.as_ref(), &mut errors));
+        let format = read_format(params, &mut errors);
         let details = fields::boolean(params.get("details"), "details", &mut errors);
         let layout = fields::boolean(params.get("pretty"), "pretty", &mut errors)
             .map(|pretty| if pretty { Layout::Indented } else { Layout::Line });
         let explain = fields::boolean(params.get("explain"), "explain", &mut errors);
-        let expectation = match params.get("expect") {
-            None => Some(None),
-            Some(text) => {
-                fields::expectation(text, ports.as_ref(), "expect", &mut errors).map(Some)
-            }
-        };
+        let expectation = read_expectation(params, ports.as_ref(), &mut errors);
         let fail_status = read_fail_status(params, &mut errors);
         if let (Some(Some(format)), Some(false), Some(layout), Some(status)) =
             (format, explain, layout, fail_status)
@@ -189,23 +220,78 @@ fn read_host(params: &ScanParams, errors: &mut FieldErrors) -> Option<Host> {
     }
 }
 
-fn read_family(
+fn read_timeout(params: &ScanParams, errors: &mut FieldErrors) -> Option<Duration> {
+    let timeouts = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
+    match params.get("timeoutMs") {
+        None => Some(limits::DEFAULT_TIMEOUT),
+        Some(text) => fields::milliseconds(text, "timeoutMs", timeouts, errors),
+    }
+}
+
+fn read_deadline(
     params: &ScanParams,
-    host: Option<&Host>,
+    ceilings: &Ceilings,
     errors: &mut FieldErrors,
-) -> Option<Family> {
-    let family = match params.get("family") {
-        None | Some("any") => Family::Any,
-        Some("ipv4") => Family::Ipv4,
-        Some("ipv6") => Family::Ipv6,
-        Some(_) => return errors.reject("family", choices("family")),
-    };
+) -> Option<Duration> {
+    let deadlines = (limits::MIN_DEADLINE, ceilings.deadline);
+    match params.get("deadlineMs") {
+        None => Some(ceilings.deadline),
+        Some(text) => fields::milliseconds(text, "deadlineMs", deadlines, errors),
+    }
+}
+
+/// `None` within: no limit.
+fn read_rate(
+    params: &ScanParams,
+    ceilings: &Ceilings,
+    errors: &mut FieldErrors,
+) -> Option<Option<NonZeroU32>> {
+    match params.get("rate") {
+        None => Some(ceilings.rate),
+        Some(text) => fields::rate(text, "rate", ceilings.rate, errors).map(Some),
+    }
+}
+
+fn read_family(params: &ScanParams, errors: &mut FieldErrors) -> Option<Family> {
+    match params.get("family") {
+        None | Some("any") => Some(Family::Any),
+        Some("ipv4") => Some(Family::Ipv4),
+        Some("ipv6") => Some(Family::Ipv6),
+        Some(_) => errors.reject("family", params.choices("family")),
+    }
+}
+
+/// The family, unless it excludes the address that was given as the host.
+fn including(family: Family, host: Option<&Host>, errors: &mut FieldErrors) -> Option<Family> {
     match host {
         Some(Host::Address(address)) if !family.includes(*address) => {
             let actual = if address.is_ipv4() { "an IPv4" } else { "an IPv6" };
             errors.reject("family", format!("excludes domain, which is {actual} address"))
         }
         _ => Some(family),
+    }
+}
+
+/// `None` within: none was named.
+fn read_format(params: &ScanParams, errors: &mut FieldErrors) -> Option<Option<Format>> {
+    let Some(name) = params.get("format") else { return Some(None) };
+    let named = Format::ALL.into_iter().find(|format| format.name() == name);
+    let (_, parameter) = params.find("format");
+    match named.filter(|_| parameter.has_word(name)) {
+        Some(format) => Some(Some(format)),
+        None => errors.reject("format", params.choices("format")),
+    }
+}
+
+/// `None` within: nothing is expected.
+fn read_expectation(
+    params: &ScanParams,
+    ports: Option<&PortSet>,
+    errors: &mut FieldErrors,
+) -> Option<Option<Expectation>> {
+    match params.get("expect") {
+        None => Some(None),
+        Some(text) => fields::expectation(text, ports, "expect", errors).map(Some),
     }
 }
 
@@ -220,8 +306,9 @@ fn read_ports(params: &ScanParams, errors: &mut FieldErrors) -> Option<PortSet> 
             Err(error) => errors.reject("ports", error.to_string()),
         };
     }
-    let mut port_of =
-        |field, text: &str| parse_port(text).or_else(|| errors.reject(field, choices(field)));
+    let mut port_of = |field, text: &str| {
+        parse_port(text).or_else(|| errors.reject(field, params.choices(field)))
+    };
     let first = from_port.map_or(Some(1), |text| port_of("fromPort", text));
     let last = match to_port {
         Some(text) => port_of("toPort", text),
@@ -240,7 +327,7 @@ fn read_fail_status(params: &ScanParams, errors: &mut FieldErrors) -> Option<Opt
         Some("409") => 409,
         Some("412") => 412,
         Some("424") => 424,
-        Some(_) => return errors.reject(name, choices(name)),
+        Some(_) => return errors.reject(name, params.choices(name)),
     };
     if params.get("expect").is_none() {
         errors.add(name, "needs expect");
@@ -266,11 +353,11 @@ fn unfit(format: Format, layout: Layout, fail_status: Option<u16>) -> FieldError
     errors
 }
 
-/// The error of a value that is none of those that the table has for `name`.
-fn choices(name: &str) -> String {
-    let (_, parameter) = parameters::find(name).expect("what is read is in the table");
-    format!("must be {}", fields::plain(&parameter.values.to_string()))
-}
+/// The length of the longest table.
+const MOST_PARAMETERS: usize = {
+    let (scan, sweep) = (PARAMETERS.len(), sweep::parameters::OF_SWEEP.len());
+    if scan > sweep { scan } else { sweep }
+};
 
 #[cfg(test)]
 mod tests;

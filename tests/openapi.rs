@@ -232,7 +232,7 @@ fn its_paths_are_those_that_the_service_answers() {
             assert_eq!(refused.status, status, "{refused:?}");
             assert_documented(&document, &item["get"], &refused);
         }
-        let other = answer("POST", path);
+        let other = answer("PUT", path);
         assert_eq!(other.status, 405, "{other:?}");
         assert_documented(&document, &item["get"], &other);
         assert_eq!(service.get(&format!("{path}nowhere")).status, 404, "{path}nowhere");

@@ -41,8 +41,17 @@ fn local(service: &Service) -> SocketAddr {
     ([127, 0, 0, 1], service.address.port()).into()
 }
 
-const ROUTES: [&str; 7] =
-    ["/", "/livez", "/readyz", "/metrics", "/openapi.json", "/open-ports", "/nowhere"];
+const ROUTES: [&str; 9] = [
+    "/",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/open-ports",
+    "/sweep",
+    "/sd",
+    "/nowhere",
+];
 
 #[test]
 fn a_name_that_was_rebound_to_loopback_is_refused() {

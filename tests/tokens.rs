@@ -21,8 +21,15 @@ const ALICE: &str = "alice-0123456789abcdef";
 const BOB: &str = "bob-0123456789abcdef";
 
 const OPEN: [&str; 2] = ["/livez", "/readyz"];
-const CLOSED: [&str; 5] =
-    ["/", "/open-ports?domain=127.0.0.1&ports=9", "/metrics", "/openapi.json", "/nowhere"];
+const CLOSED: [&str; 7] = [
+    "/",
+    "/open-ports?domain=127.0.0.1&ports=9",
+    "/sweep?targets=127.0.0.1&ports=9",
+    "/sd?targets=127.0.0.1&ports=9",
+    "/metrics",
+    "/openapi.json",
+    "/nowhere",
+];
 
 /// A file of tokens in a folder of its own.
 fn tokens(lines: &str) -> (TempDir, String) {
@@ -150,7 +157,7 @@ fn a_valid_token_is_accepted_and_only_its_name_is_ever_shown() {
     let (_folder, path) = tokens(&both());
     let service = serve(&["--tokens", &path]);
     let statuses = CLOSED.map(|target| with_token(service.address, target, ALICE).status);
-    assert_eq!(statuses, [200, 200, 200, 200, 404]);
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 404]);
     // The name of the scheme is case-insensitive, RFC 9110, section 11.1.
     let lower = [("authorization", format!("bearer {BOB}"))];
     let lower = lower.each_ref().map(|(name, value)| (*name, value.as_str()));

@@ -16,6 +16,13 @@ import schemathesis
 # The last is a name that nobody has (RFC 6761).
 DOMAINS = ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "::ffff:127.0.0.1", "localhost", "a.invalid"]
 
+# Few addresses: each may have all ports. The last leads nowhere.
+TARGETS = ["127.0.0.1", "127.0.0.0/31", "localhost,127.0.0.2-3", "::1,[::ffff:127.0.0.4]", "a.invalid"]
+
+EXCLUDES = ["127.0.0.1", "127.0.0.2/31,::2", "10.0.0.1-50"]
+
+LISTS = ["127.0.0.1\n", "# hosts\nlocalhost 127.0.0.2\n\n127.0.0.3-4 # two\n", "a.invalid"]
+
 # What scripts/openapi gives the service as --max-deadline.
 MAX_DEADLINE_MS = 1000
 
@@ -28,9 +35,16 @@ def records(context, response):
 @schemathesis.hook
 def before_call(context, case, kwargs):
     meta = case.meta
-    if meta is None or not meta.generation.mode.is_positive or "domain" not in (case.query or {}):
+    if meta is None or not meta.generation.mode.is_positive:
         return
-    case.query = sensible(case.query)
+    if case.path in ("/sweep", "/sd"):
+        case.query = sensible_sweep(case.query or {})
+        if case.path == "/sd":
+            quick(case.query)
+        if case.method == "POST":
+            case.body = LISTS[zlib.crc32(repr(case.body).encode()) % len(LISTS)]
+    elif "domain" in (case.query or {}):
+        case.query = sensible(case.query)
 
 
 def sensible(query):
@@ -55,6 +69,35 @@ def sensible(query):
         query.pop("pretty", None)
     if "deadlineMs" in query:
         query["deadlineMs"] = min(int(query["deadlineMs"]), MAX_DEADLINE_MS)
+    sensible_ports(query, chosen)
+    return query
+
+
+def sensible_sweep(query):
+    query = dict(query)
+    chosen = zlib.crc32(repr(sorted(query.items())).encode())
+    if "targets" in query:
+        query["targets"] = TARGETS[chosen % len(TARGETS)]
+    if "exclude" in query:
+        query["exclude"] = EXCLUDES[chosen % len(EXCLUDES)]
+    if "deadlineMs" in query:
+        query["deadlineMs"] = min(int(query["deadlineMs"]), MAX_DEADLINE_MS)
+    sensible_ports(query, chosen)
+    return query
+
+
+def quick(query):
+    """Leaves a sweep that ends in time: one that does not is a 503, as documented."""
+    if "ports" in query:
+        query["ports"] = "1-64"
+    else:
+        query["toPort"] = 64
+        query["fromPort"] = min(int(query.get("fromPort", 1)), 64)
+    query.pop("rate", None)
+    query.pop("deadlineMs", None)
+
+
+def sensible_ports(query, chosen):
     for name in ("ports", "expect"):
         if name in query and query[name] != "none":
             query[name] = port_list(query[name])
@@ -72,7 +115,6 @@ def sensible(query):
         last = int(query.setdefault("toPort", 65535))
         if first > last:
             query["fromPort"], query["toPort"] = last, first
-    return query
 
 
 def port_list(text):

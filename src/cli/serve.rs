@@ -171,6 +171,7 @@ impl Startup {
             max_scans = quotas.scans,
             max_scans_per_caller = quotas.scans_per_caller,
             max_scans_per_target = quotas.scans_per_target,
+            max_sweep_targets = ceilings.sweep_targets,
             max_rate = config.rate.map_or(0, NonZeroU32::get),
             max_scan_rate = ceilings.rate.map_or(0, NonZeroU32::get),
             max_deadline = ceilings.deadline.as_secs(),

@@ -55,7 +55,7 @@ pub(super) fn variable(name: &str) -> String {
 pub(crate) const PREFIX: &str = "OPEN_PORTS_";
 
 /// All settings, in the order of the documentation.
-pub(crate) const SETTINGS: [Setting; 16] = [
+pub(crate) const SETTINGS: [Setting; 17] = [
     Setting {
         name: "listen",
         value: "address",
@@ -106,6 +106,13 @@ pub(crate) const SETTINGS: [Setting; 16] = [
         value: "count",
         meaning: "most concurrent scans of one address; an identical scan joins the running one",
         omitted: Omitted::Value("1"),
+    },
+    Setting {
+        name: "max-sweep-targets",
+        value: "count",
+        meaning: "most targets (addresses times ports) of one sweep; \
+                  the default is as many as the largest scan of one name has",
+        omitted: Omitted::Value("1048576"),
     },
     Setting {
         name: "max-rate",

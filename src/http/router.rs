@@ -1,13 +1,15 @@
 //! From a request to its reply.
 //!
-//! | method    | path            | reply                              | token |
-//! |-----------|-----------------|------------------------------------|-------|
-//! | GET, HEAD | `/livez`        | 200 while the process runs         | no    |
-//! | GET, HEAD | `/readyz`       | 200 until the service is to stop   | no    |
-//! | GET, HEAD | `/`             | help, in plain text                | yes   |
-//! | GET, HEAD | `/open-ports`   | a scan; HEAD only checks the query | yes   |
-//! | GET, HEAD | `/metrics`      | metrics, for Prometheus            | yes   |
-//! | GET, HEAD | `/openapi.json` | the OpenAPI document               | yes   |
+//! | method          | path            | reply                              | token |
+//! |-----------------|-----------------|------------------------------------|-------|
+//! | GET, HEAD       | `/livez`        | 200 while the process runs         | no    |
+//! | GET, HEAD       | `/readyz`       | 200 until the service is to stop   | no    |
+//! | GET, HEAD       | `/`             | help, in plain text                | yes   |
+//! | GET, HEAD       | `/open-ports`   | a scan; HEAD only checks the query | yes   |
+//! | GET, HEAD, POST | `/sweep`        | a scan of many hosts               | yes   |
+//! | GET, HEAD       | `/sd`           | the same as targets of Prometheus  | yes   |
+//! | GET, HEAD       | `/metrics`      | metrics, for Prometheus            | yes   |
+//! | GET, HEAD       | `/openapi.json` | the OpenAPI document               | yes   |
 //!
 //! Any other method gets 405, with or without a token; any other path gets 404. A
 //! token is wanted only if the service was given some. Before all that, [`site`]
@@ -18,12 +20,14 @@
 //!
 //! [`site`]: super::exchange::site
 
+use std::error::Error;
 use std::net::IpAddr;
 
+use hyper::body::{Body, Bytes};
 use hyper::{HeaderMap, Method, Request};
 
 use super::app::App;
-use super::endpoints::{health, help, metrics, open_ports, openapi};
+use super::endpoints::{health, help, metrics, open_ports, openapi, sd, sweep};
 use super::exchange::identity::Exchange;
 use super::exchange::reply::Reply;
 use super::exchange::site::{Hosts, Links};
@@ -32,15 +36,21 @@ use crate::caller::Caller;
 use crate::limits;
 use crate::metrics::Metrics;
 
-/// Answers one request of `client`; its body is not looked at.
+/// Answers one request of `client`.
 ///
 /// A plain function of the request: it needs no connection, and dropping the
 /// future stops whatever it is doing.
-pub(super) async fn respond<B>(app: &App, client: IpAddr, request: &Request<B>) -> Reply {
+pub(super) async fn respond<B>(app: &App, client: IpAddr, request: Request<B>) -> Reply
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let (head, body) = request.into_parts();
+    let request = &Request::from_parts(head, ());
     let exchange = Exchange::new(request.headers(), client);
     let route = Route::of(request);
     let mut reply = match app.hosts.check(request, links(route)) {
-        Ok(()) => answer(app, &exchange, route, request).await,
+        Ok(()) => answer(app, &exchange, route, request, body).await,
         Err(refusal) => *refusal,
     };
     app.metrics.count_request(label(route), reply.status().as_u16());
@@ -70,6 +80,8 @@ enum Route {
     Readyz,
     Help,
     OpenPorts,
+    Sweep,
+    Discovery,
     Metrics,
     OpenApi,
 }
@@ -84,8 +96,16 @@ struct Facts {
 }
 
 impl Route {
-    const ALL: [Self; 6] =
-        [Self::Livez, Self::Readyz, Self::Help, Self::OpenPorts, Self::Metrics, Self::OpenApi];
+    const ALL: [Self; 8] = [
+        Self::Livez,
+        Self::Readyz,
+        Self::Help,
+        Self::OpenPorts,
+        Self::Sweep,
+        Self::Discovery,
+        Self::Metrics,
+        Self::OpenApi,
+    ];
 
     const fn facts(self) -> Facts {
         let read = Facts { path: "", methods: READ, wants_token: true, links: Links::Allowed };
@@ -94,6 +114,10 @@ impl Route {
             Self::Readyz => Facts { path: "/readyz", wants_token: false, ..read },
             Self::Help => Facts { path: "/", ..read },
             Self::OpenPorts => Facts { path: "/open-ports", links: Links::Refused, ..read },
+            Self::Sweep => {
+                Facts { path: "/sweep", methods: READ_AND_POST, links: Links::Refused, ..read }
+            }
+            Self::Discovery => Facts { path: "/sd", links: Links::Refused, ..read },
             Self::Metrics => Facts { path: "/metrics", ..read },
             Self::OpenApi => Facts { path: "/openapi.json", ..read },
         }
@@ -115,8 +139,13 @@ async fn answer<B>(
     app: &App,
     exchange: &Exchange,
     route: Option<Route>,
-    request: &Request<B>,
-) -> Reply {
+    request: &Request<()>,
+    body: B,
+) -> Reply
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let (uri, method, headers) = (request.uri(), request.method(), request.headers());
     if uri.path_and_query().is_some_and(|target| target.as_str().len() > limits::MAX_TARGET_BYTES) {
         return problems::uri_too_long().into_reply();
@@ -135,6 +164,13 @@ async fn answer<B>(
         Some(Route::Help) => help::help(&app.hosts.asked(request)),
         Some(Route::OpenPorts) if method == Method::HEAD => open_ports::head(app, query, headers),
         Some(Route::OpenPorts) => open_ports::get(app, exchange, &caller, query, headers).await,
+        Some(Route::Sweep) if method == Method::HEAD => sweep::head(app, query, headers),
+        Some(Route::Sweep) if method == Method::POST => {
+            sweep::post(app, exchange, &caller, query, headers, body).await
+        }
+        Some(Route::Sweep) => sweep::get(app, exchange, &caller, query, headers).await,
+        Some(Route::Discovery) if method == Method::HEAD => sd::head(app, query),
+        Some(Route::Discovery) => sd::get(app, exchange, &caller, query).await,
         Some(Route::Metrics) => metrics::expose(&app.metrics, headers),
         Some(Route::OpenApi) => openapi::openapi(),
         None => problems::not_found(),
@@ -169,6 +205,8 @@ fn links(route: Option<Route>) -> Links {
 }
 
 const READ: &[Method] = &[Method::GET, Method::HEAD];
+
+const READ_AND_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use crate::report::{End, ProgressReport, Record, Report, Summary};
+use crate::report::{End, HostRecord, ProgressReport, Record, Report, Summary};
 use crate::sweep::Found;
 
 pub(super) fn found(out: &mut impl Write, found: &Found, at: SystemTime) -> io::Result<()> {
@@ -17,12 +17,10 @@ pub(super) fn progress(out: &mut impl Write, progress: ProgressReport) -> io::Re
 }
 
 pub(super) fn host(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    match report.facts.reason {
+    let record = HostRecord::of(report, None);
+    match record.filter(|_| !report.facts.is_complete()) {
+        Some(record) => write_line(out, &Record::Host(record)),
         None => Ok(()),
-        Some(reason) => {
-            let host = &report.facts.domain;
-            write_line(out, &Record::Host { host, complete: false, reason })
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::{IncompleteReason, PortReport, ProgressReport, Report, Summary};
+use crate::expect::Comparison;
 use crate::scan::Finding;
 
 /// One record.
@@ -31,19 +32,44 @@ pub(crate) enum Record<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         timestamp: Option<String>,
     },
+    /// Something is to be said about a host of several: see [`HostRecord::of`].
+    Host(HostRecord<'a>),
     /// How far the scan is.
     Progress(ProgressReport),
-    /// A host was not scanned, or not all of it.
-    Host {
-        /// The host as typed.
-        host: &'a str,
-        /// Never: only such hosts have a record.
-        complete: bool,
-        /// Why.
-        reason: IncompleteReason,
-    },
     /// The scan is over.
     End(End<'a>),
+}
+
+/// What a stream about several hosts says of one, besides its ports.
+#[derive(Debug, Serialize)]
+pub(crate) struct HostRecord<'a> {
+    /// The host as typed.
+    host: &'a str,
+    /// Whether every port of the host was scanned.
+    complete: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<IncompleteReason>,
+    /// The rule of policy that refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    /// Why it was not scanned at all, as a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    /// How its open ports differ from the expected ones, if some are.
+    #[serde(flatten)]
+    comparison: Option<Differences<'a>>,
+    /// Its addresses that accept connections on ports that nobody uses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    accepts_everything: Vec<IpAddr>,
+}
+
+/// A comparison as reports write it.
+#[derive(Debug, Serialize)]
+struct Differences<'a> {
+    as_expected: bool,
+    unexpected: &'a [u16],
+    missing: &'a [u16],
 }
 
 /// What was found in all.
@@ -54,6 +80,33 @@ pub(crate) enum End<'a> {
     Report(&'a Report),
     /// On many hosts.
     Summary(&'a Summary),
+}
+
+impl<'a> HostRecord<'a> {
+    /// The record of a host that was not scanned as a whole, is not as expected, or
+    /// accepts every connection. Of any other, its ports say everything. `detail` is why
+    /// it was not scanned at all.
+    pub(crate) fn of(report: &'a Report, detail: Option<&'a str>) -> Option<Self> {
+        let Report { facts, comparison, .. } = report;
+        let addresses = facts.addresses.iter().filter(|address| address.accepts_everything);
+        let accepts_everything: Vec<IpAddr> = addresses.map(|address| address.address).collect();
+        let comparison = comparison.as_ref().filter(|comparison| !comparison.as_expected);
+        let is_plain = facts.is_complete() && comparison.is_none() && accepts_everything.is_empty();
+        let differences = |comparison: &'a Comparison| Differences {
+            as_expected: comparison.as_expected,
+            unexpected: &comparison.unexpected,
+            missing: &comparison.missing,
+        };
+        (!is_plain).then(|| Self {
+            host: &facts.domain,
+            complete: facts.is_complete(),
+            reason: facts.reason,
+            rule: facts.rule.as_deref(),
+            detail,
+            comparison: comparison.map(differences),
+            accepts_everything,
+        })
+    }
 }
 
 impl<'a> Record<'a> {
@@ -74,8 +127,8 @@ impl<'a> Record<'a> {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Port { .. } => "port",
+            Self::Host(_) => "host",
             Self::Progress(_) => "progress",
-            Self::Host { .. } => "host",
             Self::End(_) => "end",
         }
     }
@@ -88,8 +141,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::report::IncompleteReason;
-    use crate::scan::{PortState, Reason};
+    use crate::report::Subject;
+    use crate::scan::{AddressTally, Findings, PortState, Reason, ScanTiming};
 
     #[test]
     fn each_record_says_its_type() {
@@ -140,16 +193,6 @@ mod tests {
                     .into(),
             ),
             (
-                Record::Host {
-                    host: "gone",
-                    complete: false,
-                    reason: IncompleteReason::NotResolved,
-                },
-                "{\"type\":\"host\",\"host\":\"gone\",\"complete\":false,\
-                 \"reason\":\"not-resolved\"}"
-                    .into(),
-            ),
-            (
                 Record::End(End::Summary(&summary)),
                 "{\"type\":\"end\",\"summary\":{\"complete\":false,\"reason\":\"interrupted\",\
                  \"host_count\":2,\"address_count\":0,\"open\":0,\"closed\":0,\"filtered\":0,\
@@ -160,5 +203,50 @@ mod tests {
             assert_eq!(serde_json::to_string(&record).unwrap(), text);
             assert_eq!(json!(record)["type"], record.name());
         }
+    }
+
+    #[test]
+    fn a_host_has_a_record_only_if_there_is_something_to_say() {
+        let ports = "22,443".parse().unwrap();
+        let expectation = "22".parse().unwrap();
+        let subject = |expectation| Subject {
+            domain: "web",
+            ports: &ports,
+            details: false,
+            expectation,
+            left_out: 0,
+        };
+        let tally = |accepts_everything| AddressTally {
+            address: "fd00::1".parse().unwrap(),
+            findings: Findings::none("fd00::1".parse().unwrap()),
+            open: 0,
+            closed: 2,
+            filtered: [0; Reason::ALL.len()],
+            not_scanned: 0,
+            shortage: None,
+            accepts_everything,
+        };
+        let scanned = |accepts_everything, expectation| {
+            let tallies = [tally(accepts_everything)];
+            Report::new(&subject(expectation), &tallies, &ScanTiming::default(), Duration::ZERO)
+        };
+        let text = |report: &Report, detail| {
+            HostRecord::of(report, detail)
+                .map(|record| serde_json::to_string(&Record::Host(record)).unwrap())
+        };
+        assert_eq!(text(&scanned(false, None), None), None);
+        assert_eq!(
+            text(&scanned(true, Some(&expectation)), None).unwrap(),
+            "{\"type\":\"host\",\"host\":\"web\",\"complete\":true,\"as_expected\":false,\
+             \"unexpected\":[],\"missing\":[22],\"accepts_everything\":[\"fd00::1\"]}"
+        );
+        let reason = IncompleteReason::RefusedByPolicy;
+        let mut refused = Report::not_scanned(&subject(None), reason);
+        refused.facts.rule = Some("not-allowed".into());
+        assert_eq!(
+            text(&refused, Some("no")).unwrap(),
+            "{\"type\":\"host\",\"host\":\"web\",\"complete\":false,\"reason\":\"refused-by-policy\",\
+             \"rule\":\"not-allowed\",\"detail\":\"no\"}"
+        );
     }
 }

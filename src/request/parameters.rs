@@ -1,4 +1,4 @@
-//! The parameters of `GET /open-ports`, in one table.
+//! The parameters of `GET /open-ports`, in one table. Those of sweeps are made from it.
 //!
 //! The query parser, its error for unknown names, the help page and the OpenAPI
 //! document are made from the table; a test compares the table of docs/service.md with it. What
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::limits;
 
 /// A parameter as people and programs read about it. Texts are in Markdown.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Parameter {
     /// The name, as written in a query.
     pub(crate) name: &'static str,
@@ -28,7 +28,7 @@ pub(crate) struct Parameter {
 }
 
 /// What a parameter accepts.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Values {
     /// One of these words.
     Words(&'static [&'static str]),
@@ -55,7 +55,7 @@ pub(crate) enum Values {
 }
 
 /// What happens if a parameter is omitted.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Omitted {
     /// That is an error.
     Required,
@@ -67,9 +67,38 @@ pub(crate) enum Omitted {
     Otherwise(&'static str),
 }
 
-/// The entry of the parameter called `name`, and its index.
-pub(crate) fn find(name: &str) -> Option<(usize, &'static Parameter)> {
-    PARAMETERS.iter().enumerate().find(|(_, parameter)| parameter.name == name)
+/// The entry of the parameter called `name` in `table`, and its index.
+pub(crate) fn find(table: &'static [Parameter], name: &str) -> Option<(usize, &'static Parameter)> {
+    table.iter().enumerate().find(|(_, parameter)| parameter.name == name)
+}
+
+/// The entry of a parameter of `GET /open-ports`, for another table.
+pub(super) const fn of_scan(name: &str) -> Parameter {
+    let mut index = 0;
+    while index < PARAMETERS.len() {
+        if is_same(PARAMETERS[index].name, name) {
+            return PARAMETERS[index];
+        }
+        index += 1;
+    }
+    panic!("the table has no such parameter");
+}
+
+/// Equality of texts, for constants.
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
+}
+
+impl Parameter {
+    /// Whether it accepts this word.
+    pub(crate) fn has_word(&self, word: &str) -> bool {
+        matches!(self.values, Values::Words(words) if words.contains(&word))
+    }
 }
 
 impl fmt::Display for Values {

@@ -12,8 +12,11 @@ fn typed(pairs: &[(&str, &str)]) -> ScanParams {
     params
 }
 
-const CEILINGS: Ceilings =
-    Ceilings { deadline: Duration::from_secs(60), rate: NonZeroU32::new(1000) };
+const CEILINGS: Ceilings = Ceilings {
+    deadline: Duration::from_secs(60),
+    rate: NonZeroU32::new(1000),
+    sweep_targets: 1 << 20,
+};
 
 fn read(pairs: &[(&str, &str)]) -> Result<ScanRequest, FieldErrors> {
     ScanRequest::try_new(&typed(pairs), &CEILINGS)

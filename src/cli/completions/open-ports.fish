@@ -40,6 +40,7 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l tokens -
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scans -d 'most concurrent scans (default: 16)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scans-per-caller -d 'most concurrent scans of one caller (token, IPv4 address or IPv6 /64), including those it joins (default: 8)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scans-per-target -d 'most concurrent scans of one address; an identical scan joins the running one (default: 1)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-sweep-targets -d 'most targets (addresses times ports) of one sweep; the default is as many as the largest scan of one name has (default: 1048576)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-rate -d 'most probes per second of all scans together; 0 is no limit (default: 0)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scan-rate -d 'most probes per second of one scan; 0 is no limit (default: 0)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-deadline -d 'seconds that a scan may take (default: 300)' -r -f

@@ -24,6 +24,7 @@ module completions {
     --max-scans: string       # most concurrent scans (default: 16)
     --max-scans-per-caller: string # most concurrent scans of one caller (token, IPv4 address or IPv6 /64), including those it joins (default: 8)
     --max-scans-per-target: string # most concurrent scans of one address; an identical scan joins the running one (default: 1)
+    --max-sweep-targets: string # most targets (addresses times ports) of one sweep; the default is as many as the largest scan of one name has (default: 1048576)
     --max-rate: string        # most probes per second of all scans together; 0 is no limit (default: 0)
     --max-scan-rate: string   # most probes per second of one scan; 0 is no limit (default: 0)
     --max-deadline: string    # seconds that a scan may take (default: 300)

@@ -229,6 +229,9 @@ impl Session {
                 self.exit = self.exit.min(Exit::NotResolved);
                 (IncompleteReason::NotResolved, error.to_string())
             }
+            HostOutcome::TooLarge(error) => {
+                (IncompleteReason::NoMemory, format!("{host}: {error}"))
+            }
             HostOutcome::Refused(refusal) => {
                 (IncompleteReason::RefusedByPolicy, refusal.to_string())
             }

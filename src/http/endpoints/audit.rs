@@ -32,7 +32,7 @@ pub(super) struct Audit {
 
 /// How a request for a scan ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     /// Every port has its state.
     Complete,
     /// Some ports were not scanned.
@@ -49,6 +49,10 @@ enum Outcome {
     NotAdmitted,
     /// Only an explanation was asked for.
     Explained,
+    /// The list of hosts was too long, or none.
+    Invalid,
+    /// The sweep had more targets than one may have.
+    TooManyTargets,
 }
 
 impl Audit {
@@ -136,7 +140,7 @@ impl Drop for Audit {
 }
 
 impl Outcome {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
             Self::Incomplete => "incomplete",
@@ -146,6 +150,8 @@ impl Outcome {
             Self::Refused => "refused",
             Self::NotAdmitted => "not-admitted",
             Self::Explained => "explained",
+            Self::Invalid => "invalid",
+            Self::TooManyTargets => "too-many-targets",
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::caller::Caller;
 use crate::http::app::App;
 use crate::http::exchange::held::Held;
 use crate::http::exchange::identity::Exchange;
-use crate::http::exchange::negotiation::{media_type, negotiate};
+use crate::http::exchange::negotiation::{self, media_type, negotiate};
 use crate::http::exchange::reply::Reply;
 use crate::http::exchange::{problems, query};
 use crate::request::{Format, ScanRequest};
@@ -52,8 +52,9 @@ fn checked(
         Ok(_) => return Err(Box::new(problems::invalid_parameters(errors))),
         Err(later) => return Err(Box::new(problems::invalid_parameters(errors.or(later)))),
     };
-    let format = negotiate(request.format, headers);
-    let format = format.map_err(|_| Box::new(problems::not_acceptable()))?;
+    let offer = &negotiation::OF_SCAN;
+    let format = negotiate(request.format, headers, offer);
+    let format = format.map_err(|_| Box::new(problems::not_acceptable(offer)))?;
     match request.check_format(format) {
         Ok(()) => Ok((request, format)),
         Err(errors) => Err(Box::new(problems::invalid_parameters(errors))),

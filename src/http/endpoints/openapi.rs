@@ -1,7 +1,7 @@
 //! `GET /openapi.json`: the OpenAPI document.
 //!
-//! It is a file, except for the parameters of a scan, which are made from their
-//! table.
+//! It is a file, except for the parameters of scans and sweeps, which are made from their
+//! tables.
 
 use std::sync::LazyLock;
 
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::fields::plain;
 use crate::http::exchange::reply::{Reply, with_body};
 use crate::request::parameters::{Omitted, PARAMETERS, Parameter, Values};
+use crate::request::sweep::parameters::{OF_DISCOVERY, OF_SWEEP, of_list};
 
 pub(crate) fn openapi() -> Reply {
     with_body(StatusCode::OK, "application/openapi+json", DOCUMENT.clone())
@@ -22,16 +23,30 @@ pub(crate) static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
     let references = PARAMETERS.each_ref().map(|Parameter { name, .. }| {
         format!("{{ \"$ref\": \"#/components/parameters/{name}\" }},")
     });
-    let components = PARAMETERS.each_ref().map(|parameter| {
-        let component = serde_json::to_string_pretty(&Component::new(parameter));
-        let component = component.expect("texts and numbers can be written as JSON");
-        format!("\"{}\": {},", parameter.name, component.replace('\n', "\n      "))
-    });
+    let components = PARAMETERS
+        .each_ref()
+        .map(|parameter| format!("\"{}\": {},", parameter.name, text(parameter, "      ")));
     let document = TEMPLATE
         .replace(REFERENCES, &references.join("\n        "))
-        .replace(COMPONENTS, &components.join("\n      "));
+        .replace(COMPONENTS, &components.join("\n      "))
+        .replace(TARGETS, &text(&OF_SWEEP[0], "        "))
+        .replace(OF_LIST, &texts(of_list()))
+        .replace(DISCOVERY, &texts(&OF_DISCOVERY));
     Bytes::from(document)
 });
+
+/// Parameters, each followed by a comma.
+fn texts(parameters: &[Parameter]) -> String {
+    let texts = parameters.iter().map(|parameter| text(parameter, "        ") + ",");
+    texts.collect::<Vec<_>>().join("\n        ")
+}
+
+/// A parameter, with its lines but the first indented.
+fn text(parameter: &Parameter, indent: &str) -> String {
+    let component = serde_json::to_string_pretty(&Component::new(parameter));
+    let component = component.expect("texts and numbers can be written as JSON");
+    component.replace('\n', &format!("\n{indent}"))
+}
 
 /// A parameter as OpenAPI has it.
 #[derive(Serialize)]
@@ -121,6 +136,15 @@ const REFERENCES: &str = r#"{ "$ref": "(scan parameters)" },"#;
 /// Where they are described.
 const COMPONENTS: &str = r#""(scan parameters)": {},"#;
 
+/// Where sweeps have them, except for the one that a list replaces.
+const OF_LIST: &str = r#"{ "$ref": "(list parameters)" },"#;
+
+/// Where they have that one.
+const TARGETS: &str = r#"{ "$ref": "(targets)" }"#;
+
+/// Where service discovery has its own.
+const DISCOVERY: &str = r#"{ "$ref": "(discovery parameters)" },"#;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +154,9 @@ mod tests {
     fn the_parameters_are_inserted_where_the_template_says() {
         assert_eq!(TEMPLATE.matches(REFERENCES).count(), 1);
         assert_eq!(TEMPLATE.matches(COMPONENTS).count(), 1);
+        assert_eq!(TEMPLATE.matches(OF_LIST).count(), 1);
+        assert_eq!(TEMPLATE.matches(TARGETS).count(), 2);
+        assert_eq!(TEMPLATE.matches(DISCOVERY).count(), 1);
         let document: Value = serde_json::from_slice(&DOCUMENT).unwrap();
         for Parameter { name, .. } in PARAMETERS {
             assert_eq!(document["components"]["parameters"][name]["name"], name);

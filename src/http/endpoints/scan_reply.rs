@@ -13,7 +13,7 @@ use crate::ask::NotStarted;
 use crate::http::exchange::negotiation::media_type;
 use crate::http::exchange::problems;
 use crate::http::exchange::reply::{Reply, ReplyBody, json_line, uncached, with_body};
-use crate::report::Report;
+use crate::report::{Report, TargetGroup};
 use crate::request::{Format, Layout, ScanRequest};
 use crate::resolve::ResolveError;
 
@@ -79,6 +79,12 @@ pub(super) fn explanation(explanation: &impl Serialize, layout: Layout) -> Reply
         Layout::Indented => Indenter::default().indent(&line),
     };
     uncached(with_body(StatusCode::OK, media_type(Format::Json), body))
+}
+
+/// Targets for Prometheus, which wants exactly this media type.
+pub(super) fn targets(groups: &[TargetGroup]) -> Reply {
+    let reply = with_body(StatusCode::OK, media_type(Format::Json), json_line(&groups));
+    uncached(reply)
 }
 
 /// Why there is no scan.

@@ -137,7 +137,7 @@ impl Follower {
 }
 
 impl Framing {
-    fn write(self, chunk: &mut Vec<u8>, record: &Record<'_>) {
+    pub(super) fn write(self, chunk: &mut Vec<u8>, record: &Record<'_>) {
         if self == Self::Events {
             chunk.extend_from_slice(format!("event: {}\ndata: ", record.name()).as_bytes());
         }

@@ -10,14 +10,16 @@ use crate::request::Format;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotAcceptable;
 
-/// The format in the query or, without one, the best that the `Accept` fields allow. A
-/// client that wants pages alone is a browser, and gets JSON.
+/// The format in the query or, without one, the best of those on `offer` that the `Accept`
+/// fields allow. Without such fields, it is the first. A client that wants pages alone is
+/// a browser, and gets that one too.
 ///
 /// # Errors
 /// When the fields allow none of the formats.
 pub(crate) fn negotiate(
     named: Option<Format>,
     headers: &HeaderMap,
+    offer: &[Format],
 ) -> Result<Format, NotAcceptable> {
     if let Some(format) = named {
         return Ok(format);
@@ -28,18 +30,17 @@ pub(crate) fn negotiate(
         ranges.extend(field.to_str().unwrap_or("-/-").split(',').filter_map(Range::read));
     }
     if ranges.is_empty() {
-        return Ok(Format::Json);
+        return offer.first().copied().ok_or(NotAcceptable);
     }
-    let weighed = OFFERED.into_iter().map(|format| (format, weight(&ranges, media_type(format))));
+    let formats = offer.iter().copied();
+    let weighed = formats.clone().map(|format| (format, weight(&ranges, media_type(format))));
     // Of formats with equal weights the first on offer wins.
     let best = weighed.reduce(|best, next| if next.1 > best.1 { next } else { best });
     let best = best.filter(|&(_, weight)| weight > Some(0)).map(|(format, _)| format);
     // A browser shows also what is no page.
     let for_pages = || {
         let wants_pages = weight(&ranges, HTML) > Some(0);
-        OFFERED
-            .into_iter()
-            .find(|&format| wants_pages && weight(&ranges, media_type(format)).is_none())
+        formats.clone().find(|&format| wants_pages && weight(&ranges, media_type(format)).is_none())
     };
     best.or_else(for_pages).ok_or(NotAcceptable)
 }
@@ -95,8 +96,11 @@ fn weight(ranges: &[Range<'_>], media_type: &str) -> Option<u16> {
     fits.filter(|&(fit, _)| fit > 0).max_by_key(|&(fit, _)| fit).map(|(_, weight)| weight)
 }
 
-/// The formats on offer, the preferred one first.
-const OFFERED: [Format; 4] = [Format::Json, Format::Text, Format::Ndjson, Format::Sse];
+/// The formats of a scan of one host, the preferred one first.
+pub(crate) const OF_SCAN: [Format; 4] = [Format::Json, Format::Text, Format::Ndjson, Format::Sse];
+
+/// The formats of a sweep, the preferred one first.
+pub(crate) const OF_SWEEP: [Format; 3] = [Format::Ndjson, Format::Json, Format::Sse];
 
 /// The media type of pages.
 const HTML: &str = "text/html";
@@ -107,7 +111,7 @@ mod tests {
 
     fn negotiated(accept: &str) -> Result<Format, NotAcceptable> {
         let headers = [(ACCEPT, accept.parse().unwrap())].into_iter().collect();
-        negotiate(None, &headers)
+        negotiate(None, &headers, &OF_SCAN)
     }
 
     #[test]
@@ -145,7 +149,19 @@ mod tests {
     #[test]
     fn a_format_in_the_query_takes_precedence_over_the_fields() {
         let headers = [(ACCEPT, "image/png".parse().unwrap())].into_iter().collect();
-        assert_eq!(negotiate(Some(Format::Sse), &headers), Ok(Format::Sse));
-        assert_eq!(negotiate(None, &HeaderMap::new()), Ok(Format::Json));
+        assert_eq!(negotiate(Some(Format::Sse), &headers, &OF_SCAN), Ok(Format::Sse));
+        assert_eq!(negotiate(None, &HeaderMap::new(), &OF_SCAN), Ok(Format::Json));
+    }
+
+    #[test]
+    fn a_sweep_is_streamed_unless_its_client_prefers_another_format() {
+        let negotiated = |accept: &str| {
+            let headers = [(ACCEPT, accept.parse().unwrap())].into_iter().collect();
+            negotiate(None, &headers, &OF_SWEEP)
+        };
+        assert_eq!(negotiate(None, &HeaderMap::new(), &OF_SWEEP), Ok(Format::Ndjson));
+        assert_eq!(negotiated("*/*"), Ok(Format::Ndjson));
+        assert_eq!(negotiated("application/json"), Ok(Format::Json));
+        assert_eq!(negotiated("text/plain"), Err(NotAcceptable));
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 
@@ -16,6 +16,7 @@ use crate::fields::FieldErrors;
 use crate::limits;
 use crate::policy::Refusal;
 use crate::request::Format;
+use crate::request::sweep::TooManyTargets;
 use crate::resolve::{NotLookedUp, ResolveError};
 use crate::tokens::AuthError;
 
@@ -34,7 +35,10 @@ impl Kind {
     const NOT_FOUND: Self          = Self::of_http(404, "Not Found");
     const METHOD_NOT_ALLOWED: Self = Self::of_http(405, "Method Not Allowed");
     const NOT_ACCEPTABLE: Self     = Self::of_http(406, "Not Acceptable");
+    const REQUEST_TIMEOUT: Self    = Self::of_http(408, "Request Timeout");
+    const CONTENT_TOO_LARGE: Self  = Self::of_http(413, "Content Too Large");
     const URI_TOO_LONG: Self       = Self::of_http(414, "URI Too Long");
+    const UNSUPPORTED_TYPE: Self   = Self::of_http(415, "Unsupported Media Type");
     const MISDIRECTED: Self        = Self::of_http(421, "Misdirected Request");
     const HEAD_TOO_LONG: Self      = Self::of_http(431, "Request Header Fields Too Large");
 
@@ -42,8 +46,10 @@ impl Kind {
     const CROSS_SITE: Self         = Self::own(403, "urn:open-ports:problem:cross-site", "Cross-site request");
     const REFUSED: Self            = Self::own(403, "urn:open-ports:problem:refused-by-policy", "Refused by policy");
     const NOT_RESOLVED: Self       = Self::own(422, "urn:open-ports:problem:not-resolved", "Name not resolved");
+    const TOO_MANY_TARGETS: Self   = Self::own(422, "urn:open-ports:problem:too-many-targets", "Too many targets");
     const QUOTA_USED_UP: Self      = Self::own(429, "urn:open-ports:problem:quota-used-up", "Quota used up");
     const FULL: Self               = Self::own(503, "urn:open-ports:problem:full", "Full");
+    const INCOMPLETE: Self         = Self::own(503, "urn:open-ports:problem:incomplete", "Sweep incomplete");
     const NOT_LOOKED_UP: Self      = Self::own(503, "urn:open-ports:problem:not-looked-up", "Name not looked up");
     const NO_MEMORY: Self          = Self::own(503, "urn:open-ports:problem:no-memory", "No memory");
     const TARGET_BUSY: Self        = Self::own(503, "urn:open-ports:problem:target-busy", "Target busy");
@@ -90,8 +96,9 @@ pub(crate) fn method_not_allowed(methods: &[Method]) -> Reply {
     reply
 }
 
-pub(crate) fn not_acceptable() -> Reply {
-    let offered = [Format::Json, Format::Ndjson, Format::Sse, Format::Text].map(media_type);
+/// None of the formats on `offer` is acceptable.
+pub(crate) fn not_acceptable(offer: &[Format]) -> Reply {
+    let offered: Vec<&str> = offer.iter().copied().map(media_type).collect();
     let offered = offered.join(", ");
     let detail = format!("The formats on offer are {offered}.");
     let problem = Problem::new(Kind::NOT_ACCEPTABLE, detail);
@@ -140,6 +147,71 @@ pub(crate) fn refused(refusal: &Refusal) -> Reply {
 pub(crate) fn not_resolved(error: &ResolveError) -> Reply {
     let problem = Problem::new(Kind::NOT_RESOLVED, error.to_string());
     problem.with("domain", "does not resolve to an address that could be scanned").into_reply()
+}
+
+/// No host of a sweep can be scanned, and policy refuses so many `of` them; `refusal` is
+/// about the first.
+pub(crate) fn all_refused(refusal: &Refusal, (refused, of): (u64, u64)) -> Reply {
+    let detail = match (refused, of) {
+        (_, 1) => refusal.to_string(),
+        _ if refused == of => format!("Policy refuses all {of} hosts. The first: {refusal}."),
+        _ => format!(
+            "No host can be scanned, and policy refuses {refused} of {of}. The first: {refusal}."
+        ),
+    };
+    let problem = Problem::new(Kind::REFUSED, detail).with("targets", refusal.to_string());
+    let decided = Decided { address: refusal.address, rule: refusal.rule.to_string() };
+    uncached(Problem { decided: Some(decided), ..problem }.into_reply())
+}
+
+/// No host of a sweep has an address that could be scanned. `why` is about the first.
+pub(crate) fn none_resolved(why: impl Into<String>) -> Reply {
+    let problem = Problem::new(Kind::NOT_RESOLVED, why);
+    problem.with("targets", "have no address that could be scanned").into_reply()
+}
+
+/// No host of a sweep was looked up.
+pub(crate) fn none_looked_up(error: &ResolveError) -> Reply {
+    let reply = Problem::new(Kind::NOT_LOOKED_UP, error.to_string()).into_reply();
+    with_retry_after(reply, limits::LOOKUP_PATIENCE)
+}
+
+pub(crate) fn too_many_targets(error: &TooManyTargets) -> Reply {
+    let problem = Problem::new(Kind::TOO_MANY_TARGETS, error.to_string());
+    problem.with("targets", format!("times ports must be {} at most", error.most)).into_reply()
+}
+
+/// A sweep left something out, so that its result must not be taken for the whole.
+pub(crate) fn incomplete(why: impl Into<String>) -> Reply {
+    with_retry_after(Problem::new(Kind::INCOMPLETE, why).into_reply(), Duration::ZERO)
+}
+
+/// The body of a request is not a list of hosts.
+pub(crate) fn invalid_list(fault: impl Into<String>) -> Reply {
+    let mut errors = FieldErrors::default();
+    errors.add("body", fault);
+    invalid_parameters(errors)
+}
+
+/// The body of a request is longer than [`limits::MAX_LIST_BYTES`].
+pub(crate) fn content_too_large() -> Reply {
+    let detail = format!("A list of hosts may be {} bytes long.", limits::MAX_LIST_BYTES);
+    Problem::new(Kind::CONTENT_TOO_LARGE, detail).into_reply()
+}
+
+/// The body of a request is no plain text.
+pub(crate) fn unsupported_type() -> Reply {
+    let detail = "A list of hosts is text/plain, with one or more hosts a line.";
+    let problem = Problem::new(Kind::UNSUPPORTED_TYPE, detail);
+    let mut reply = problem.with("Content-Type", "must be text/plain").into_reply();
+    reply.headers_mut().insert(ACCEPT_POST, HeaderValue::from_static("text/plain"));
+    reply
+}
+
+/// The body of a request did not come in time.
+pub(crate) fn request_timeout() -> Reply {
+    let detail = format!("The list did not arrive within {} s.", limits::LIST_TIMEOUT.as_secs());
+    Problem::new(Kind::REQUEST_TIMEOUT, detail).into_reply()
 }
 
 /// The name was not looked up, so nothing is known about it.
@@ -240,6 +312,9 @@ fn with_retry_after(mut reply: Reply, after: Duration) -> Reply {
     reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     reply
 }
+
+/// Which types a POST may have: Linked Data Platform 1.0, section 7.1.
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
 /// The media type of problem documents.
 pub(crate) const PROBLEM_TYPE: &str = "application/problem+json";

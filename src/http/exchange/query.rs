@@ -1,4 +1,4 @@
-//! The parser of the query string of `/open-ports`.
+//! The parser of the query strings of `/open-ports`, `/sweep` and `/sd`.
 //!
 //! The format is `application/x-www-form-urlencoded` of the URL Standard, read
 //! strictly: a broken escape, bytes that are not UTF-8, and a name that is unknown or
@@ -9,15 +9,23 @@ use std::borrow::Cow;
 
 use crate::fields::FieldErrors;
 use crate::request::ScanParams;
-use crate::request::parameters::PARAMETERS;
+use crate::request::parameters::Parameter;
 
-/// Reads the parameters of a scan.
+/// Reads the parameters of a scan of one host.
 ///
 /// The parameters hold what could be read even if there are errors, so that later
 /// checks can add theirs with `FieldErrors::or`.
 #[must_use]
 pub fn parse(query: &str) -> (ScanParams, FieldErrors) {
-    let mut params = ScanParams::default();
+    read(query, ScanParams::default())
+}
+
+/// Reads the parameters in `table`. The rest is as for [`parse`].
+pub(crate) fn parse_as(query: &str, table: &'static [Parameter]) -> (ScanParams, FieldErrors) {
+    read(query, ScanParams::of(table))
+}
+
+fn read(query: &str, mut params: ScanParams) -> (ScanParams, FieldErrors) {
     let mut errors = FieldErrors::default();
     let mut unknown = 0_usize;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -27,7 +35,7 @@ pub fn parse(query: &str) -> (ScanParams, FieldErrors) {
         let Some(slot) = params.slot(&name) else {
             unknown += 1;
             if unknown <= SHOWN_NAMES {
-                let known = PARAMETERS.each_ref().map(|parameter| parameter.name).join(", ");
+                let known = params.names().collect::<Vec<_>>().join(", ");
                 let message = format!("is not a parameter; the parameters are {known}");
                 errors.add(&shown(&name), message);
             }
@@ -106,7 +114,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::request::parameters::Parameter;
+    use crate::request::parameters::PARAMETERS;
+    use crate::request::sweep::parameters::{OF_DISCOVERY, OF_SWEEP, of_list};
 
     fn only_error(query: &str) -> String {
         let (_, errors) = parse(query);
@@ -188,11 +197,21 @@ mod tests {
     }
 
     #[test]
-    fn every_parameter_of_the_table_is_read() {
-        for Parameter { name, .. } in PARAMETERS {
-            let (params, errors) = parse(&format!("{name}=x"));
-            assert!(errors.is_empty() && params.get(name) == Some("x"), "{name}");
+    fn every_parameter_of_a_table_is_read() {
+        let tables: [&'static [Parameter]; 4] = [&PARAMETERS, &OF_SWEEP, of_list(), &OF_DISCOVERY];
+        for table in tables {
+            for Parameter { name, .. } in table {
+                let (params, errors) = parse_as(&format!("{name}=x"), table);
+                assert!(errors.is_empty() && params.get(name) == Some("x"), "{name}");
+            }
         }
+    }
+
+    #[test]
+    fn the_names_of_another_table_are_unknown() {
+        let (_, errors) = parse_as("domain=x&targets=y", of_list());
+        let names: Vec<&str> = errors.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["domain", "targets"]);
     }
 
     proptest! {
