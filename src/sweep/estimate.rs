@@ -156,7 +156,7 @@ impl Shards {
 /// allows.
 fn at_once(ports: u32) -> u64 {
     let ports = u64::from(ports);
-    let addresses = (TARGETS_A_BATCH / ports).clamp(1, ADDRESSES_A_BATCH);
+    let addresses = (TARGETS_A_BATCH / ports).clamp(1, ADDRESSES_A_BATCH as u64);
     MAX_BATCHES as u64 * addresses * ports
 }
 
