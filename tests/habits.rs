@@ -42,6 +42,47 @@ fn the_format_of_a_file_follows_from_its_ending_or_the_flag() {
     assert!(ended.stdout.starts_with("<?xml"), "{ended:?}");
 }
 
+#[test]
+fn a_family_can_be_one_digit_and_no_ping_is_no_news() {
+    let listeners = Listeners::bind(own_address(), 1);
+    let (host, port) = (listeners.address.to_string(), listeners.list());
+    let plain = format!("{host}:{port}\n");
+    for flags in [&["-4"][..], &["-Pn"], &["-Pn", "-4"]] {
+        let ended = scan(&[flags, &[&*host, "-p", &port]].concat());
+        let printed = (ended.status.code(), &*ended.stdout, &*ended.stderr);
+        assert_eq!(printed, (Some(0), &*plain, ""), "{flags:?}");
+    }
+    let other = scan(&["-6", &host, "-p", &port]);
+    assert_eq!((other.status.code(), &*other.stdout), (Some(3), ""), "{other:?}");
+    let both = scan(&["-4", "-6", &host, "-p", &port]);
+    assert_eq!(both.status.code(), Some(2), "{both:?}");
+    assert!(both.stderr.contains("-4 excludes the other family"), "{both:?}");
+}
+
+#[test]
+fn verbose_prints_the_plan_and_every_host_and_quiet_prints_errors_alone() {
+    let listeners = Listeners::bind(own_address(), 2);
+    let (host, ports) = (listeners.address.to_string(), listeners.list());
+    let verbose = scan(&["-v", &host, "-p", &ports, "--seed", "7", "--timeout-ms", "500"]);
+    assert_eq!(verbose.status.code(), Some(0), "{verbose:?}");
+    assert_eq!(verbose.stdout.lines().count(), 2, "{verbose:?}");
+    let notes: Vec<&str> = verbose.stderr.lines().collect();
+    assert!(notes[0].starts_with("open-ports: 1 host, 2 ports on each"), "{verbose:?}");
+    assert_eq!(notes[1], "open-ports: the order is random; --seed 7 repeats it");
+    assert!(notes[2].starts_with("open-ports: 500 ms for an answer, at most "), "{verbose:?}");
+    assert!(notes[2].ends_with(" any number of probes a second, no deadline"), "{verbose:?}");
+    let found = format!("open-ports: {host}: 2 open, 0 closed, 0 filtered");
+    assert!(notes[3].starts_with(&found), "{verbose:?}");
+    assert_eq!(notes.len(), 4, "{verbose:?}");
+
+    let quiet = scan(&["-q", &host, "no-such-host.invalid", "-p", &ports]);
+    assert_eq!((quiet.status.code(), quiet.stdout.lines().count()), (Some(3), 2), "{quiet:?}");
+    assert!(quiet.stderr.contains("no-such-host.invalid does not resolve"), "{quiet:?}");
+    let both = scan(&["-q", "-v", &host, "-p", &ports]);
+    assert_eq!(both.status.code(), Some(2), "{both:?}");
+    assert_eq!(both.stderr, "open-ports: --quiet excludes --verbose\n");
+}
+
 fn scan(arguments: &[&str]) -> Ended {
     run(open_ports(&[&["scan"], arguments].concat()))
 }

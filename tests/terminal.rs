@@ -254,6 +254,15 @@ fn other_formats_keep_their_form_beside_the_progress_line() {
 }
 
 #[test]
+fn a_quiet_scan_has_no_progress_line() {
+    let (listeners, silent) = some_of_both(2);
+    let (host, ports) = (listeners.address.to_string(), ports(&listeners, &silent));
+    let seen = OnTerminal::start(&["scan", "-q", &host, "-p", &ports, "--rate", "10"], &[]).end();
+    assert_eq!(seen.status.code(), Some(0), "{seen:?}");
+    assert!(!seen.bytes.contains("probes") && seen.screen.contains(" open "), "{seen:?}");
+}
+
+#[test]
 fn help_fits_the_terminal_and_has_examples() {
     let Seen { status, bytes, .. } = OnTerminal::start(&["scan", "--help"], &[]).end();
     assert_eq!(status.code(), Some(0));

@@ -5,6 +5,7 @@ mod dry_run;
 mod flags;
 mod job;
 mod line;
+mod notes;
 mod outputs;
 mod session;
 mod shard;
@@ -31,6 +32,7 @@ use crate::targets::HostListError;
     example = "{command_name} 10.0.0.0/24 10.0.1.1-50 -p 22,80,8000-8100,top100",
     example = "{command_name} web.internal -p all --expect 22,443",
     example = "{command_name} --targets hosts.txt --format ndjson --output found.ndjson",
+    note = "-Pn is accepted and changes nothing: no host is pinged before its scan.",
     error_code(1, "something failed"),
     error_code(2, "invalid command line or list"),
     error_code(3, "a name does not resolve"),
@@ -60,6 +62,12 @@ pub(super) struct ScanArgs {
     /// which addresses of a name to scan: any, ipv4 or ipv6 (any)
     #[argh(option, arg_name = "any|ipv4|ipv6")]
     pub(super) family: Option<String>,
+    /// scan only IPv4 addresses; short for --family ipv4
+    #[argh(switch, short = '4')]
+    pub(super) ipv4: bool,
+    /// scan only IPv6 addresses; short for --family ipv6
+    #[argh(switch, short = '6')]
+    pub(super) ipv6: bool,
     /// how long to wait for the answer of a port (2000)
     #[argh(option, arg_name = "ms")]
     pub(super) timeout_ms: Option<String>,
@@ -98,6 +106,12 @@ pub(super) struct ScanArgs {
     /// "web.internal 22,443"
     #[argh(option, arg_name = "file")]
     pub(super) expect_file: Option<String>,
+    /// print on standard error what is to be scanned, and a line for each host
+    #[argh(switch, short = 'v')]
+    pub(super) verbose: bool,
+    /// print no progress and no notes; results, warnings and errors stay
+    #[argh(switch, short = 'q')]
+    pub(super) quiet: bool,
     /// scan only what these rules allow (any); also OPEN_PORTS_ALLOW
     #[argh(option, arg_name = "rules")]
     pub(super) allow: Option<String>,

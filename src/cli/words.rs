@@ -2,16 +2,21 @@
 
 /// Options of scan as nmap spells them, with one dash and several letters, and their
 /// names here.
-pub(super) const SPELLINGS: [(&str, &str); 4] = [
+pub(super) const SPELLINGS: [(&str, &str); 5] = [
     ("-iL", "--targets"),
     ("-oX", "--output-xml"),
     ("-oG", "--output-grepable"),
     ("-oJ", "--output-json"),
+    ("-vv", "--verbose"),
 ];
+
+/// Options of nmap's scan that ask for what this one always does.
+const IGNORED: [&str; 1] = ["-Pn"];
 
 /// Turns `--name=value` into two words, `-p80` too, and other spellings of options into
 /// their names. What follows `--` is no option.
 pub(super) fn split_values(words: Vec<String>) -> Vec<String> {
+    let is_scan = words.first().is_some_and(|command| command == "scan");
     let mut split = Vec::with_capacity(words.len());
     let mut words = words.into_iter();
     for word in words.by_ref() {
@@ -19,10 +24,13 @@ pub(super) fn split_values(words: Vec<String>) -> Vec<String> {
             split.push(word);
             break;
         }
+        if is_scan && IGNORED.contains(&&*word) {
+            continue;
+        }
         // Of `--expect-file=a=b`, the file is `a=b`.
         let long = word.starts_with("--").then(|| word.split_once('=')).flatten();
         let short = word.strip_prefix("-p").filter(|ports| !ports.is_empty());
-        let name = SPELLINGS.iter().find(|(spelling, _)| *spelling == word);
+        let name = SPELLINGS.iter().find(|(spelling, _)| is_scan && *spelling == word);
         match (long, short, name) {
             (Some((name, value)), ..) => split.extend([name.to_owned(), value.to_owned()]),
             (None, Some(ports), _) => split.extend(["-p".to_owned(), ports.to_owned()]),
@@ -77,6 +85,8 @@ mod tests {
                 "scan --targets hosts --output-xml a.xml --output-grepable a.gnmap --output-json a.json"
             )
         );
+        assert_eq!(split("scan -Pn -vv web"), words("scan --verbose web"));
+        assert_eq!(split("serve -Pn -oX"), words("serve -Pn -oX"));
     }
 
     #[test]

@@ -22,6 +22,16 @@ pub(super) struct Output {
     pub(super) path: PathBuf,
 }
 
+/// How much is printed on standard error besides errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verbosity {
+    Quiet,
+    /// Progress on a terminal, and notes on what is remarkable.
+    Usual,
+    /// The plan and every host, too.
+    Verbose,
+}
+
 /// The values of these flags.
 pub(super) struct Flags {
     pub(super) ports: PortSet,
@@ -32,17 +42,13 @@ pub(super) struct Flags {
     pub(super) seed: u64,
     pub(super) format: Option<Format>,
     pub(super) outputs: Vec<Output>,
+    pub(super) verbosity: Verbosity,
 }
 
 impl Flags {
     pub(super) fn read(args: &ScanArgs, errors: &mut FieldErrors) -> Option<Self> {
         let ports = ports(args, errors);
-        let family = match args.family.as_deref() {
-            None | Some("any") => Some(Family::Any),
-            Some("ipv4") => Some(Family::Ipv4),
-            Some("ipv6") => Some(Family::Ipv6),
-            Some(_) => errors.reject("--family", "must be any, ipv4 or ipv6"),
-        };
+        let family = family(args, errors);
         let timeouts = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
         let timeout = match args.timeout_ms.as_deref() {
             None => Some(limits::DEFAULT_TIMEOUT),
@@ -71,6 +77,12 @@ impl Flags {
                 errors.reject("--format", format!("must be one of {names}"))
             }),
         };
+        let verbosity = match (args.quiet, args.verbose) {
+            (true, true) => errors.reject("--quiet", "excludes --verbose"),
+            (true, false) => Some(Verbosity::Quiet),
+            (false, true) => Some(Verbosity::Verbose),
+            (false, false) => Some(Verbosity::Usual),
+        };
         let outputs = outputs(args, format.flatten(), errors);
         Some(Self {
             ports: ports?,
@@ -81,7 +93,24 @@ impl Flags {
             seed: seed?,
             format: format?,
             outputs: outputs?,
+            verbosity: verbosity?,
         })
+    }
+}
+
+fn family(args: &ScanArgs, errors: &mut FieldErrors) -> Option<Family> {
+    let short = [(args.ipv4, "-4", "ipv4"), (args.ipv6, "-6", "ipv6")];
+    let mut given: Vec<&str> = short.iter().filter(|flag| flag.0).map(|flag| flag.2).collect();
+    given.extend(args.family.as_deref());
+    if given.len() > 1 {
+        let (_, flag, _) = short.iter().find(|flag| flag.0).expect("--family is one at most");
+        return errors.reject(flag, "excludes the other family and --family; give one of them");
+    }
+    match given.first() {
+        None | Some(&"any") => Some(Family::Any),
+        Some(&"ipv4") => Some(Family::Ipv4),
+        Some(&"ipv6") => Some(Family::Ipv6),
+        Some(_) => errors.reject("--family", "must be any, ipv4 or ipv6"),
     }
 }
 
@@ -206,6 +235,21 @@ mod tests {
                 file(Some(Format::Xml), "-"),
             ]
         );
+    }
+
+    #[test]
+    fn a_family_is_given_once() {
+        let family = |ipv4, ipv6, family: Option<&str>| {
+            let family = family.map(str::to_owned);
+            read(&ScanArgs { ipv4, ipv6, family, ..ScanArgs::default() }).map(|flags| flags.family)
+        };
+        assert_eq!(family(false, false, None), Ok(Family::Any));
+        assert_eq!(family(true, false, None), Ok(Family::Ipv4));
+        assert_eq!(family(false, true, None), Ok(Family::Ipv6));
+        assert_eq!(family(false, false, Some("ipv6")), Ok(Family::Ipv6));
+        let rest = "excludes the other family and --family; give one of them";
+        assert_eq!(family(true, true, None), Err(format!("-4 {rest}")));
+        assert_eq!(family(false, true, Some("any")), Err(format!("-6 {rest}")));
     }
 
     #[test]

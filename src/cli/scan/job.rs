@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::flags::{Flags, Output};
+use super::flags::{Flags, Output, Verbosity};
 use super::shard::shard;
 use super::{Exit, ScanArgs, exit_of};
 use crate::cli::{failed, print_error};
@@ -44,6 +44,7 @@ pub(super) struct Job {
     pub(super) outputs: Vec<Output>,
     /// The order in which hosts were typed.
     pub(super) order: TypedOrder,
+    pub(super) verbosity: Verbosity,
     /// How many columns the longest host typed takes.
     pub(super) host_width: usize,
 }
@@ -121,6 +122,7 @@ impl Job {
             format: flags.format,
             outputs: flags.outputs,
             order,
+            verbosity: flags.verbosity,
             host_width,
         })
     }

@@ -12,7 +12,7 @@ use crate::cli::stop::waiting;
 use crate::output::grouped;
 use crate::report::ProgressReport;
 
-/// A line of progress on standard error, if that is a terminal that can redraw lines.
+/// A line of progress on standard error, if a person wants it, and that is a terminal that can redraw lines.
 pub(super) struct Line {
     is_drawn: bool,
     started: Instant,
@@ -37,9 +37,9 @@ struct Said {
 }
 
 impl Line {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(is_wanted: bool) -> Self {
         Self {
-            is_drawn: io::stderr().is_terminal() && !style::is_dumb(),
+            is_drawn: is_wanted && io::stderr().is_terminal() && !style::is_dumb(),
             started: Instant::now(),
             text: String::new(),
             said: Said::default(),

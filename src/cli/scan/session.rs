@@ -9,11 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::FutureExt;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::flags::Verbosity;
 use super::job::Job;
 use super::line::Line;
 use super::outputs::{Hosts, Outputs};
 use super::verdicts::{Verdicts, is_unrouted, unanswered};
-use super::{Exit, exit_of};
+use super::{Exit, exit_of, notes};
 use crate::ask::Asker;
 use crate::cli::stop::Stop;
 use crate::cli::{failed, print_error};
@@ -33,6 +34,9 @@ pub(super) async fn run(job: Job, descriptors: DescriptorPlan, cores: NonZeroUsi
         Ok(stop) => stop,
         Err(error) => return failed(&format!("cannot handle signals: {error}")),
     };
+    if job.verbosity == Verbosity::Verbose {
+        notes::plan(&job, descriptors.for_command()).iter().for_each(|note| print_error(note));
+    }
     let begun = Instant::now();
     let (mut session, mut sweep) = match start(job, descriptors, cores, begun) {
         Ok(started) => started,
@@ -56,6 +60,7 @@ struct Session {
     shows_rows: bool,
     ports: PortSet,
     expectations: Expectations,
+    verbosity: Verbosity,
     summary: Summary,
     shard: Option<ShardLabel>,
     verdicts: Verdicts,
@@ -108,7 +113,7 @@ fn start(
     let shard = job.shard.map(label);
     let session = Session {
         head,
-        line: Line::new(),
+        line: Line::new(job.verbosity > Verbosity::Quiet),
         begun,
         meters: (Meter::new(begun), Meter::new(begun)),
         record_at: begun + limits::PROGRESS_INTERVAL,
@@ -117,6 +122,7 @@ fn start(
         outputs,
         ports: job.ports,
         expectations: job.expectations,
+        verbosity: job.verbosity,
         summary: Summary::default(),
         shard,
         verdicts: Verdicts::new(hosts != Hosts::One),
@@ -195,6 +201,11 @@ impl Session {
 
     fn print_host(&mut self, HostEnd { host, outcome }: HostEnd) {
         let report = Arc::new(self.report(&host, outcome));
+        if self.verbosity == Verbosity::Verbose
+            && let Some(note) = notes::host(&report)
+        {
+            print_error(&note);
+        }
         self.judge(&report);
         self.summary.count(&report);
         self.outputs.each(|printer| printer.host(&report));
@@ -263,6 +274,9 @@ impl Session {
             if !(self.outputs.has_table_on_terminal() && io::stderr().is_terminal()) {
                 print_error(&format!("{}: {comparison}", facts.domain));
             }
+        }
+        if self.verbosity == Verbosity::Quiet {
+            return;
         }
         for address in facts.addresses.iter().filter(|address| address.accepts_everything) {
             let address = address.address;

@@ -1,0 +1,60 @@
+//! What `--verbose` adds on standard error: what is to be scanned and how, and a line
+//! for each host.
+
+use super::job::Job;
+use crate::report::Report;
+
+/// What is to be scanned, in which order, and within which limits. At most
+/// `max_in_flight` probes are in flight at once.
+pub(super) fn plan(job: &Job, max_in_flight: usize) -> [String; 3] {
+    let hosts = counted(job.first.remaining(), "host");
+    let more = if job.rest.is_exhausted() { "" } else { " and more from the list" };
+    let mut what = format!("{hosts}{more}, {} on each", counted(job.ports.len().into(), "port"));
+    let ports = job.ports.to_string();
+    if ports.len() <= LONGEST_PORTS {
+        what += &format!(": {ports}");
+    }
+    let order = format!("the order is random; --seed {} repeats it", job.seed);
+    let rate = job.rate.map_or("any number of".to_owned(), |rate| format!("at most {rate}"));
+    let deadline = job.deadline.map_or("no deadline".to_owned(), |deadline| {
+        format!("a deadline of {} ms", deadline.as_millis())
+    });
+    let limits = format!(
+        "{} ms for an answer, at most {max_in_flight} probes in flight, {rate} probes a second, \
+         {deadline}",
+        job.timeout.as_millis()
+    );
+    [what, order, limits]
+}
+
+/// What was found on a host; `None` if it was not scanned at all.
+pub(super) fn host(Report { facts, effort, .. }: &Report) -> Option<String> {
+    let addresses = &facts.addresses;
+    let (mut open, mut closed, mut filtered, mut not_scanned) = (0, 0, 0, 0);
+    for address in addresses {
+        open += address.open_ports.len();
+        closed += address.closed;
+        filtered += address.filtered;
+        not_scanned += address.not_scanned;
+    }
+    let mut text = match addresses.len() {
+        0 => return None,
+        1 => facts.domain.clone(),
+        more => format!("{} ({more} addresses)", facts.domain),
+    };
+    text += &format!(": {open} open, {closed} closed, {filtered} filtered");
+    if not_scanned > 0 {
+        text += &format!(", {not_scanned} not scanned");
+    }
+    if let Some(path) = effort.paths.iter().flatten().next() {
+        text += &format!(", answers take {} ms", path.rtt_ms);
+    }
+    Some(text)
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The longest list of ports that is printed: a line of a terminal has room for it.
+const LONGEST_PORTS: usize = 40;
