@@ -7,12 +7,14 @@ mod doctor;
 mod environment;
 mod exit;
 mod healthcheck;
+mod help;
 mod merge;
 mod runtime;
 mod scan;
 mod serve;
 mod stdout;
 mod stop;
+mod suggest;
 mod unfinished;
 mod words;
 
@@ -25,7 +27,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-use argh::{ArgsInfo, FromArgs};
+use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
 
 use self::exit::Exit;
 use self::runtime::start_runtime;
@@ -66,16 +68,17 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
     };
     let program = if words.is_empty() { NAME.to_owned() } else { words.remove(0) };
     let program = Printable(program.rsplit('/').next().unwrap_or(NAME)).to_string();
-    // Serving is the default command, so its flags can stand alone.
-    let names_a_command = |word: &String| !word.starts_with('-') || TOP_LEVEL.contains(&&**word);
-    if !words.first().is_some_and(names_a_command) {
-        words.insert(0, "serve".to_owned());
+    let typed = words;
+    let words = words::for_argh(&typed);
+    let words = words::with_standard_input(&words);
+    let info = Args::get_args_info();
+    if let Some(objection) = suggest::objection(&info, &typed, &words) {
+        print_error(&objection);
+        return Exit::Usage;
     }
-    let typed = words::split_values(words);
-    let words = words::with_standard_input(&typed);
     let args = match Args::from_args(&[&program], &words) {
         Ok(args) => args,
-        Err(early) if early.status.is_ok() => return print(early.output.trim_end()),
+        Err(early) if early.status.is_ok() => return print_help(&program, &info, &words),
         Err(early) => {
             print_lines(&name_safely(&early.output, &words));
             return Exit::Usage;
@@ -99,6 +102,16 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
 /// cgroup's CPU quota.
 fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Prints the help of the command that `words` name, or of the program.
+fn print_help(program: &str, info: &CommandInfoWithArgs, words: &[&str]) -> Exit {
+    let command = info.commands.iter().find(|command| words.first() == Some(&command.name));
+    let text = match command {
+        Some(command) => help::help(&format!("{program} {}", command.name), &command.command),
+        None => help::help(program, info),
+    };
+    print(text.trim_end())
 }
 
 /// Prints the only output of a command.
@@ -161,6 +174,3 @@ const VERSION: &str =
 
 /// How long an error may take to be written: longer than any running reader needs.
 const PRINT_PATIENCE: Duration = Duration::from_secs(1);
-
-/// First words that do not imply `serve`.
-const TOP_LEVEL: [&str; 5] = ["-h", "--help", "help", "--version", "-V"];

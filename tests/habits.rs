@@ -83,6 +83,81 @@ fn verbose_prints_the_plan_and_every_host_and_quiet_prints_errors_alone() {
     assert_eq!(both.stderr, "open-ports: --quiet excludes --verbose\n");
 }
 
+#[test]
+fn who_forgets_scan_or_misspells_something_learns_what_was_meant() {
+    for (words, message) in [
+        ("example.org", "example.org is not a command; did you mean: open-ports scan example.org"),
+        (
+            "10.0.0.1 -p 22",
+            "10.0.0.1 is not a command; did you mean: open-ports scan 10.0.0.1 -p 22",
+        ),
+        (
+            "10.0.0.0/24 -Pn",
+            "10.0.0.0/24 is not a command; did you mean: open-ports scan 10.0.0.0/24 -Pn",
+        ),
+        ("scna web -p 22", "scna is not a command; did you mean: open-ports scan web -p 22"),
+        (
+            "-p 22 -Pn 10.0.0.1",
+            "-p is an option of scan; did you mean: open-ports scan -p 22 -Pn 10.0.0.1",
+        ),
+        (
+            "no/command",
+            "no/command is not a command; the commands are serve, scan, doctor, healthcheck, \
+             completions",
+        ),
+        ("scan web --prots 22", "--prots is not an option of scan; did you mean --ports?"),
+        (
+            "scan web --colour -oN a --timeout 5",
+            "--colour is not an option of scan; see open-ports scan --help; \
+             -oN is not an option of scan; did you mean -oX?; \
+             --timeout is not an option of scan; did you mean --timeout-ms?",
+        ),
+        ("--alow any", "--alow is not an option of serve; did you mean --allow?"),
+        ("serve -p 22", "-p is not an option of serve; see open-ports serve --help"),
+        ("doctor -v", "-v is not an option of doctor; see open-ports doctor --help"),
+    ] {
+        let ended = run(open_ports(&words.split(' ').collect::<Vec<_>>()));
+        assert_eq!((ended.status.code(), &*ended.stdout), (Some(2), ""), "{words}: {ended:?}");
+        assert_eq!(ended.stderr, format!("open-ports: {message}\n"), "{words}");
+    }
+}
+
+#[test]
+fn help_has_a_usage_of_one_line_and_names_the_values() {
+    let help = |words: &[&str]| {
+        let ended = run(open_ports(words));
+        assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""), "{words:?}");
+        ended.stdout
+    };
+    let of_scan = help(&["scan", "--help"]);
+    for line in [
+        "Usage: open-ports scan [OPTIONS] [host...]\n\n",
+        "  -p, --ports <list> ",
+        "  -iL, --targets <file> ",
+        "  -oX, --output-xml <file>\n",
+        "      --format <table|plain|json|ndjson|csv|grepable|xml>\n",
+        "  -4, --ipv4 ",
+        "  -h, --help ",
+        "  -Pn is accepted and changes nothing",
+    ] {
+        assert!(of_scan.contains(line), "{line:?} in {of_scan}");
+    }
+    for words in [&["help", "scan"][..], &["scan", "-h"], &["-h", "scan"], &["scan", "web", "-h"]] {
+        assert_eq!(help(words), of_scan, "{words:?}");
+    }
+    let of_serve = help(&["serve", "help"]);
+    assert!(of_serve.starts_with("Usage: open-ports serve [OPTIONS]\n\n"), "{of_serve}");
+    assert!(of_serve.contains("      --max-scans <count> "), "{of_serve}");
+    let of_all = help(&["--help"]);
+    assert!(of_all.starts_with("Usage: open-ports [COMMAND] [OPTIONS]\n\n"), "{of_all}");
+    assert!(of_all.contains("  completions "), "{of_all}");
+    let of_completions = help(&["completions", "help"]);
+    assert!(of_completions.contains(" [OPTIONS] <bash|fish|nushell|zsh>\n"), "{of_completions}");
+    for text in [of_scan, of_serve, of_all, of_completions] {
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+}
+
 fn scan(arguments: &[&str]) -> Ended {
     run(open_ports(&[&["scan"], arguments].concat()))
 }

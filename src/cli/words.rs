@@ -1,4 +1,4 @@
-//! Common spellings of options that argh does not accept.
+//! Common ways to write a command line that argh does not accept.
 
 /// Options of scan as nmap spells them, with one dash and several letters, and their
 /// names here.
@@ -13,9 +13,37 @@ pub(super) const SPELLINGS: [(&str, &str); 5] = [
 /// Options of nmap's scan that ask for what this one always does.
 const IGNORED: [&str; 1] = ["-Pn"];
 
+/// First words that do not imply `serve`.
+pub(super) const TOP_LEVEL: [&str; 5] = ["-h", "--help", "help", "--version", "-V"];
+
+const HELP: [&str; 3] = ["-h", "--help", "help"];
+
+/// What argh is to read if `typed` was typed.
+pub(super) fn for_argh(typed: &[String]) -> Vec<String> {
+    let mut words = typed.to_vec();
+    // Serving is the default command, so its flags can stand alone.
+    let names_a_command = |word: &String| !word.starts_with('-') || TOP_LEVEL.contains(&&**word);
+    if !words.first().is_some_and(names_a_command) {
+        words.insert(0, "serve".to_owned());
+    }
+    // argh would give scan the word `help`, which is a host there.
+    if let [first, command, ..] = &words[..]
+        && HELP.contains(&&**first)
+        && !command.starts_with('-')
+    {
+        words = vec![command.clone(), "--help".to_owned()];
+    }
+    split_values(words)
+}
+
+/// Another spelling of the option called `name`.
+pub(super) fn spelling(name: &str) -> Option<&'static str> {
+    SPELLINGS.iter().find(|(_, known)| *known == name).map(|&(spelling, _)| spelling)
+}
+
 /// Turns `--name=value` into two words, `-p80` too, and other spellings of options into
 /// their names. What follows `--` is no option.
-pub(super) fn split_values(words: Vec<String>) -> Vec<String> {
+fn split_values(words: Vec<String>) -> Vec<String> {
     let is_scan = words.first().is_some_and(|command| command == "scan");
     let mut split = Vec::with_capacity(words.len());
     let mut words = words.into_iter();
@@ -67,6 +95,21 @@ mod tests {
 
     fn words(text: &str) -> Vec<String> {
         text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_command_line_without_a_command_serves_and_help_may_come_first() {
+        for (typed, read) in [
+            ("--listen a", "serve --listen a"),
+            ("scan web", "scan web"),
+            ("help", "help"),
+            ("--help", "--help"),
+            ("help scan", "scan --help"),
+            ("-h scan web", "scan --help"),
+        ] {
+            assert_eq!(for_argh(&words(typed)), words(read), "{typed}");
+        }
+        assert_eq!(for_argh(&[]), ["serve"]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use clap_complete_nushell::Nushell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use super::super::{Args, NAME};
+use super::super::{Args, NAME, help, words};
 
 #[test]
 fn the_files_are_what_the_command_line_takes() {
@@ -94,7 +94,7 @@ fn page(name: &str, info: &CommandInfoWithArgs) -> String {
     let mut more = Roff::new();
     if !info.error_codes.is_empty() {
         more.control("SH", ["EXIT STATUS"]);
-        more.control("TP", []).text([roman("0")]).text([roman("scanned whole")]);
+        more.control("TP", []).text([roman("0")]).text([roman(help::WHOLE)]);
         for code in info.error_codes {
             let (number, meaning) = (code.code.to_string(), code.description);
             more.control("TP", []).text([roman(number)]).text([roman(meaning)]);
@@ -130,7 +130,11 @@ fn command(name: &str, info: &CommandInfoWithArgs) -> clap::Command {
 
 fn option(flag: &FlagInfo<'_>) -> Arg {
     let name = flag.long.trim_start_matches('-').to_owned();
-    let arg = Arg::new(name.clone()).long(name).help(flag.description.to_owned());
+    let help = match words::spelling(flag.long) {
+        Some(spelling) => format!("{} (also {spelling})", flag.description),
+        None => flag.description.to_owned(),
+    };
+    let arg = Arg::new(name.clone()).long(name).help(help);
     let arg = match flag.short {
         Some(short) => arg.short(short),
         None => arg,

@@ -26,13 +26,12 @@ impl ServeArgs {
 }
 
 impl FromArgs for ServeArgs {
-    fn from_args(command: &[&str], words: &[&str]) -> Result<Self, EarlyExit> {
+    fn from_args(_: &[&str], words: &[&str]) -> Result<Self, EarlyExit> {
         let mut given = BTreeMap::new();
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
             if HELP_TRIGGERS.contains(&word) {
-                let output = help(&command.join(" "));
-                return Err(EarlyExit { output, status: Ok(()) });
+                return Err(EarlyExit { output: String::new(), status: Ok(()) });
             }
             let named = |setting: &&Setting| word.strip_prefix("--") == Some(setting.name);
             let Some(setting) = SETTINGS.iter().find(named) else {
@@ -94,35 +93,7 @@ static FLAGS: LazyLock<Vec<FlagInfo<'_>>> = LazyLock::new(|| {
     SETTINGS.iter().zip(TEXTS.iter()).map(flag).chain([help]).collect()
 });
 
-/// What `--help` prints, in the layout of the other commands' help.
-fn help(command: &str) -> String {
-    let mut text = format!("Usage: {command} [options]\n\n{DESCRIPTION}\n\nOptions:\n");
-    for (Setting { value, .. }, (flag, description)) in SETTINGS.iter().zip(TEXTS.iter()) {
-        text += &format!("  {flag} <{value}>\n");
-        text += &wrapped(description);
-    }
-    text + "  -h, --help, help\n" + &wrapped("display usage information")
-}
-
-/// `text` in lines of at most 80 columns, indented.
-fn wrapped(text: &str) -> String {
-    let (mut lines, mut line) = (String::new(), String::new());
-    for word in text.split(' ') {
-        if !line.is_empty() && INDENT.len() + line.len() + 1 + word.len() > 80 {
-            lines += &format!("{INDENT}{line}\n");
-            line.clear();
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line += word;
-    }
-    lines + &format!("{INDENT}{line}\n")
-}
-
 const DESCRIPTION: &str = "Answer GET /open-ports over HTTP. Every option is also an \
                            environment variable: --max-scans is OPEN_PORTS_MAX_SCANS.";
 
 const HELP_TRIGGERS: [&str; 3] = ["-h", "--help", "help"];
-
-const INDENT: &str = "          ";
