@@ -67,9 +67,7 @@ pub(crate) enum ExpectationFault {
     /// The second is no list of ports.
     #[error("{0}")]
     Ports(PortListError),
-    /// Some of its ports are not scanned.
-    #[error("names ports that are not to be scanned: {0}")]
-    Beyond(PortSet),
+
 }
 
 impl Expectations {
@@ -90,31 +88,31 @@ impl Expectations {
         self.hosts.keys().map(String::as_str)
     }
 
-    /// Reads lines that each have a host and its expected ports. If the ports to
-    /// scan are known, the expected ones have to be among them. A comment starts
-    /// with `#`.
+    /// Every port that ought to be open on some host, if there is one.
+    #[must_use]
+    pub(crate) fn ports(&self) -> Option<PortSet> {
+        let all = self.every.iter().chain(self.hosts.values()).filter_map(Expectation::ports);
+        all.cloned().reduce(|all, ports| all.union(&ports))
+    }
+
+    /// Reads lines that each have a host and its expected ports. A comment starts with
+    /// `#`.
     ///
     /// # Errors
     /// Names the first invalid line.
-    pub(crate) fn read(
-        &mut self,
-        lines: &str,
-        scanned: Option<&PortSet>,
-    ) -> Result<(), ExpectationLineError> {
+    pub(crate) fn read(&mut self, lines: &str) -> Result<(), ExpectationLineError> {
+        // Some editors begin a file with a byte-order mark.
+        let lines = lines.strip_prefix('\u{feff}').unwrap_or(lines);
         for (number, line) in lines.lines().enumerate() {
             let words = line.split('#').next().unwrap_or_default().split_whitespace();
             let words: Vec<&str> = words.collect();
-            self.read_line(&words, scanned)
+            self.read_line(&words)
                 .map_err(|fault| ExpectationLineError { line: number + 1, fault })?;
         }
         Ok(())
     }
 
-    fn read_line(
-        &mut self,
-        words: &[&str],
-        scanned: Option<&PortSet>,
-    ) -> Result<(), ExpectationFault> {
+    fn read_line(&mut self, words: &[&str]) -> Result<(), ExpectationFault> {
         let (host, ports) = match *words {
             [] => return Ok(()),
             [host, ports] => (host, ports),
@@ -126,10 +124,7 @@ impl Expectations {
             Ok(HostSpec::Addresses(_)) => return Err(ExpectationFault::Many(host.into())),
             Err(error) => return Err(ExpectationFault::Host { word: host.into(), error }),
         };
-        let expectation: Expectation = ports.parse().map_err(ExpectationFault::Ports)?;
-        if let Some(beyond) = scanned.and_then(|scanned| expectation.beyond(scanned)) {
-            return Err(ExpectationFault::Beyond(beyond));
-        }
+        let expectation = Expectation::typed(ports).map_err(ExpectationFault::Ports)?;
         match self.hosts.insert(host.clone(), expectation) {
             None => Ok(()),
             Some(_) => Err(ExpectationFault::Again(host)),
@@ -144,10 +139,21 @@ impl Expectation {
         self.0.as_ref()
     }
 
-    /// The expected ports that are not in `scanned`, and so would never be found.
+    /// Reads what a person types: a port list like [`PortSet::typed`], or `none`.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub(crate) fn typed(text: &str) -> Result<Self, PortListError> {
+        if text == NONE { Ok(Self(None)) } else { PortSet::typed(text).map(|ports| Self(Some(ports))) }
+    }
+
+    /// `scanned`, and the expected ports.
     #[must_use]
-    pub(crate) fn beyond(&self, scanned: &PortSet) -> Option<PortSet> {
-        self.0.as_ref()?.difference(scanned)
+    pub(crate) fn with(&self, scanned: PortSet) -> PortSet {
+        match &self.0 {
+            Some(ports) => scanned.union(ports),
+            None => scanned,
+        }
     }
 
     /// Compares with the `open` ports, which are in ascending order. A scan that is
@@ -239,14 +245,14 @@ mod tests {
 
     fn read(lines: &str) -> Result<Expectations, String> {
         let mut expectations = Expectations::new("none".parse().ok());
-        let scanned = "1-1024".parse().unwrap();
-        expectations.read(lines, Some(&scanned)).map_err(|error| error.to_string())?;
+        expectations.read(lines).map_err(|error| error.to_string())?;
         Ok(expectations)
     }
 
     #[test]
     fn a_file_has_a_line_of_expected_ports_for_each_host() {
-        let read = read("# hosts\nweb.example\t80,443\n\n[fd00::1] none # none\n").unwrap();
+        let lines = "\u{feff}web.example\thttp,443,\n\n# none:\n[fd00::1] none # none\n";
+        let read = read(lines).unwrap();
         let of = |host: &str| read.of(host).map(Expectation::to_string);
         assert_eq!(read.hosts().collect::<Vec<_>>(), ["fd00::1", "web.example"]);
         assert_eq!(of("web.example"), Some("80,443".into()));
@@ -254,6 +260,8 @@ mod tests {
             (of("fd00::1"), of("other.example")),
             (Some("none".into()), Some("none".into()))
         );
+        assert_eq!(read.ports(), "80,443".parse().ok());
+        assert_eq!(Expectations::new("none".parse().ok()).ports(), None);
     }
 
     #[test]
@@ -265,7 +273,7 @@ mod tests {
             ("10.0.0.1:22 22", "line 1: \"10.0.0.1:22\" holds a port"),
             ("web 22\nweb 22", "line 2: web has a line already"),
             ("web 22,22", "line 1: 22 is listed more than once"),
-            ("web 1000-1030", "line 1: names ports that are not to be scanned: 1025-1030"),
+            ("web 22,htp", "line 1: \"htp\" is not a port"),
         ] {
             let message = read(lines).unwrap_err();
             assert!(message.starts_with(error), "{lines}: {message}");
@@ -279,14 +287,18 @@ mod tests {
     }
 
     #[test]
-    fn expected_ports_outside_the_scan_are_named() {
-        let scanned: PortSet = "1-100".parse().unwrap();
-        let beyond = |expected: &str| {
-            let beyond = expected.parse::<Expectation>().unwrap().beyond(&scanned);
-            beyond.map(|ports| ports.to_string())
+    fn expected_ports_join_the_scanned_ones() {
+        let joined = |expected: &str| {
+            expected.parse::<Expectation>().unwrap().with("1-100".parse().unwrap()).to_string()
         };
-        assert_eq!(beyond("22,443"), Some("443".into()));
-        assert_eq!((beyond("22"), beyond("none")), (None, None));
-        assert!("22,".parse::<Expectation>().is_err());
+        assert_eq!(joined("22,443"), "1-100,443");
+        assert_eq!((joined("22"), joined("none")), ("1-100".into(), "1-100".into()));
+    }
+
+    #[test]
+    fn only_people_may_name_services() {
+        assert_eq!(Expectation::typed("ssh,"), "22".parse());
+        assert_eq!(Expectation::typed("none"), "none".parse());
+        assert!("ssh".parse::<Expectation>().is_err() && "22,".parse::<Expectation>().is_err());
     }
 }

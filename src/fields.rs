@@ -12,8 +12,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::expect::Expectation;
-use crate::ports::PortSet;
 use crate::targets::{AddressRange, AddressSet, HostSpec};
 
 /// What is wrong with each field, and what is accepted instead.
@@ -68,26 +66,6 @@ impl fmt::Display for FieldErrors {
             }
         }
         Ok(())
-    }
-}
-
-/// Reads which ports ought to be open. They have to be among `ports`, if those
-/// are known.
-pub(crate) fn expectation(
-    text: &str,
-    ports: Option<&PortSet>,
-    field: &str,
-    errors: &mut FieldErrors,
-) -> Option<Expectation> {
-    let expectation: Expectation = match text.parse() {
-        Ok(expectation) => expectation,
-        Err(error) => return errors.reject(field, error.to_string()),
-    };
-    match ports.and_then(|ports| expectation.beyond(ports)) {
-        None => Some(expectation),
-        Some(beyond) => {
-            errors.reject(field, format!("names ports that are not to be scanned: {beyond}"))
-        }
     }
 }
 

@@ -27,6 +27,12 @@ pub enum PortListError {
     /// An item is neither a port, a range nor a named set.
     #[error("{0:?} is not a port (1 to 65535), a range (8000-8100), top1 to top1000, or all")]
     NotAnItem(String),
+    /// The same at the prompt, where more is accepted.
+    #[error(
+        "{0:?} is not a port (1 to 65535), a range (8000-8100, 8000- or -1024), a service (https), \
+         top1 to top1000, or all"
+    )]
+    NotTyped(String),
     /// A range ends before it starts.
     #[error("{0}-{1} runs backwards; write {1}-{0}")]
     Backwards(u16, u16),
@@ -72,6 +78,12 @@ impl PortSet {
         valid.then(|| Self::from_merged(bounds))
     }
 
+    /// This many of the most common ports; `None` unless it is 1 to 1000.
+    #[must_use]
+    pub fn most_common(count: usize) -> Option<Self> {
+        services::MOST_COMMON.get(..count).and_then(|ports| Self::from_ports(ports.iter().copied()))
+    }
+
     /// How many ports the set holds, 1 to 65535.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a set is never empty")]
@@ -114,6 +126,12 @@ impl PortSet {
         u16::try_from(u32::from(range.first) + (index - range.before)).ok()
     }
 
+    /// The ports that are in one of the sets or in both.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        Self::from_merged(self.bounds().chain(other.bounds()).collect())
+    }
+
     /// The ports that are in both sets; `None` when there are none.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Option<Self> {
@@ -143,6 +161,57 @@ impl PortSet {
             common.extend(reached.map(|other| (first.max(other.0), last.min(other.1))));
         }
         (!common.is_empty()).then(|| Self::from_merged(common))
+    }
+
+    /// Reads what a person types: a list as [`Self::from_str`] reads it, and also names
+    /// of services (`https`), ranges without one end (`8000-` and `-1024`) or without
+    /// both, and a comma at the end.
+    ///
+    /// # Errors
+    /// When an item is none of these.
+    pub fn typed(list: &str) -> Result<Self, PortListError> {
+        let list = list.strip_suffix(',').filter(|list| !list.is_empty()).unwrap_or(list);
+        Self::read(list, typed_item)
+    }
+
+    /// Reads a list whose items, other than named sets, are read by `item`.
+    fn read(
+        list: &str,
+        item: impl Fn(&str) -> Result<Item, PortListError>,
+    ) -> Result<Self, PortListError> {
+        let mut written: Vec<(u16, u16)> = Vec::new();
+        let mut named: Vec<(u16, u16)> = Vec::new();
+        // A larger named set contains the smaller ones, so only the largest is kept: a
+        // list that names a thousand of them takes no more memory.
+        let mut most_common: &[u16] = &[];
+        for text in list.split(',') {
+            if text.is_empty() {
+                return Err(PortListError::EmptyItem);
+            }
+            if text == "all" {
+                named = vec![(1, u16::MAX)];
+                continue;
+            }
+            if let Some(ports) = most_common_ports(text) {
+                if ports.len() > most_common.len() {
+                    most_common = ports;
+                }
+                continue;
+            }
+            match item(text)? {
+                Item::Range(first, last) if first > last => {
+                    return Err(PortListError::Backwards(first, last));
+                }
+                Item::Range(first, last) => written.push((first, last)),
+                Item::Service(ports) => named.extend(ports.into_iter().map(|port| (port, port))),
+            }
+        }
+        written.sort_unstable();
+        if let Some(pair) = written.windows(2).find(|pair| pair[1].0 <= pair[0].1) {
+            return Err(PortListError::Overlap(pair[1].0));
+        }
+        written.extend(most_common.iter().map(|&port| (port, port)).chain(named));
+        Ok(Self::from_merged(written))
     }
 
     fn bounds(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
@@ -177,34 +246,14 @@ impl FromStr for PortSet {
     /// named sets (`top1` to `top1000`, `all`). Named sets may overlap other items; a
     /// port that is listed twice by number is rejected as a mistake.
     fn from_str(list: &str) -> Result<Self, Self::Err> {
-        let mut written: Vec<(u16, u16)> = Vec::new();
-        // A larger named set contains the smaller ones, so only the largest is kept: a
-        // list that names a thousand of them takes no more memory.
-        let mut most_common: &[u16] = &[];
-        let mut all = None;
-        for item in list.split(',') {
-            if item.is_empty() {
-                return Err(PortListError::EmptyItem);
-            }
-            if item == "all" {
-                all = Some((1, u16::MAX));
-            } else if let Some(count) = item.strip_prefix("top") {
-                let ports = parse_port(count)
-                    .and_then(|count| services::MOST_COMMON.get(..usize::from(count)))
-                    .ok_or_else(|| PortListError::NotAnItem(item.into()))?;
-                if ports.len() > most_common.len() {
-                    most_common = ports;
-                }
-            } else {
-                written.push(parse_range(item)?);
-            }
-        }
-        written.sort_unstable();
-        if let Some(pair) = written.windows(2).find(|pair| pair[1].0 <= pair[0].1) {
-            return Err(PortListError::Overlap(pair[1].0));
-        }
-        written.extend(most_common.iter().map(|&port| (port, port)).chain(all));
-        Ok(Self::from_merged(written))
+        Self::read(list, |item| {
+            let range = match item.split_once('-') {
+                Some((first, last)) => parse_port(first).zip(parse_port(last)),
+                None => parse_port(item).map(|port| (port, port)),
+            };
+            let (first, last) = range.ok_or_else(|| PortListError::NotAnItem(item.into()))?;
+            Ok(Item::Range(first, last))
+        })
     }
 }
 
@@ -231,131 +280,34 @@ struct PortRange {
     before: u32,
 }
 
-fn parse_range(item: &str) -> Result<(u16, u16), PortListError> {
-    let not_an_item = || PortListError::NotAnItem(item.into());
-    let (first, last) = match item.split_once('-') {
-        Some((first, last)) => (parse_port(first), parse_port(last)),
-        None => (parse_port(item), parse_port(item)),
+/// An item of a list that is no named set.
+enum Item {
+    /// The first port and the last.
+    Range(u16, u16),
+    /// The ports of a service.
+    Service(Vec<u16>),
+}
+
+/// The ports of `top1` to `top1000`.
+fn most_common_ports(item: &str) -> Option<&'static [u16]> {
+    let count = item.strip_prefix("top").and_then(parse_port)?;
+    services::MOST_COMMON.get(..usize::from(count))
+}
+
+fn typed_item(item: &str) -> Result<Item, PortListError> {
+    let bound = |text: &str, open| if text.is_empty() { Some(open) } else { parse_port(text) };
+    let range = match item.split_once('-') {
+        Some((first, last)) => bound(first, 1).zip(bound(last, u16::MAX)),
+        None => parse_port(item).map(|port| (port, port)),
     };
-    let (first, last) = first.zip(last).ok_or_else(not_an_item)?;
-    if first > last {
-        return Err(PortListError::Backwards(first, last));
+    if let Some((first, last)) = range {
+        return Ok(Item::Range(first, last));
     }
-    Ok((first, last))
+    match services::ports_of(item) {
+        ports if ports.is_empty() => Err(PortListError::NotTyped(item.into())),
+        ports => Ok(Item::Service(ports)),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn set(list: &str) -> PortSet {
-        list.parse().unwrap()
-    }
-
-    #[test]
-    fn lists_are_sorted_and_neighbours_merge() {
-        assert_eq!(set("81,22,80,8000-8100").to_string(), "22,80-81,8000-8100");
-        assert_eq!(set("all"), PortSet::all());
-        assert_eq!(set("65535").iter().collect::<Vec<_>>(), [65535]);
-    }
-
-    #[test]
-    fn named_sets_hold_as_many_ports_as_they_say_and_may_overlap_numbers() {
-        assert_eq!(set("top100").len(), 100);
-        assert_eq!(set("top1000").len(), 1000);
-        assert_eq!(set("22,80,top100"), set("top100"));
-        assert_eq!(set("top10,top1000,top100,top1000"), set("top1000"));
-        assert_eq!(set("all,top10,all"), PortSet::all());
-        assert!(set("1,top100").contains(1));
-    }
-
-    #[test]
-    fn malformed_lists_say_what_is_wrong() {
-        use PortListError::*;
-        for (list, error) in [
-            ("", EmptyItem),
-            ("22,", EmptyItem),
-            ("0", NotAnItem("0".into())),
-            ("65536", NotAnItem("65536".into())),
-            ("+80", NotAnItem("+80".into())),
-            (" 80", NotAnItem(" 80".into())),
-            ("1e3", NotAnItem("1e3".into())),
-            ("-5", NotAnItem("-5".into())),
-            ("5-", NotAnItem("5-".into())),
-            ("1-2-3", NotAnItem("1-2-3".into())),
-            ("top0", NotAnItem("top0".into())),
-            ("top1001", NotAnItem("top1001".into())),
-            ("90-80", Backwards(90, 80)),
-            ("80,80", Overlap(80)),
-            ("1-100,50", Overlap(50)),
-        ] {
-            assert_eq!(list.parse::<PortSet>(), Err(error), "{list:?}");
-        }
-        assert_eq!(PortSet::try_range(0, 5), Err(NotAnItem("0".into())));
-        assert_eq!(PortSet::try_range(9, 5), Err(Backwards(9, 5)));
-        assert_eq!(PortSet::from_ports([]), None);
-        assert_eq!(PortSet::from_ports([80, 0]), None);
-    }
-
-    #[test]
-    fn nothing_is_left_of_a_set_without_all_ports() {
-        assert_eq!(set("1,65535").difference(&PortSet::all()), None);
-        assert_eq!(set("1-99").intersection(&set("100-65535")), None);
-        assert_eq!(PortSet::all().difference(&set("1,80,65535")), Some(set("2-79,81-65534")));
-        assert_eq!(PortSet::all().intersection(&set("1,65535")), Some(set("1,65535")));
-    }
-
-    fn some_ports() -> impl Strategy<Value = BTreeSet<u16>> {
-        prop_oneof![
-            prop::collection::btree_set(1..=u16::MAX, 1..60),
-            prop::collection::btree_set(1..=80u16, 1..60),
-            prop::collection::btree_set(65_500..=u16::MAX, 1..30),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn parse_of_print_is_identity(ports in some_ports()) {
-            let set = PortSet::from_ports(ports.iter().copied()).unwrap();
-            prop_assert_eq!(set.to_string().parse::<PortSet>().unwrap(), set.clone());
-            prop_assert!(set.iter().eq(ports.iter().copied()));
-            prop_assert_eq!(set.len() as usize, ports.len());
-        }
-
-        #[test]
-        fn an_index_addresses_every_port_once(ports in some_ports()) {
-            let bounds = ports.iter().map(|&port| (port, port)).collect();
-            let set = PortSet::from_merged(bounds);
-            prop_assert!((0..).map_while(|index| set.nth(index)).eq(set.iter()));
-            prop_assert_eq!(set.nth(set.len()), None);
-            for port in 1..=u16::MAX {
-                prop_assert_eq!(set.contains(port), ports.contains(&port));
-            }
-        }
-
-        #[test]
-        fn sets_combine_port_by_port(one in some_ports(), two in some_ports()) {
-            let set = |ports: &BTreeSet<u16>| {
-                PortSet::from_merged(ports.iter().map(|&port| (port, port)).collect())
-            };
-            let ports = |set: Option<PortSet>| {
-                set.map_or_else(Vec::new, |set| set.iter().collect())
-            };
-            let both: Vec<u16> = one.intersection(&two).copied().collect();
-            let rest: Vec<u16> = one.difference(&two).copied().collect();
-            prop_assert_eq!(ports(set(&one).intersection(&set(&two))), both);
-            prop_assert_eq!(ports(set(&one).difference(&set(&two))), rest);
-        }
-
-        #[test]
-        fn no_text_makes_the_parser_panic(text in "[-0-9,aeltop+ \\PC]{0,40}") {
-            if let Ok(set) = text.parse::<PortSet>() {
-                prop_assert!(set.len() > 0 && set.first() <= set.last());
-            }
-        }
-    }
-}
+mod tests;

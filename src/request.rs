@@ -34,7 +34,7 @@ pub(crate) struct ScanRequest {
     pub(crate) host: Host,
     /// Which of its addresses to scan.
     pub(crate) family: Family,
-    /// The ports to probe.
+    /// The ports to probe, those that are expected among them.
     pub(crate) ports: PortSet,
     /// How long a probe waits for an answer.
     pub(crate) timeout: Duration,
@@ -170,7 +170,8 @@ impl ScanRequest {
         let layout = fields::boolean(params.get("pretty"), "pretty", &mut errors)
             .map(|pretty| if pretty { Layout::Indented } else { Layout::Line });
         let explain = fields::boolean(params.get("explain"), "explain", &mut errors);
-        let expectation = read_expectation(params, ports.as_ref(), &mut errors);
+        let expectation = read_expectation(params, &mut errors);
+        let ports = with_expected(ports, expectation.as_ref());
         let fail_status = read_fail_status(params, &mut errors);
         if let (Some(Some(format)), Some(false), Some(layout), Some(status)) =
             (format, explain, layout, fail_status)
@@ -284,14 +285,22 @@ fn read_format(params: &ScanParams, errors: &mut FieldErrors) -> Option<Option<F
 }
 
 /// `None` within: nothing is expected.
-fn read_expectation(
-    params: &ScanParams,
-    ports: Option<&PortSet>,
-    errors: &mut FieldErrors,
-) -> Option<Option<Expectation>> {
-    match params.get("expect") {
+fn read_expectation(params: &ScanParams, errors: &mut FieldErrors) -> Option<Option<Expectation>> {
+    match params.get("expect").map(str::parse::<Expectation>) {
         None => Some(None),
-        Some(text) => fields::expectation(text, ports, "expect", errors).map(Some),
+        Some(Ok(expectation)) => Some(Some(expectation)),
+        Some(Err(error)) => errors.reject("expect", error.to_string()),
+    }
+}
+
+/// The ports to scan, with those that are expected.
+fn with_expected(
+    ports: Option<PortSet>,
+    expectation: Option<&Option<Expectation>>,
+) -> Option<PortSet> {
+    match expectation {
+        Some(Some(expectation)) => ports.map(|ports| expectation.with(ports)),
+        _ => ports,
     }
 }
 

@@ -11,6 +11,24 @@ pub fn registered(port: u16) -> Option<&'static str> {
     Some(REGISTERED[index].1)
 }
 
+/// The TCP ports that the service called `name` is registered for, in any case of
+/// letters; none if it is not known.
+#[must_use]
+pub fn ports_of(name: &str) -> Vec<u16> {
+    let name = name.to_ascii_lowercase();
+    let from = BY_NAME.partition_point(|(other, _)| *other < name);
+    let known = BY_NAME[from..].iter().take_while(|(other, _)| *other == name);
+    known.map(|&(_, port)| port).collect()
+}
+
+/// Services in lower case and in ascending order, each with a port.
+static BY_NAME: LazyLock<Vec<(String, u16)>> = LazyLock::new(|| {
+    let named = REGISTERED.iter().map(|&(port, name)| (name.to_ascii_lowercase(), port));
+    let mut named: Vec<(String, u16)> = named.collect();
+    named.sort_unstable();
+    named
+});
+
 /// Ports in ascending order, each with its service.
 static REGISTERED: LazyLock<Vec<(u16, &str)>> = LazyLock::new(|| {
     let entry = |line: &'static str| {
@@ -129,6 +147,25 @@ mod tests {
         for port in 0..=u16::MAX {
             assert_eq!(registered(port), names[usize::from(port)], "{port}");
         }
+    }
+
+    #[test]
+    fn a_name_stands_for_all_of_its_ports() {
+        for (name, ports) in [
+            ("https", &[443][..]),
+            ("HTTPS", &[443]),
+            ("compressnet", &[2, 3]),
+            ("ethernet-ip-1", &[2222]),
+            ("no-such-service", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(ports_of(name), ports, "{name}");
+        }
+        assert!(REGISTERED.iter().all(|(port, name)| ports_of(name).contains(port)));
+        // Items of port lists come first.
+        let other = |name: &str| name.starts_with("top") || ["all", "none"].contains(&name);
+        let digits = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        assert!(!REGISTERED.iter().any(|(_, name)| other(name) || digits(name)));
     }
 
     #[test]

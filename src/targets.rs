@@ -8,6 +8,7 @@ mod addresses;
 mod order;
 mod shard;
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
@@ -19,6 +20,7 @@ pub(crate) use self::addresses::{AddressRange, AddressSet};
 pub(crate) use self::order::{HostPosition, TypedOrder};
 pub(crate) use self::shard::Shard;
 use crate::host::{Host, HostError};
+use crate::ports::{PortSet, parse_port};
 use crate::shuffle::Shuffle;
 
 /// The hosts that one word names: a name, an address, a network (`10.0.0.0/24`) or a
@@ -31,6 +33,30 @@ pub(crate) enum HostSpec {
     Addresses(AddressRange),
 }
 
+/// The hosts that one word names, and the port behind them if there is one
+/// (`web.internal:443`, `[::1]:22`), as the format plain has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostAndPort {
+    /// The hosts.
+    pub(crate) hosts: HostSpec,
+    /// The port.
+    pub(crate) port: Option<u16>,
+}
+
+/// What becomes of the ports behind the hosts of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ListedPorts {
+    /// They are errors.
+    #[default]
+    Refused,
+    /// They mean nothing, because others are scanned.
+    Ignored,
+    /// They are gathered, to be scanned. These were read so far.
+    Gathered(BTreeSet<u16>),
+    /// Those that are not among these are errors.
+    Among(PortSet),
+}
+
 /// Why a word names no hosts. The message says what to write.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum HostSpecError {
@@ -40,6 +66,12 @@ pub(crate) enum HostSpecError {
     /// A port after the host.
     #[error("holds a port; give the host alone, and ports with -p")]
     Port,
+    /// A port after the host that is none.
+    #[error("has a port that is none; ports are 1 to 65535")]
+    NoPort,
+    /// A port after the host that is not scanned.
+    #[error("names a port that is not to be scanned; give all ports with -p")]
+    OtherPort,
     /// What follows the slash is not a prefix length.
     #[error("must have a prefix length of 0 to {0} after the slash")]
     Prefix(u8),
@@ -84,6 +116,7 @@ pub(crate) struct HostList {
     list: Option<Box<dyn BufRead + Send>>,
     line: u64,
     exclude: AddressSet,
+    ports: ListedPorts,
     seed: u64,
     shard: Shard,
     /// Of what is excluded and of the words so far.
@@ -132,6 +165,7 @@ impl HostList {
             list,
             line: 0,
             exclude,
+            ports: ListedPorts::default(),
             seed,
             shard: Shard::WHOLE,
             checksum,
@@ -147,6 +181,24 @@ impl HostList {
     #[must_use]
     pub(crate) fn in_shard(self, shard: Shard) -> Self {
         Self { shard, ..self }
+    }
+
+    /// The same list, whose hosts may have ports.
+    #[must_use]
+    pub(crate) fn with_ports(self, ports: ListedPorts) -> Self {
+        Self { ports, ..self }
+    }
+
+    /// What became of the ports so far.
+    pub(crate) fn ports(&self) -> &ListedPorts {
+        &self.ports
+    }
+
+    /// Makes errors of ports that are not among these, unless ports are ignored.
+    pub(crate) fn keep_to(&mut self, ports: &PortSet) {
+        if self.ports != ListedPorts::Ignored {
+            self.ports = ListedPorts::Among(ports.clone());
+        }
     }
 
     /// The next part of the hosts; `None` after the last.
@@ -202,12 +254,30 @@ impl HostList {
             read < usize::try_from(MAX_LINE_BYTES).unwrap_or(usize::MAX) || bytes.ends_with(b"\n");
         let text = String::from_utf8(bytes).ok().filter(|_| whole);
         let text = text.ok_or(HostListError::Line(line))?;
+        // Some editors begin a file with a byte-order mark.
+        let text = text.strip_prefix('\u{feff}').filter(|_| line == 1).unwrap_or(&text);
         let text = text.split('#').next().unwrap_or_default();
         for word in text.split_whitespace() {
             let failed = |error| HostListError::Word { line, word: word.to_owned(), error };
-            specs.push(word.parse().map_err(failed)?);
+            let HostAndPort { hosts, port } = word.parse().map_err(failed)?;
+            port.map_or(Ok(()), |port| self.ports.take(port)).map_err(failed)?;
+            specs.push(hosts);
         }
         Ok(true)
+    }
+}
+
+impl ListedPorts {
+    fn take(&mut self, port: u16) -> Result<(), HostSpecError> {
+        match self {
+            Self::Refused => return Err(HostSpecError::Port),
+            Self::Among(ports) if !ports.contains(port) => return Err(HostSpecError::OtherPort),
+            Self::Gathered(ports) => {
+                ports.insert(port);
+            }
+            Self::Ignored | Self::Among(_) => {}
+        }
+        Ok(())
     }
 }
 
@@ -295,6 +365,23 @@ impl HostSpec {
             Self::Name(name) => shard::hash(before.to_le_bytes().into_iter().chain(name.bytes())),
             Self::Addresses(range) => range.checksum(before),
         }
+    }
+}
+
+impl FromStr for HostAndPort {
+    type Err = HostSpecError;
+
+    /// A comma may follow, as in a list that was copied.
+    fn from_str(word: &str) -> Result<Self, HostSpecError> {
+        let word = word.strip_suffix(',').unwrap_or(word);
+        if let Some((host, port)) = word.rsplit_once(':')
+            && port.bytes().all(|byte| byte.is_ascii_digit())
+            && (!host.contains(':') || (host.starts_with('[') && host.contains(']')))
+        {
+            let port = parse_port(port).ok_or(HostSpecError::NoPort)?;
+            return Ok(Self { hosts: host.parse()?, port: Some(port) });
+        }
+        Ok(Self { hosts: word.parse()?, port: None })
     }
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 
 use support::own_address;
 use support::service::{Ended, open_ports, run};
-use support::targets::Listeners;
+use support::targets::{Listeners, free_port};
 
 #[test]
 fn the_format_of_a_file_follows_from_its_ending_or_the_flag() {
@@ -84,6 +84,95 @@ fn verbose_prints_the_plan_and_every_host_and_quiet_prints_errors_alone() {
 }
 
 #[test]
+fn ports_may_be_services_and_ranges_may_be_open() {
+    let listeners = Listeners::bind_at(own_address(), 8080).unwrap();
+    let host = listeners.address.to_string();
+    for ports in ["http,http-alt", "8000-", "-8100", "22,8080,", "-"] {
+        let ended = scan(&[&host, "-p", ports]);
+        assert_eq!(ended.status.code(), Some(0), "{ports}: {ended:?}");
+        let found = format!("{host}:8080");
+        assert!(ended.stdout.lines().any(|line| line == found), "{ports}: {ended:?}");
+    }
+}
+
+#[test]
+fn what_plain_prints_can_be_scanned_again() {
+    let one = Listeners::bind(own_address(), 2);
+    let other = Listeners::bind(own_address(), 1);
+    let (first, second) = (one.address.to_string(), other.address.to_string());
+    let all = format!("{},{}", one.list(), other.list());
+    let found = scan(&[&first, &second, "-p", &all]);
+    assert_eq!(sorted(&found.stdout).len(), 3, "{found:?}");
+
+    // As words, and as a list that an editor of Windows has saved.
+    let words: Vec<&str> = found.stdout.lines().collect();
+    let again = scan(&words);
+    assert_eq!((again.status.code(), sorted(&again.stdout)), (Some(0), sorted(&found.stdout)));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("found");
+    fs::write(&path, format!("\u{feff}{}", found.stdout.replace('\n', ",\r\n"))).unwrap();
+    let path = path.to_str().unwrap();
+    for flag in ["--targets", "-iL"] {
+        let again = scan(&[flag, path]);
+        assert_eq!((again.status.code(), sorted(&again.stdout)), (Some(0), sorted(&found.stdout)));
+    }
+    // Other ports may be named for the hosts of a list.
+    let narrow = scan(&["-iL", path, "-p", &other.list()]);
+    assert_eq!((narrow.status.code(), narrow.stdout), (Some(0), format!("{second}:{}\n", other.list())));
+}
+
+#[test]
+fn ports_behind_hosts_are_scanned_on_every_host() {
+    let address = own_address();
+    let listeners = Listeners::bind(address, 2);
+    let ports: Vec<u16> = listeners.ports.iter().copied().collect();
+    let (host, other) = (address.to_string(), own_address().to_string());
+    let words = [format!("{host}:{}", ports[0]), format!("{other}:{}", ports[1])];
+    let ended = scan(&[&words[0], &words[1]]);
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let both = ports.iter().map(|port| format!("{host}:{port}")).collect::<Vec<_>>();
+    assert_eq!(sorted(&ended.stdout), both);
+}
+
+#[test]
+fn a_port_late_in_a_long_list_has_to_be_known_from_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hosts");
+    // More than are read before the scan starts.
+    let list = "127.0.0.1:1\n".repeat(20_000) + "127.0.0.1:2\n";
+    fs::write(&path, list).unwrap();
+    let path = path.to_str().unwrap();
+    let ended = scan(&["--targets", path]);
+    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    let message = "--targets: line 20001: \"127.0.0.1:2\" names a port that is not to be scanned";
+    assert!(ended.stderr.contains(message), "{ended:?}");
+    let ended = scan(&["--targets", path, "-p", "1,2"]);
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""));
+}
+
+#[test]
+fn what_is_expected_is_scanned_whatever_the_ports_are() {
+    let address = own_address();
+    let listeners = Listeners::bind(address, 1);
+    let (host, open) = (address.to_string(), listeners.list());
+    let closed = free_port().to_string();
+    let plain = format!("{host}:{open}\n");
+    for ports in [&["-p", &*closed][..], &["--top", "1"], &[]] {
+        let met = scan(&[&[&*host, "--expect", &open], ports].concat());
+        let printed = (met.status.code(), &*met.stdout, &*met.stderr);
+        assert_eq!(printed, (Some(0), &*plain, ""), "{ports:?}");
+    }
+    let missing = scan(&[&host, "-p", &open, "--expect", &format!("{open},{closed}")]);
+    assert_eq!(missing.status.code(), Some(5), "{missing:?}");
+    assert_eq!(missing.stderr, format!("open-ports: {host}: missing {closed}\n"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("expected");
+    fs::write(&path, format!("\u{feff}{host} {open},\n")).unwrap();
+    let met = scan(&["--expect-file", path.to_str().unwrap(), "-p", &closed]);
+    assert_eq!((met.status.code(), met.stdout, &*met.stderr), (Some(0), plain, ""));
+}
+
+#[test]
 fn who_forgets_scan_or_misspells_something_learns_what_was_meant() {
     for (words, message) in [
         ("example.org", "example.org is not a command; did you mean: open-ports scan example.org"),
@@ -133,8 +222,8 @@ fn help_has_a_usage_of_one_line_and_names_the_values() {
     for line in [
         "Usage: open-ports scan [OPTIONS] [host...]\n\n",
         "  -p, --ports <list> ",
-        "  -iL, --targets <file> ",
-        "  -oX, --output-xml <file>\n",
+        " -iL, --targets <file> ",
+        " -oX, --output-xml <file> ",
         "      --format <table|plain|json|ndjson|csv|grepable|xml>\n",
         "  -4, --ipv4 ",
         "  -h, --help ",
@@ -156,6 +245,12 @@ fn help_has_a_usage_of_one_line_and_names_the_values() {
     for text in [of_scan, of_serve, of_all, of_completions] {
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
+}
+
+fn sorted(lines: &str) -> Vec<String> {
+    let mut lines: Vec<String> = lines.lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines
 }
 
 fn scan(arguments: &[&str]) -> Ended {

@@ -29,7 +29,7 @@ support::trials::main! {
     differences_from_an_expectation_are_reported,
     no_open_port_can_be_expected,
     an_incomplete_scan_is_not_as_expected,
-    ports_outside_the_scan_cannot_be_expected,
+    expected_ports_are_scanned_too,
     only_a_complete_and_expected_answer_passes_a_gate,
     a_gate_says_what_is_not_known,
     a_stream_is_no_gate,
@@ -220,11 +220,19 @@ fn an_incomplete_scan_is_not_as_expected() {
     assert_eq!((&report["unexpected"], &report["missing"]), (&json!([]), &json!([])));
 }
 
-fn ports_outside_the_scan_cannot_be_expected() {
-    let query = "/open-ports?domain=localhost&ports=1-10&expect=5,22";
-    let problem = Service::start().get(query).problem(400);
-    let told = "names ports that are not to be scanned: 22";
-    assert_eq!(problem["errors"], json!({ "expect": [told] }), "{problem}");
+fn expected_ports_are_scanned_too() {
+    let (service, address) = (Service::start(), own_address());
+    let (listeners, refused) = (Listeners::bind(address, 1), Refused::bind(address));
+    let (port, expected) = (refused.port, listeners.list());
+    let query = format!("/open-ports?domain={address}&ports={port}&expect={expected}");
+    let report = service.get(&query).report();
+    assert_eq!((ports(&report["open_ports"]), &report["as_expected"]), (
+        listeners.ports.iter().copied().collect::<Vec<_>>(),
+        &json!(true)
+    ));
+    let missing = format!("/open-ports?domain={address}&ports={expected}&expect={expected},{port}");
+    let report = service.get(&missing).report();
+    assert_eq!(ports(&report["missing"]), [port], "{report}");
 }
 
 fn only_a_complete_and_expected_answer_passes_a_gate() {

@@ -120,7 +120,12 @@ fn a_list_longer_than_what_is_read_at_once_is_scanned_to_its_end() {
 fn an_invalid_command_line_is_refused_with_every_error() {
     for (arguments, message) in [
         (&[][..], "name a host to scan"),
-        (&["10.0.0.1:80"], "10.0.0.1:80 holds a port; give the host alone, and ports with -p"),
+        (
+            &["127.0.0.1:80", "-p", "22"],
+            "127.0.0.1:80 names a port that is not to be scanned; give all ports with -p",
+        ),
+        (&["127.0.0.1:0"], "127.0.0.1:0 has a port that is none; ports are 1 to 65535"),
+        (&["localhost:ssh"], "localhost:ssh holds a port; give the host alone, and ports with -p"),
         (&["localhost", "-p", "0"], "-p \"0\" is not a port"),
         (&["localhost", "-p", "1", "--top", "3"], "-p excludes --to-port and --top"),
         (&["localhost", "--top", "0"], "--top must be 1 to 1000"),
@@ -128,10 +133,8 @@ fn an_invalid_command_line_is_refused_with_every_error() {
         (&["localhost", "--seed", "-1"], "--seed must be a number"),
         (&["localhost", "--exclude", "web"], "--exclude web is a name; give its addresses"),
         (&["localhost", "--allow", "10/8"], "--allow \"10/8\" is not a list of rules"),
-        (
-            &["localhost", "-p1", "--expect", "2"],
-            "--expect names ports that are not to be scanned: 2",
-        ),
+        (&["localhost", "-p", "htp"], "-p \"htp\" is not a port (1 to 65535), a range"),
+        (&["localhost", "-p1", "--expect", "htp"], "--expect \"htp\" is not a port"),
         (&["127.0.0.1", "--exclude", "127.0.0.0/8"], "there is no host left to scan"),
         (
             &["localhost", "--timeout-ms", "1", "--format", "yaml"],

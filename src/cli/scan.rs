@@ -32,6 +32,9 @@ use crate::targets::HostListError;
     example = "{command_name} 10.0.0.0/24 10.0.1.1-50 -p 22,80,8000-8100,top100",
     example = "{command_name} web.internal -p all --expect 22,443",
     example = "{command_name} --targets hosts.txt --format ndjson --output found.ndjson",
+    note = "Every port is scanned on every host. A port behind a host, as in 10.0.0.1:22, joins the \
+            ports to scan; with -p, --to-port or --top it has to be among them, and in a list of \
+            --targets it is ignored.",
     note = "-Pn is accepted and changes nothing: no host is pinged before its scan.",
     error_code(1, "something failed"),
     error_code(2, "invalid command line or list"),
@@ -41,10 +44,13 @@ use crate::targets::HostListError;
     error_code(130, "stopped by Ctrl-C; results so far were printed")
 )]
 pub(super) struct ScanArgs {
-    /// names, addresses, networks (10.0.0.0/24) or ranges (10.0.0.1-50)
+    /// names, addresses, networks (10.0.0.0/24) or ranges (10.0.0.1-50), each
+    /// with or without a port (10.0.0.1:22)
     #[argh(positional, arg_name = "host")]
     pub(super) hosts: Vec<String>,
-    /// ports to scan, like 22,80,8000-8100,top100, or all (top1000)
+    /// ports to scan: numbers, ranges (8000-8100, 8000-, -1024), services
+    /// (https), top100 or all, separated by commas (default: the ports behind
+    /// hosts, or top1000)
     #[argh(option, short = 'p', arg_name = "list")]
     pub(super) ports: Option<String>,
     /// scan the ports from 1 to this one
@@ -98,8 +104,8 @@ pub(super) struct ScanArgs {
     /// write JSON to this file, or to standard output (-)
     #[argh(option, arg_name = "file")]
     pub(super) output_json: Vec<String>,
-    /// the ports that ought to be open on each host, or none; exits with 5
-    /// if others are
+    /// the ports that ought to be open on each host, or none; they are scanned,
+    /// too. Exits with 5 if others are open
     #[argh(option, arg_name = "list")]
     pub(super) expect: Option<String>,
     /// scan the hosts in this file and expect these ports, each line like

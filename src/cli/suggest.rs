@@ -3,7 +3,7 @@
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 
 use super::{NAME, words};
-use crate::targets::HostSpec;
+use crate::targets::HostAndPort;
 
 /// What is wrong with the command or with the names of its options, if something is.
 /// `typed` is the command line, and `words` is what argh is going to read of it.
@@ -54,7 +54,7 @@ fn command_meant(word: &str, names: &[String], arguments: &[String]) -> String {
     if let Some(command) = nearest(word, names) {
         return format!("did you mean: {}", command_line(command, arguments));
     }
-    if word.parse::<HostSpec>().is_ok() {
+    if word.parse::<HostAndPort>().is_ok() {
         let words = [&[word.to_owned()], arguments].concat();
         return format!("did you mean: {}", command_line("scan", &words));
     }
@@ -89,7 +89,9 @@ fn unknown_options<'a>(info: &CommandInfoWithArgs, arguments: &[&'a str]) -> Vec
         };
         match info.flags.iter().find(is_it) {
             // Its value may look like an option.
-            Some(flag) if flag.kind != FlagInfoKind::Switch => drop(arguments.next()),
+            Some(flag) if flag.kind != FlagInfoKind::Switch => {
+                arguments.next();
+            }
             Some(_) => {}
             None => unknown.push(word),
         }

@@ -234,7 +234,7 @@ pub(crate) const PARAMETERS: [Parameter; 14] = [
     Parameter {
         name: "expect",
         meaning: "ports that ought to be open; the report lists what differs",
-        more: "Written like ports, and among the ports to scan.",
+        more: "Written like ports. They are scanned, too.",
         values: Values::Text {
             description: "`22,443`, or `none`",
             pattern: "^(none|(all|top[0-9]+|[0-9]+(-[0-9]+)?)(,(all|top[0-9]+|[0-9]+(-[0-9]+)?))*)$",

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::{
     Ceilings, Format, ScanParams, read_deadline, read_expectation, read_family, read_format,
-    read_ports, read_rate, read_timeout,
+    read_ports, read_rate, read_timeout, with_expected,
 };
 use crate::expect::Expectation;
 use crate::fields::{self, FieldErrors, SHOWN_FAULTS};
@@ -91,12 +91,13 @@ impl SweepRequest {
         let (details, expectation, format) = if params.has("format") {
             (
                 fields::boolean(params.get("details"), "details", &mut errors),
-                read_expectation(params, ports.as_ref(), &mut errors),
+                read_expectation(params, &mut errors),
                 read_format(params, &mut errors),
             )
         } else {
             (Some(false), Some(None), Some(None))
         };
+        let ports = with_expected(ports, expectation.as_ref());
         let words = if params.has("targets") { params.get("targets") } else { None };
         let words = words.unwrap_or_default().to_owned();
         // Without an error, each of them is there.

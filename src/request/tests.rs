@@ -74,14 +74,14 @@ fn ports_and_a_range_exclude_each_other() {
 }
 
 #[test]
-fn only_what_is_scanned_can_be_expected() {
+fn what_is_expected_is_scanned() {
     let expect = |list| [("domain", "localhost"), ("toPort", "100"), ("expect", list)];
-    let expected = read(&expect("none")).unwrap().expectation;
-    assert_eq!(expected, Some("none".parse().unwrap()));
-    assert_eq!(
-        errors(&expect("22,100-443")),
-        "expect names ports that are not to be scanned: 101-443"
-    );
+    let none = read(&expect("none")).unwrap();
+    assert_eq!(none.expectation, Some("none".parse().unwrap()));
+    assert_eq!(none.ports.to_string(), "1-100");
+    let some = read(&expect("22,100-200,443")).unwrap();
+    assert_eq!(some.expectation, Some("22,100-200,443".parse().unwrap()));
+    assert_eq!(some.ports.to_string(), "1-200,443");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use proptest::prelude::*;
@@ -102,6 +102,61 @@ fn an_error_in_a_list_names_the_line() {
     assert!(error(&"a".repeat(5000)).starts_with("line 1 is not a list of hosts"));
     let full = "a".repeat(4095) + "\n";
     assert!(error(&full).starts_with("line 1: \"aaa"), "as long as a line may be");
+}
+
+#[test]
+fn a_word_may_have_a_port_and_a_last_comma() {
+    for (word, hosts, port) in [
+        ("10.0.0.1:22", "10.0.0.1", Some(22)),
+        ("[::1]:65535", "::1", Some(65_535)),
+        ("web.internal:443,", "web.internal", Some(443)),
+        ("10.0.0.0/24:80", "10.0.0.0/24", Some(80)),
+        ("10.0.0.1-9:80", "10.0.0.1-9", Some(80)),
+        ("[fd00::]/126:80", "fd00::/126", Some(80)),
+        ("10.0.0.1,", "10.0.0.1", None),
+        ("[::1]", "::1", None),
+        // An address, which has no port without brackets.
+        ("::1:22", "::1:22", None),
+    ] {
+        let expected = HostAndPort { hosts: hosts.parse().unwrap(), port };
+        assert_eq!(word.parse(), Ok(expected), "{word}");
+    }
+    use HostSpecError::*;
+    for (word, error) in [
+        ("10.0.0.1:0", NoPort),
+        ("10.0.0.1:65536", NoPort),
+        ("10.0.0.1:", NoPort),
+        ("10.0.0.1:ssh", Port),
+        (":22", Host(HostError::Empty)),
+        ("http://example.org:80", Host(HostError::Url)),
+        ("10.0.0.1,10.0.0.2:80", Range),
+        ("10.0.0.1,,", Range),
+    ] {
+        assert_eq!(word.parse::<HostAndPort>(), Err(error), "{word}");
+    }
+}
+
+#[test]
+fn ports_in_a_list_are_gathered_or_ignored_or_checked() {
+    let read = |ports: ListedPorts| {
+        let mut hosts = hosts_of("\u{feff}10.0.0.2:80\n[::1]:22,\n10.0.0.2:443", "");
+        hosts = hosts.with_ports(ports);
+        let set = hosts.next_set().map_err(|error| error.to_string())?;
+        Ok::<_, String>((sorted(set.unwrap()), hosts.ports().clone()))
+    };
+    let all = ["10.0.0.1", "10.0.0.2", "::1"].map(str::to_owned).to_vec();
+    let gathered = ListedPorts::Gathered(BTreeSet::from([22, 80, 443]));
+    assert_eq!(read(ListedPorts::Gathered(BTreeSet::new())), Ok((all.clone(), gathered)));
+    let ignored = ListedPorts::Ignored;
+    assert_eq!(read(ignored.clone()), Ok((all.clone(), ignored)));
+    let among = ListedPorts::Among("22,80,443".parse().unwrap());
+    assert_eq!(read(among.clone()), Ok((all, among)));
+    assert_eq!(
+        read(ListedPorts::Among("1-80".parse().unwrap())),
+        Err("line 3: \"10.0.0.2:443\" names a port that is not to be scanned; \
+             give all ports with -p"
+            .into())
+    );
 }
 
 #[test]

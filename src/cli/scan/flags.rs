@@ -11,7 +11,7 @@ use crate::fields::{self, FieldErrors};
 use crate::host::Family;
 use crate::limits;
 use crate::output::Format;
-use crate::ports::PortSet;
+use crate::ports::{PortSet, parse_port};
 
 /// A file to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,8 @@ pub(super) enum Verbosity {
 
 /// The values of these flags.
 pub(super) struct Flags {
-    pub(super) ports: PortSet,
+    /// Those of `-p`, `--to-port` or `--top`.
+    pub(super) ports: Option<PortSet>,
     pub(super) family: Family,
     pub(super) timeout: Duration,
     pub(super) deadline: Option<Duration>,
@@ -114,27 +115,24 @@ fn family(args: &ScanArgs, errors: &mut FieldErrors) -> Option<Family> {
     }
 }
 
-fn ports(args: &ScanArgs, errors: &mut FieldErrors) -> Option<PortSet> {
+fn ports(args: &ScanArgs, errors: &mut FieldErrors) -> Option<Option<PortSet>> {
     let given = [&args.ports, &args.to_port, &args.top];
     if given.iter().filter(|given| given.is_some()).count() > 1 {
         return errors.reject("-p", "excludes --to-port and --top; give one of them");
     }
     if let Some(list) = &args.ports {
-        // nmap's notation for all ports.
-        let list = if list == "-" { "all" } else { list };
-        return match list.parse() {
-            Ok(ports) => Some(ports),
+        return match PortSet::typed(list) {
+            Ok(ports) => Some(Some(ports)),
             Err(error) => errors.reject("-p", format!("{error}")),
         };
     }
     if let Some(last) = &args.to_port {
-        let ports =
-            crate::ports::parse_port(last).and_then(|last| PortSet::try_range(1, last).ok());
-        return ports.or_else(|| errors.reject("--to-port", "must be 1 to 65535"));
+        let ports = parse_port(last).and_then(|last| PortSet::try_range(1, last).ok());
+        return ports.map(Some).or_else(|| errors.reject("--to-port", "must be 1 to 65535"));
     }
-    let count = args.top.as_deref().unwrap_or(DEFAULT_TOP);
-    let ports = format!("top{count}").parse().ok();
-    ports.or_else(|| errors.reject("--top", "must be 1 to 1000"))
+    let Some(count) = &args.top else { return Some(None) };
+    let ports = parse_port(count).and_then(|count| PortSet::most_common(count.into()));
+    ports.map(Some).or_else(|| errors.reject("--top", "must be 1 to 1000"))
 }
 
 /// The files to write. `format` is the value of `--format`, which goes before what the
@@ -171,8 +169,6 @@ fn format_of(path: &Path) -> Option<Format> {
     ENDINGS.iter().find(|(known, _)| *known == ending).map(|&(_, format)| format)
 }
 
-/// The default of nmap and most other scanners.
-const DEFAULT_TOP: &str = "1000";
 
 const ENDINGS: [(&str, Format); 6] = [
     ("txt", Format::Plain),

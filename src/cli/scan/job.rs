@@ -1,5 +1,6 @@
 //! From the flags of `open-ports scan` to a valid scan.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::IpAddr;
@@ -11,14 +12,17 @@ use super::shard::shard;
 use super::{Exit, ScanArgs, exit_of};
 use crate::cli::{failed, print_error};
 use crate::config::{ConfigError, Sources};
-use crate::expect::Expectations;
+use crate::expect::{Expectation, Expectations};
 use crate::fields::{self, FieldErrors};
 use crate::host::Family;
 use crate::output::Format;
 use crate::policy::{Policy, Rules};
 use crate::ports::PortSet;
 use crate::scan::Keep;
-use crate::targets::{AddressSet, HostList, HostSet, HostSpec, Shard, TypedOrder};
+use crate::targets::{
+    AddressSet, HostAndPort, HostList, HostSet, HostSpec, HostSpecError, ListedPorts,
+    Shard, TypedOrder,
+};
 
 /// A valid scan of one or many hosts.
 pub(super) struct Job {
@@ -79,11 +83,14 @@ impl Job {
         let mut errors = FieldErrors::default();
         let flags = Flags::read(args, &mut errors);
         let policy = policy(args, environment, &mut errors);
-        let shard = shard(args.shard.as_deref(), environment, &mut errors);
-        let mut specs = specs(&args.hosts, &mut errors);
-        let exclude = args.exclude.iter().flat_map(|list| list.split(','));
+        let given = flags.as_ref().and_then(|flags| flags.ports.as_ref());
+        let expectations = expectations(args, &mut errors)?;
+        let expected = expectations.ports();
+        let (mut specs, behind) = hosts(&args.hosts, (given, expected.as_ref()), &mut errors);
+        let exclude = args.exclude.iter().map(|list| list.strip_suffix(',').unwrap_or(list));
+        let exclude = exclude.flat_map(|list| list.split(','));
         let exclude = fields::exclusions(exclude, "--exclude", &mut errors).unwrap_or_default();
-        let expectations = expectations(args, flags.as_ref(), &mut errors)?;
+        let shard = shard(args.shard.as_deref(), environment, &mut errors);
         let (Some(flags), Some(policy), Some(shard), true) =
             (flags, policy, shard, errors.is_empty())
         else {
@@ -96,20 +103,26 @@ impl Job {
             return Err(Refusal::Usage("name a host to scan, or a list with --targets".into()));
         }
         let order = TypedOrder::new(&specs);
-        let mut rest = HostList::new(specs, list, exclude.clone(), flags.seed)
+        let rest = HostList::new(specs, list, exclude.clone(), flags.seed)
             .in_shard(shard.unwrap_or_default());
+        let mut rest = rest.with_ports(match &flags.ports {
+            Some(_) => ListedPorts::Ignored,
+            None => ListedPorts::Gathered(behind),
+        });
         let first = rest.next_set().map_err(|error| match exit_of(&error) {
             Exit::Usage => Refusal::Usage(format!("--targets: {error}")),
             _ => Refusal::Failure(format!("--targets: {error}")),
         })?;
         let first = first.filter(|first| first.listed() > 0 || !rest.is_exhausted());
         let first = first.ok_or_else(|| Refusal::Usage("there is no host left to scan".into()))?;
+        let ports = ports(flags.ports, rest.ports(), expected);
+        rest.keep_to(&ports);
         Ok(Self {
             command: format!("{} {}", super::NAME, typed.join(" ")),
             first,
             rest,
             exclude,
-            ports: flags.ports,
+            ports,
             family: flags.family,
             policy,
             timeout: flags.timeout,
@@ -150,33 +163,57 @@ fn policy(
     Some(Policy::new(allow?.unwrap_or_else(Rules::any), deny?.unwrap_or_default()))
 }
 
-fn specs(words: &[String], errors: &mut FieldErrors) -> Vec<HostSpec> {
-    let mut specs = Vec::with_capacity(words.len());
+/// The hosts typed, and the ports behind them. If the ports to scan are `given`, those
+/// have to be among them or among the `expected` ones.
+fn hosts(
+    words: &[String],
+    (given, expected): (Option<&PortSet>, Option<&PortSet>),
+    errors: &mut FieldErrors,
+) -> (Vec<HostSpec>, BTreeSet<u16>) {
+    let (mut specs, mut ports) = (Vec::with_capacity(words.len()), BTreeSet::new());
+    let has = |set: Option<&PortSet>, port| set.is_some_and(|set| set.contains(port));
     for word in words {
         match word.parse() {
-            Ok(spec) => specs.push(spec),
+            Ok(HostAndPort { port: Some(port), .. })
+                if given.is_some() && !has(given, port) && !has(expected, port) =>
+            {
+                errors.add(word, HostSpecError::OtherPort.to_string());
+            }
+            Ok(HostAndPort { hosts, port }) => {
+                specs.push(hosts);
+                ports.extend(port);
+            }
             Err(error) => errors.add(word, format!("{error}")),
         }
     }
-    specs
+    (specs, ports)
 }
 
-fn expectations(
-    args: &ScanArgs,
-    flags: Option<&Flags>,
-    errors: &mut FieldErrors,
-) -> Result<Expectations, Refusal> {
-    let ports = flags.map(|flags| &flags.ports);
-    let every = args
-        .expect
-        .as_deref()
-        .and_then(|list| fields::expectation(list, ports, "--expect", errors));
+/// The ports to scan: the given ones, or those behind the hosts, or the most common
+/// ones, and all that are expected.
+fn ports(given: Option<PortSet>, behind: &ListedPorts, expected: Option<PortSet>) -> PortSet {
+    let behind = match behind {
+        ListedPorts::Gathered(ports) => PortSet::from_ports(ports.iter().copied()),
+        _ => None,
+    };
+    let common = || PortSet::most_common(DEFAULT_TOP).expect("there are as many");
+    let ports = given.or(behind).unwrap_or_else(common);
+    match expected {
+        Some(expected) => ports.union(&expected),
+        None => ports,
+    }
+}
+
+fn expectations(args: &ScanArgs, errors: &mut FieldErrors) -> Result<Expectations, Refusal> {
+    let every = args.expect.as_deref().and_then(|list| match Expectation::typed(list) {
+        Ok(expectation) => Some(expectation),
+        Err(error) => errors.reject("--expect", error.to_string()),
+    });
     let mut expectations = Expectations::new(every);
     if let Some(path) = &args.expect_file {
         let failed = |error: io::Error| Refusal::Failure(format!("--expect-file {path}: {error}"));
         let text = std::fs::read_to_string(path).map_err(failed)?;
-        let read = expectations.read(&text, ports);
-        if let Err(error) = read {
+        if let Err(error) = expectations.read(&text) {
             errors.add("--expect-file", error.to_string());
         }
     }
@@ -204,3 +241,6 @@ fn width(spec: &HostSpec) -> usize {
         },
     }
 }
+
+/// The default of nmap and most other scanners.
+const DEFAULT_TOP: usize = 1000;

@@ -67,7 +67,7 @@ fn every_bad_field_is_reported_at_once() {
          targets \"10.0.0.0/33\" must have a prefix length of 0 to 32 after the slash; \
          targets \"10.0.0.1:22\" holds a port; give the host alone, and ports in ports; \
          targets \"\" is empty; give a host name, an IPv4 or an IPv6 address; \
-         timeoutMs must be 50 to 30000 milliseconds; toPort must be 1 to 65535"
+         timeoutMs must be 50 to 30000 ms; toPort must be 1 to 65535"
     );
     assert_eq!(errors(&[("toPort", "80")]), "targets is required");
 }
