@@ -63,8 +63,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
     let Ok(mut words) = arguments.map(OsString::into_string).collect::<Result<Vec<_>, _>>() else {
-        print_error("an argument is not UTF-8");
-        return Exit::Usage;
+        return refused("an argument is not UTF-8");
     };
     let program = if words.is_empty() { NAME.to_owned() } else { words.remove(0) };
     let program = Printable(program.rsplit('/').next().unwrap_or(NAME)).to_string();
@@ -73,8 +72,7 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
     let words = words::with_standard_input(&words);
     let info = Args::get_args_info();
     if let Some(objection) = suggest::objection(&info, &typed, &words) {
-        print_error(&objection);
-        return Exit::Usage;
+        return refused(&objection);
     }
     let args = match Args::from_args(&[&program], &words) {
         Ok(args) => args,
@@ -164,6 +162,11 @@ fn print_error_briefly(text: &str) {
 fn failed(reason: &str) -> Exit {
     print_error(reason);
     Exit::Failure
+}
+
+fn refused(reason: &str) -> Exit {
+    print_error(reason);
+    Exit::Usage
 }
 
 const NAME: &str = "open-ports";

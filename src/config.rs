@@ -5,6 +5,7 @@
 
 pub(crate) mod settings;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -92,6 +93,10 @@ pub enum ConfigError {
     },
 }
 
+/// Everything that is wrong with the settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Error)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
 /// Where settings come from: flags, then the environment.
 pub struct Sources<'a> {
     flags: &'a dyn Fn(&str) -> Option<String>,
@@ -162,73 +167,98 @@ impl Config {
     /// Reads every setting, and fills in defaults.
     ///
     /// # Errors
-    /// The first invalid setting, by the flag or variable it came from.
-    pub fn try_new(sources: &Sources<'_>) -> Result<Self, ConfigError> {
-        let listen = listen_addresses(sources)?;
-        let seconds = |setting, most: Duration| {
-            let expected = format!("a number of seconds, 0 to {}", most.as_secs());
-            sources.read(setting, &expected, |text| {
-                let seconds = text.parse().ok().map(Duration::from_secs)?;
-                (seconds <= most).then_some(seconds)
+    /// Every invalid setting, by the flag or variable it came from.
+    pub fn try_new(sources: &Sources<'_>) -> Result<Self, ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        let listen = errors.keep(listen_addresses(sources));
+        let allow = errors.keep(sources.read_as::<Rules>("allow", RULES));
+        let deny = errors.keep(sources.read_as::<Rules>("deny", RULES));
+        let is_local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
+        let reachable = listen.iter().flatten().find(|address| !is_local(address));
+        if let (Some(None), Some(&listen)) = (&allow, reachable) {
+            errors.0.push(ConfigError::NoAllowList { listen });
+        }
+        let allow = allow.map(|allow| allow.unwrap_or_else(Rules::any));
+        let deadline = errors.keep(seconds(sources, "max-deadline", limits::MAX_MAX_DEADLINE));
+        let deadline = deadline.map(|given| given.unwrap_or(limits::DEFAULT_MAX_DEADLINE));
+        let metrics_listen =
+            errors.keep(sources.read("metrics-listen", ADDRESS, parse_address));
+        let hosts = errors.keep(sources.read("host", HOSTS, parse_hosts));
+        let grace = errors.keep(seconds(sources, "grace", limits::MAX_GRACE));
+        let drain_delay = errors.keep(seconds(sources, "drain-delay", limits::MAX_GRACE));
+        let tokens = sources.read("tokens", "a path", |text| Some(PathBuf::from(text)));
+        let tokens = errors.keep(tokens);
+        let quotas = Quotas::read(sources, &mut errors);
+        let rate_of_all = errors.keep(rate(sources, "max-rate"));
+        let rate_of_one = errors.keep(rate(sources, "max-scan-rate"));
+        let sweep_targets = sources.read("max-sweep-targets", COUNT, |text| text.parse().ok());
+        let sweep_targets = errors.keep(sweep_targets);
+        let log = LogConfig::read(sources, &mut errors);
+        // Without an error, each of them is there.
+        let valid = || {
+            Some(Self {
+                listen: listen?,
+                metrics_listen: metrics_listen?,
+                hosts: hosts?.unwrap_or_default(),
+                grace: grace?.unwrap_or(limits::DEFAULT_GRACE),
+                drain_delay: drain_delay?.unwrap_or_default(),
+                policy: Policy::new(allow?, deny?.unwrap_or_default()),
+                tokens: tokens?,
+                quotas: quotas?,
+                rate: rate_of_all?,
+                ceilings: Ceilings {
+                    deadline: deadline?.max(limits::MIN_DEADLINE),
+                    rate: rate_of_one?,
+                    sweep_targets: sweep_targets?
+                        .map_or(limits::DEFAULT_MAX_SWEEP_TARGETS, NonZeroU64::get),
+                },
+                log: log?,
             })
         };
-        let allow = sources.read_as("allow", RULES)?;
-        let deny = sources.read_as("deny", RULES)?;
-        let is_local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
-        let allow = match (allow, listen.iter().find(|address| !is_local(address))) {
-            (Some(allow), _) => allow,
-            (None, None) => Rules::any(),
-            (None, Some(&listen)) => return Err(ConfigError::NoAllowList { listen }),
-        };
-        let deadline = seconds("max-deadline", limits::MAX_MAX_DEADLINE)?
-            .unwrap_or(limits::DEFAULT_MAX_DEADLINE)
-            .max(limits::MIN_DEADLINE);
-        Ok(Self {
-            listen,
-            metrics_listen: sources.read("metrics-listen", ADDRESS, parse_address)?,
-            hosts: sources.read("host", HOSTS, parse_hosts)?.unwrap_or_default(),
-            grace: seconds("grace", limits::MAX_GRACE)?.unwrap_or(limits::DEFAULT_GRACE),
-            drain_delay: seconds("drain-delay", limits::MAX_GRACE)?.unwrap_or_default(),
-            policy: Policy::new(allow, deny.unwrap_or_default()),
-            tokens: sources.read("tokens", "a path", |text| Some(PathBuf::from(text)))?,
-            quotas: Quotas {
-                scans: count(sources, "max-scans", limits::DEFAULT_MAX_SCANS)?,
-                scans_per_caller: count(
-                    sources,
-                    "max-scans-per-caller",
-                    limits::DEFAULT_MAX_SCANS_PER_CALLER,
-                )?,
-                scans_per_target: count(
-                    sources,
-                    "max-scans-per-target",
-                    limits::DEFAULT_MAX_SCANS_PER_TARGET,
-                )?,
-            },
-            rate: rate(sources, "max-rate")?,
-            ceilings: Ceilings {
-                deadline,
-                rate: rate(sources, "max-scan-rate")?,
-                sweep_targets: sources
-                    .read("max-sweep-targets", COUNT, |text| text.parse().ok())?
-                    .map_or(limits::DEFAULT_MAX_SWEEP_TARGETS, NonZeroU64::get),
-            },
-            log: LogConfig::try_new(sources)?,
-        })
+        if errors.0.is_empty() { valid().ok_or(errors) } else { Err(errors) }
+    }
+}
+
+impl ConfigErrors {
+    /// The value, or `None` and one more error.
+    fn keep<T>(&mut self, read: Result<T, ConfigError>) -> Option<T> {
+        read.map_err(|error| self.0.push(error)).ok()
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for error in &self.0 {
+            write!(f, "{separator}{error}")?;
+            separator = "; ";
+        }
+        Ok(())
+    }
+}
+
+impl Quotas {
+    fn read(sources: &Sources<'_>, errors: &mut ConfigErrors) -> Option<Self> {
+        let mut count = |setting, default| errors.keep(count(sources, setting, default));
+        let scans = count("max-scans", limits::DEFAULT_MAX_SCANS);
+        let of_caller = count("max-scans-per-caller", limits::DEFAULT_MAX_SCANS_PER_CALLER);
+        let of_target = count("max-scans-per-target", limits::DEFAULT_MAX_SCANS_PER_TARGET);
+        Some(Self { scans: scans?, scans_per_caller: of_caller?, scans_per_target: of_target? })
     }
 }
 
 impl LogConfig {
-    fn try_new(sources: &Sources<'_>) -> Result<Self, ConfigError> {
-        let level = sources.read("log", "error, warn, info, debug or trace", |text| {
+    fn read(sources: &Sources<'_>, errors: &mut ConfigErrors) -> Option<Self> {
+        let level = errors.keep(sources.read("log", "error, warn, info, debug or trace", |text| {
             let named = !text.bytes().any(|byte| byte.is_ascii_digit());
             text.parse().ok().filter(|_| named)
-        })?;
-        let format = sources.read("log-format", "text or json", |text| match text {
+        }));
+        let format = errors.keep(sources.read("log-format", "text or json", |text| match text {
             "text" => Some(LogFormat::Text),
             "json" => Some(LogFormat::Json),
             _ => None,
-        })?;
-        Ok(Self { level: level.unwrap_or(tracing::Level::INFO), format })
+        }));
+        Some(Self { level: level?.unwrap_or(tracing::Level::INFO), format: format? })
     }
 }
 
@@ -252,6 +282,18 @@ pub fn listen_addresses(sources: &Sources<'_>) -> Result<Vec<SocketAddr>, Config
     })?;
     let everywhere = [IpAddr::from(Ipv6Addr::UNSPECIFIED), Ipv4Addr::UNSPECIFIED.into()];
     Ok(everywhere.map(|address| (address, port).into()).to_vec())
+}
+
+fn seconds(
+    sources: &Sources<'_>,
+    setting: &str,
+    most: Duration,
+) -> Result<Option<Duration>, ConfigError> {
+    let expected = format!("a number of seconds, 0 to {}", most.as_secs());
+    sources.read(setting, &expected, |text| {
+        let seconds = text.parse().ok().map(Duration::from_secs)?;
+        (seconds <= most).then_some(seconds)
+    })
 }
 
 fn parse_address(text: &str) -> Option<SocketAddr> {

@@ -304,7 +304,7 @@ fn a_listener_reachable_from_outside_needs_an_allow_list() {
         &["--listen", "192.0.2.1:8080", "--deny", "any"],
     ] {
         let ended = run(open_ports(arguments));
-        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        assert_eq!(ended.status.code(), Some(2), "{ended:?}");
         assert_eq!(ended.stdout, "");
         assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
         for wanted in [arguments[1], "--allow private", "OPEN_PORTS_ALLOW=10.0.0.0/8"] {
@@ -335,7 +335,7 @@ fn an_invalid_rule_prevents_the_start_with_one_line() {
     ] {
         for flag in ["--allow", "--deny"] {
             let ended = run(open_ports(&["--listen", "127.0.0.1:0", flag, rules]));
-            assert_eq!((ended.status.code(), ended.stderr.lines().count()), (Some(1), 1));
+            assert_eq!((ended.status.code(), ended.stderr.lines().count()), (Some(2), 1));
             assert!(ended.stderr.contains(flag) && ended.stderr.contains(message), "{ended:?}");
         }
     }

@@ -136,6 +136,7 @@ fn an_invalid_command_line_is_refused_with_every_error() {
         (&["localhost", "-p", "htp"], "-p \"htp\" is not a port (1 to 65535), a range"),
         (&["localhost", "-p1", "--expect", "htp"], "--expect \"htp\" is not a port"),
         (&["127.0.0.1", "--exclude", "127.0.0.0/8"], "there is no host left to scan"),
+        (&["127.0.0.1,", "--exclude", "::1,127.0.0.1,"], "there is no host left to scan"),
         (
             &["localhost", "--timeout-ms", "1", "--format", "yaml"],
             "--format must be one of table, plain, json, ndjson, csv, grepable, xml; \

@@ -22,9 +22,32 @@ fn a_variable_that_is_not_utf_8_stops_every_command_that_reads_it() {
             let mut command = open_ports(arguments);
             command.env(name, OsStr::from_bytes(b"10.0.0.0/8\xff"));
             let ended = run(command);
-            assert_eq!(ended.status.code(), Some(1), "{arguments:?} {name}: {ended:?}");
+            assert_eq!(ended.status.code(), Some(2), "{arguments:?} {name}: {ended:?}");
             let message = format!("open-ports: the environment variable {name} is not UTF-8\n");
             assert_eq!(ended.stderr, message, "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn a_bad_setting_ends_every_command_with_2_and_all_of_them_are_named() {
+    let bad = [("OPEN_PORTS_ALLOW", "10.0.0.0/33"), ("OPEN_PORTS_DENY", "10.0.0.1/8")];
+    for (arguments, variables, named) in [
+        (&["--grace", "-1", "--max-scans", "0"][..], &bad[..], &["--grace", "--max-scans"][..]),
+        (&["serve", "--log", "loud"], &bad, &["--log"]),
+        (&["scan", "127.0.0.1", "-p", "0", "--rate", "0"], &bad, &["-p", "--rate"]),
+        (&["healthcheck", "--listen", "nowhere"], &[], &["--listen"]),
+        (&["healthcheck"], &[("OPEN_PORTS_LISTEN", "nowhere")], &[]),
+        (&["doctor", "--fast", "--slow"], &[], &["--fast", "--slow"]),
+        (&["completions", "cmd"], &[], &["cmd"]),
+    ] {
+        let mut command = open_ports(arguments);
+        command.envs(variables.iter().copied());
+        let ended = run(command);
+        assert_eq!((ended.status.code(), &*ended.stdout), (Some(2), ""), "{arguments:?}: {ended:?}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{arguments:?}: {ended:?}");
+        for name in named.iter().chain(variables.iter().map(|(name, _)| name)) {
+            assert!(ended.stderr.contains(name), "{name}, {arguments:?}: {ended:?}");
         }
     }
 }
@@ -49,7 +72,7 @@ fn a_misspelt_variable_is_warned_of_and_a_service_link_is_not() {
     let mut command = open_ports(&["--listen", "0.0.0.0:0"]);
     command.env("OPEN_PORTS_ALOW", "any");
     let ended = run(command);
-    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(ended.status.code(), Some(2));
     let lines: Vec<&str> = ended.stderr.lines().collect();
     assert_eq!(lines[0], "open-ports: OPEN_PORTS_ALOW is not a setting; it is ignored");
     assert!(lines[1].contains("say what they may scan"), "{lines:?}");

@@ -6,7 +6,7 @@
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Exit, print, print_error};
+use super::{Exit, print, refused};
 
 /// Print a completion script for a shell.
 #[derive(Debug, FromArgs, ArgsInfo)]
@@ -27,10 +27,7 @@ pub(super) struct CompletionsArgs {
 pub(super) fn run(args: &CompletionsArgs) -> Exit {
     match SCRIPTS.iter().find(|(shell, _)| *shell == args.shell) {
         Some((_, script)) => print(script.trim_end()),
-        None => {
-            print_error(&format!("{:?} is not bash, fish, nushell or zsh", args.shell));
-            Exit::Usage
-        }
+        None => refused(&format!("{:?} is not bash, fish, nushell or zsh", args.shell)),
     }
 }
 

@@ -17,7 +17,7 @@ use argh::{ArgsInfo, FromArgs};
 
 use self::job::Job;
 use super::environment::Environment;
-use super::{Exit, NAME, cores, failed, print_error, start_runtime};
+use super::{Exit, NAME, cores, failed, print_error, refused, start_runtime};
 use crate::machine::descriptors::{DescriptorPlan, raise_descriptor_limit};
 use crate::machine::memory::memory_limit;
 use crate::targets::HostListError;
@@ -142,7 +142,7 @@ pub(super) struct ScanArgs {
 pub(super) fn run(args: &ScanArgs, typed: &[String]) -> Exit {
     let environment = match Environment::read() {
         Ok(environment) => environment,
-        Err(error) => return failed(&error.to_string()),
+        Err(error) => return refused(&error.to_string()),
     };
     environment.warnings().iter().for_each(|warning| print_error(warning));
     let environment = |name: &str| environment.get(name);

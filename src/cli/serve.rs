@@ -16,7 +16,7 @@ pub(super) use self::args::ServeArgs;
 use super::environment::{Environment, NotUtf8};
 use super::exit::SIGNALLED;
 use super::{Exit, cores, print_error, print_error_briefly, start_runtime};
-use crate::config::{Config, ConfigError, LogConfig, LogFormat, Sources};
+use crate::config::{Config, ConfigErrors, LogConfig, LogFormat, Sources};
 use crate::http::{self, App, Drained, Hosts, Parts, ServerLimits};
 use crate::limits;
 use crate::log::{JsonLines, Log};
@@ -44,7 +44,7 @@ enum Failure {
     #[error("{0}")]
     Environment(#[from] NotUtf8),
     #[error("{0}")]
-    Config(#[from] ConfigError),
+    Config(#[from] ConfigErrors),
     #[error("{0}")]
     Descriptors(#[from] TooFewDescriptors),
     #[error("tokens: {0}")]
@@ -66,7 +66,10 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
         Ok(()) => Exit::Whole,
         Err(failure) => {
             print_error_briefly(&failure.to_string());
-            Exit::Failure
+            match failure {
+                Failure::Environment(_) | Failure::Config(_) => Exit::Usage,
+                _ => Exit::Failure,
+            }
         }
     }
 }

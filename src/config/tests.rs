@@ -16,7 +16,7 @@ fn environment(name: &str) -> Option<String> {
 fn config(
     flags: &dyn Fn(&str) -> Option<String>,
     environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Config, ConfigError> {
+) -> Result<Config, ConfigErrors> {
     Config::try_new(&Sources::new(flags, environment))
 }
 
@@ -67,9 +67,30 @@ fn an_error_names_where_the_value_came_from() {
     ] {
         let given = |name: &str| (name == variable).then(|| value.to_owned());
         let error = config(&|_| None, &given).unwrap_err();
-        let named = matches!(&error, ConfigError::Invalid { origin, .. } if origin == variable);
+        let named =
+            matches!(&error.0[..], [ConfigError::Invalid { origin, .. }] if origin == variable);
         assert!(named, "{variable}={value}: {error}");
     }
+}
+
+#[test]
+fn every_bad_setting_is_named_at_once() {
+    let flags = |name: &str| match name {
+        "listen" => Some("0.0.0.0:1".to_owned()),
+        "grace" => Some("-1".to_owned()),
+        _ => None,
+    };
+    let environment = |name: &str| match name {
+        "OPEN_PORTS_MAX_SCANS" => Some("0".to_owned()),
+        "OPEN_PORTS_LOG" => Some("loud".to_owned()),
+        _ => None,
+    };
+    let error = config(&flags, &environment).unwrap_err().to_string();
+    for wrong in ["0.0.0.0:1 can be reached", "--grace: \"-1\"", "MAX_SCANS: \"0\"", "LOG: \"loud\""]
+    {
+        assert!(error.contains(wrong), "{wrong}: {error}");
+    }
+    assert_eq!(error.lines().count(), 1, "{error}");
 }
 
 #[test]
@@ -88,7 +109,9 @@ fn a_listener_that_other_hosts_can_reach_requires_an_allow_list() {
             name => listen(name),
         };
         let alone = config(&listen, &|_| None);
-        let refused = matches!(alone, Err(ConfigError::NoAllowList { .. }));
+        let refused = alone.is_err_and(|errors| {
+            matches!(errors.0[..], [ConfigError::NoAllowList { .. }])
+        });
         assert_eq!(refused, !local, "{address}");
         assert!(config(&allowed, &|_| None).is_ok(), "{address}");
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::flags::{Flags, Output, Verbosity};
 use super::shard::shard;
 use super::{Exit, ScanArgs, exit_of};
-use crate::cli::{failed, print_error};
+use crate::cli::{failed, refused};
 use crate::config::{ConfigError, Sources};
 use crate::expect::{Expectation, Expectations};
 use crate::fields::{self, FieldErrors};
@@ -64,10 +64,7 @@ impl Refusal {
     pub(super) fn print(self) -> Exit {
         match self {
             Self::Failure(reason) => failed(&reason),
-            Self::Usage(reason) => {
-                print_error(&reason);
-                Exit::Usage
-            }
+            Self::Usage(reason) => refused(&reason),
         }
     }
 }
