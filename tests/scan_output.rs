@@ -53,7 +53,7 @@ fn a_reader_that_leaves_ends_the_scan_silently() {
     let status = wait_for("the process to end", || child.try_wait().unwrap());
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    assert_eq!((status.code(), &*stderr), (Some(4), ""));
+    assert_eq!((status.code(), &*stderr), (Some(141), ""));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_reader_that_is_gone_is_no_error_either() {
         drop(reader);
         let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), &*stderr), (Some(4), ""), "{format}");
+        assert_eq!((output.status.code(), &*stderr), (Some(141), ""), "{format}");
     }
 }
 

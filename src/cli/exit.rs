@@ -18,6 +18,8 @@ pub(super) enum Exit {
     NotResolved,
     /// An open port was not expected, or an expected port is not open.
     Unexpected,
+    /// The reader of the output closed it, and what is known was not printed.
+    ReaderLeft,
     /// Not everything was scanned.
     Incomplete,
     /// Success: every port of a scan has its state.
@@ -29,7 +31,7 @@ impl Exit {
     /// the pipe has read enough: that is no error to print.
     pub(super) fn of_output(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self::Incomplete;
+            return Self::ReaderLeft;
         }
         print_error(&format!("cannot write the output: {error}"));
         Self::Failure
@@ -47,6 +49,9 @@ impl From<Exit> for ExitCode {
             Exit::Incomplete => 4,
             Exit::Unexpected => 5,
             Exit::Signalled(signal) => SIGNALLED + signal,
+            // As of programs that let the signal end them, like grep and cat. 0, which some
+            // others return, would mean that everything was scanned, and as expected.
+            Exit::ReaderLeft => SIGNALLED + SIGPIPE,
         })
     }
 }
@@ -54,3 +59,6 @@ impl From<Exit> for ExitCode {
 /// What shells add to a signal's number to make the exit status of a process that
 /// the signal ended.
 pub(super) const SIGNALLED: u8 = 128;
+
+/// Its number on Linux, signal(7).
+const SIGPIPE: u8 = 13;
