@@ -181,8 +181,7 @@ impl Config {
         let allow = allow.map(|allow| allow.unwrap_or_else(Rules::any));
         let deadline = errors.keep(seconds(sources, "max-deadline", limits::MAX_MAX_DEADLINE));
         let deadline = deadline.map(|given| given.unwrap_or(limits::DEFAULT_MAX_DEADLINE));
-        let metrics_listen =
-            errors.keep(sources.read("metrics-listen", ADDRESS, parse_address));
+        let metrics_listen = errors.keep(sources.read("metrics-listen", ADDRESS, parse_address));
         let hosts = errors.keep(sources.read("host", HOSTS, parse_hosts));
         let grace = errors.keep(seconds(sources, "grace", limits::MAX_GRACE));
         let drain_delay = errors.keep(seconds(sources, "drain-delay", limits::MAX_GRACE));

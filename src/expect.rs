@@ -67,7 +67,6 @@ pub(crate) enum ExpectationFault {
     /// The second is no list of ports.
     #[error("{0}")]
     Ports(PortListError),
-
 }
 
 impl Expectations {
@@ -144,7 +143,11 @@ impl Expectation {
     /// # Errors
     /// When it is neither.
     pub(crate) fn typed(text: &str) -> Result<Self, PortListError> {
-        if text == NONE { Ok(Self(None)) } else { PortSet::typed(text).map(|ports| Self(Some(ports))) }
+        if text == NONE {
+            Ok(Self(None))
+        } else {
+            PortSet::typed(text).map(|ports| Self(Some(ports)))
+        }
     }
 
     /// `scanned`, and the expected ports.

@@ -78,7 +78,7 @@ pub(crate) fn milliseconds(
     let given = number(text).map(Duration::from_millis);
     given.filter(|given| (least..=most).contains(given)).or_else(|| {
         let (least, most) = (least.as_millis(), most.as_millis());
-        errors.reject(field, format!("must be {least} to {most} milliseconds"))
+        errors.reject(field, format!("must be {least} to {most} ms"))
     })
 }
 

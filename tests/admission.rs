@@ -300,7 +300,7 @@ fn the_ceilings_of_the_operator_hold_for_every_request() {
         problem["errors"],
         json!({
             "rate": ["must be 1 to 40 probes per second"],
-            "deadlineMs": ["must be 100 to 1000 milliseconds"],
+            "deadlineMs": ["must be 100 to 1000 ms"],
         })
     );
     // They also hold for a request that does not mention them.

@@ -118,7 +118,10 @@ fn what_plain_prints_can_be_scanned_again() {
     }
     // Other ports may be named for the hosts of a list.
     let narrow = scan(&["-iL", path, "-p", &other.list()]);
-    assert_eq!((narrow.status.code(), narrow.stdout), (Some(0), format!("{second}:{}\n", other.list())));
+    assert_eq!(
+        (narrow.status.code(), narrow.stdout),
+        (Some(0), format!("{second}:{}\n", other.list()))
+    );
 }
 
 #[test]

@@ -226,10 +226,10 @@ fn expected_ports_are_scanned_too() {
     let (port, expected) = (refused.port, listeners.list());
     let query = format!("/open-ports?domain={address}&ports={port}&expect={expected}");
     let report = service.get(&query).report();
-    assert_eq!((ports(&report["open_ports"]), &report["as_expected"]), (
-        listeners.ports.iter().copied().collect::<Vec<_>>(),
-        &json!(true)
-    ));
+    assert_eq!(
+        (ports(&report["open_ports"]), &report["as_expected"]),
+        (listeners.ports.iter().copied().collect::<Vec<_>>(), &json!(true))
+    );
     let missing = format!("/open-ports?domain={address}&ports={expected}&expect={expected},{port}");
     let report = service.get(&missing).report();
     assert_eq!(ports(&report["missing"]), [port], "{report}");

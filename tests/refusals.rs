@@ -80,7 +80,7 @@ fn bad_queries() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
                 ("domain", REQUIRED),
                 ("family", "must be any, ipv4 or ipv6"),
                 ("fromPort", NOT_A_PORT),
-                ("timeoutMs", "must be 50 to 30000 milliseconds"),
+                ("timeoutMs", "must be 50 to 30000 ms"),
                 ("toPort", NOT_A_PORT),
                 ("x", UNKNOWN),
             ],
@@ -149,7 +149,7 @@ fn bad_queries() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
         queries.push((format!("HOST&ports={list}"), vec![("ports", message)]));
     }
     for timeout in ["", "0", "49", "30001", "1e3", "2s", "-50", "%2050", "65536"] {
-        let message = "must be 50 to 30000 milliseconds";
+        let message = "must be 50 to 30000 ms";
         queries
             .push((format!("HOST&ports=PORT&timeoutMs={timeout}"), vec![("timeoutMs", message)]));
     }

@@ -140,7 +140,7 @@ fn an_invalid_command_line_is_refused_with_every_error() {
         (
             &["localhost", "--timeout-ms", "1", "--format", "yaml"],
             "--format must be one of table, plain, json, ndjson, csv, grepable, xml; \
-             --timeout-ms must be 50 to 30000 milliseconds",
+             --timeout-ms must be 50 to 30000 ms",
         ),
         (&["localhost", "--colour"], "--colour"),
     ] {

@@ -44,7 +44,11 @@ fn a_bad_setting_ends_every_command_with_2_and_all_of_them_are_named() {
         let mut command = open_ports(arguments);
         command.envs(variables.iter().copied());
         let ended = run(command);
-        assert_eq!((ended.status.code(), &*ended.stdout), (Some(2), ""), "{arguments:?}: {ended:?}");
+        assert_eq!(
+            (ended.status.code(), &*ended.stdout),
+            (Some(2), ""),
+            "{arguments:?}: {ended:?}"
+        );
         assert_eq!(ended.stderr.lines().count(), 1, "{arguments:?}: {ended:?}");
         for name in named.iter().chain(variables.iter().map(|(name, _)| name)) {
             assert!(ended.stderr.contains(name), "{name}, {arguments:?}: {ended:?}");

@@ -41,7 +41,8 @@ use crate::targets::HostListError;
     error_code(3, "a name does not resolve"),
     error_code(4, "incomplete: something was not scanned"),
     error_code(5, "open ports differ from what was expected"),
-    error_code(130, "stopped by Ctrl-C; results so far were printed")
+    error_code(130, "stopped by Ctrl-C; results so far were printed"),
+    error_code(141, "the reader of the output left")
 )]
 pub(super) struct ScanArgs {
     /// names, addresses, networks (10.0.0.0/24) or ranges (10.0.0.1-50), each
@@ -65,33 +66,35 @@ pub(super) struct ScanArgs {
     /// addresses and networks not to scan, separated by commas
     #[argh(option, arg_name = "hosts")]
     pub(super) exclude: Vec<String>,
-    /// which addresses of a name to scan: any, ipv4 or ipv6 (any)
+    /// which addresses of a name to scan (default: any)
     #[argh(option, arg_name = "any|ipv4|ipv6")]
     pub(super) family: Option<String>,
-    /// scan only IPv4 addresses; short for --family ipv4
+    /// short for --family ipv4
     #[argh(switch, short = '4')]
     pub(super) ipv4: bool,
-    /// scan only IPv6 addresses; short for --family ipv6
+    /// short for --family ipv6
     #[argh(switch, short = '6')]
     pub(super) ipv6: bool,
-    /// how long to wait for the answer of a port (2000)
+    /// how long a port may take to answer: milliseconds, or with a unit, like
+    /// 2s (default: 2000)
     #[argh(option, arg_name = "ms")]
     pub(super) timeout_ms: Option<String>,
-    /// how long the whole scan may take (no limit)
+    /// how long the whole scan may take: milliseconds, or with a unit, like 5m
+    /// (default: no limit)
     #[argh(option, arg_name = "ms")]
     pub(super) deadline_ms: Option<String>,
-    /// most probes to send a second (no limit)
+    /// most probes per second (default: no limit)
     #[argh(option, arg_name = "count")]
     pub(super) rate: Option<String>,
     /// list filtered ports too
     #[argh(switch)]
     pub(super) details: bool,
-    /// table, plain, json, ndjson, csv, grepable or xml (table on a terminal,
-    /// plain otherwise)
+    /// format of the output (default: by the ending of --output, else table on a
+    /// terminal and plain elsewhere)
     #[argh(option, arg_name = "table|plain|json|ndjson|csv|grepable|xml")]
     pub(super) format: Option<String>,
     /// write to this file, which is replaced only by complete output. Without
-    /// --format, its ending says the format: .txt, .json, .ndjson, .csv, .gnmap
+    /// --format its ending says the format: .txt, .json, .ndjson, .csv, .gnmap
     /// or .xml. Repeat it for more files
     #[argh(option, arg_name = "file")]
     pub(super) output: Vec<String>,
@@ -118,10 +121,10 @@ pub(super) struct ScanArgs {
     /// print no progress and no notes; results, warnings and errors stay
     #[argh(switch, short = 'q')]
     pub(super) quiet: bool,
-    /// scan only what these rules allow (any); also OPEN_PORTS_ALLOW
+    /// scan only what these rules allow; also OPEN_PORTS_ALLOW (default: any)
     #[argh(option, arg_name = "rules")]
     pub(super) allow: Option<String>,
-    /// never scan these, even if allowed; also OPEN_PORTS_DENY
+    /// never scan these, even if allowed; also OPEN_PORTS_DENY (default: none)
     #[argh(option, arg_name = "rules")]
     pub(super) deny: Option<String>,
     /// send nothing; print how long the scan would take, what that depends

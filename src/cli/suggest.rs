@@ -84,9 +84,8 @@ fn unknown_options<'a>(info: &CommandInfoWithArgs, arguments: &[&'a str]) -> Vec
         }
         let mut short = word.chars().skip(1);
         let short = short.next().filter(|_| short.next().is_none());
-        let is_it = |flag: &&FlagInfo<'_>| {
-            flag.long == word || (short.is_some() && flag.short == short)
-        };
+        let is_it =
+            |flag: &&FlagInfo<'_>| flag.long == word || (short.is_some() && flag.short == short);
         match info.flags.iter().find(is_it) {
             // Its value may look like an option.
             Some(flag) if flag.kind != FlagInfoKind::Switch => {

@@ -86,7 +86,8 @@ fn every_bad_setting_is_named_at_once() {
         _ => None,
     };
     let error = config(&flags, &environment).unwrap_err().to_string();
-    for wrong in ["0.0.0.0:1 can be reached", "--grace: \"-1\"", "MAX_SCANS: \"0\"", "LOG: \"loud\""]
+    for wrong in
+        ["0.0.0.0:1 can be reached", "--grace: \"-1\"", "MAX_SCANS: \"0\"", "LOG: \"loud\""]
     {
         assert!(error.contains(wrong), "{wrong}: {error}");
     }
@@ -109,9 +110,8 @@ fn a_listener_that_other_hosts_can_reach_requires_an_allow_list() {
             name => listen(name),
         };
         let alone = config(&listen, &|_| None);
-        let refused = alone.is_err_and(|errors| {
-            matches!(errors.0[..], [ConfigError::NoAllowList { .. }])
-        });
+        let refused =
+            alone.is_err_and(|errors| matches!(errors.0[..], [ConfigError::NoAllowList { .. }]));
         assert_eq!(refused, !local, "{address}");
         assert!(config(&allowed, &|_| None).is_ok(), "{address}");
     }

@@ -54,12 +54,12 @@ fn every_bad_field_is_reported_at_once() {
     ];
     assert_eq!(
         errors(&typed),
-        "deadlineMs must be 100 to 60000 milliseconds; \
+        "deadlineMs must be 100 to 60000 ms; \
          details must be true or false; domain is required; expect 22 is listed more than once; \
          expectFailStatus must be 409, 412 or 424; \
          explain must be true or false; family must be any, ipv4 or ipv6; \
          format must be json, ndjson, sse or text; fromPort must be 1 to 65535; \
-         pretty must be true or false; rate must be 1 to 1000 probes per second; timeoutMs must be 50 to 30000 milliseconds; toPort must be 1 to 65535"
+         pretty must be true or false; rate must be 1 to 1000 probes per second; timeoutMs must be 50 to 30000 ms; toPort must be 1 to 65535"
     );
 }
 

@@ -30,7 +30,7 @@ complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "serve" -d 'An
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "scan" -d 'Scan hosts and print what is open.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "merge" -d 'Merge the reports of shards into one.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "doctor" -d 'Print what limits scans on this machine, and what to change.'
-complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "healthcheck" -d 'Check that the service on this host is alive: exit status 0 if so, 1 if not. The flag and the variables are those of serve.'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "healthcheck" -d 'Check that the service on this host is alive: exit status 0 if so, 1 if not, 2 if a setting is invalid. The flag and the variables are those of serve.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "completions" -d 'Print a completion script for a shell.'
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l listen -d 'address and port to listen on; if omitted while PORT is set, that port on all interfaces (default: 127.0.0.1:8080)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l host -d 'names that Host may have besides localhost and addresses, separated by commas (default: none on a loopback listener, any on others)' -r -f
@@ -55,36 +55,38 @@ trace\t''"
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l log-format -d 'text or json (default: text on a terminal, json otherwise)' -r -f -a "text\t''
 json\t''"
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -s h -l help -d 'Print help'
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s p -l ports -d 'ports to scan, like 22,80,8000-8100,top100, or all (top1000)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s p -l ports -d 'ports to scan: numbers, ranges (8000-8100, 8000-, -1024), services (https), top100 or all, separated by commas (default: the ports behind hosts, or top1000)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l to-port -d 'scan the ports from 1 to this one' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l top -d 'scan this many of the most common ports, 1 to 1000' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l targets -d 'more hosts, from a file, or - for standard input' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l targets -d 'more hosts, from a file, or - for standard input (also -iL)' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l exclude -d 'addresses and networks not to scan, separated by commas' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l family -d 'which addresses of a name to scan: any, ipv4 or ipv6 (any)' -r -f -a "any\t''
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l family -d 'which addresses of a name to scan (default: any)' -r -f -a "any\t''
 ipv4\t''
 ipv6\t''"
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l timeout-ms -d 'how long to wait for the answer of a port (2000)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l deadline-ms -d 'how long the whole scan may take (no limit)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l rate -d 'most probes to send a second (no limit)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l format -d 'table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise)' -r -f -a "table\t''
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l timeout-ms -d 'how long a port may take to answer: milliseconds, or with a unit, like 2s (default: 2000)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l deadline-ms -d 'how long the whole scan may take: milliseconds, or with a unit, like 5m (default: no limit)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l rate -d 'most probes per second (default: no limit)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l format -d 'format of the output (default: by the ending of --output, else table on a terminal and plain elsewhere)' -r -f -a "table\t''
 plain\t''
 json\t''
 ndjson\t''
 csv\t''
 grepable\t''
 xml\t''"
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output -d 'write to this file, which is replaced only by complete output. Without --format, its ending says the format: .txt, .json, .ndjson, .csv, .gnmap or .xml. Repeat it for more files' -r -F
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-xml -d 'write nmap\'s XML to this file, or to standard output (-)' -r -F
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-grepable -d 'write nmap\'s grepable format to this file, or to standard output (-)' -r -F
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-json -d 'write JSON to this file, or to standard output (-)' -r -F
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect -d 'the ports that ought to be open on each host, or none; exits with 5 if others are' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output -d 'write to this file, which is replaced only by complete output. Without --format its ending says the format: .txt, .json, .ndjson, .csv, .gnmap or .xml. Repeat it for more files' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-xml -d 'write nmap\'s XML to this file, or to standard output (-) (also -oX)' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-grepable -d 'write nmap\'s grepable format to this file, or to standard output (-) (also -oG)' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-json -d 'write JSON to this file, or to standard output (-) (also -oJ)' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect -d 'the ports that ought to be open on each host, or none; they are scanned, too. Exits with 5 if others are open' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect-file -d 'scan the hosts in this file and expect these ports, each line like "web.internal 22,443"' -r -F
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l allow -d 'scan only what these rules allow (any); also OPEN_PORTS_ALLOW' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l deny -d 'never scan these, even if allowed; also OPEN_PORTS_DENY' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l shard -d 'scan one of several disjoint parts of the hosts, like 3/16; with auto, the part of a pod: JOB_COMPLETION_INDEX (from 0) of OPEN_PORTS_SHARDS' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l seed -d 'number that makes the order of the probes repeatable; with --shard, all parts need the same (random; 0 with --shard)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l allow -d 'scan only what these rules allow; also OPEN_PORTS_ALLOW (default: any)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l deny -d 'never scan these, even if allowed; also OPEN_PORTS_DENY (default: none)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l seed -d 'number that makes the order of the probes repeatable' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s 4 -l ipv4 -d 'short for --family ipv4'
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s 6 -l ipv6 -d 'short for --family ipv6'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l details -d 'list filtered ports too'
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l dry-run -d 'send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms'
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s v -l verbose -d 'print on standard error what is to be scanned, and a line for each host (also -vv)'
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s q -l quiet -d 'print no progress and no notes; results, warnings and errors stay'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l format -d 'table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise); of ndjson, no json, grepable or xml can be made' -r -f -a "table\t''
 plain\t''

@@ -46,30 +46,32 @@ module completions {
 
   # Scan hosts and print what is open.
   export extern "open-ports scan" [
-    --ports(-p): string       # ports to scan, like 22,80,8000-8100,top100, or all (top1000)
+    --ports(-p): string       # ports to scan: numbers, ranges (8000-8100, 8000-, -1024), services (https), top100 or all, separated by commas (default: the ports behind hosts, or top1000)
     --to-port: string         # scan the ports from 1 to this one
     --top: string             # scan this many of the most common ports, 1 to 1000
-    --targets: path           # more hosts, from a file, or - for standard input
+    --targets: path           # more hosts, from a file, or - for standard input (also -iL)
     --exclude: string         # addresses and networks not to scan, separated by commas
-    --family: string@"nu-complete open-ports scan family" # which addresses of a name to scan: any, ipv4 or ipv6 (any)
-    --timeout-ms: string      # how long to wait for the answer of a port (2000)
-    --deadline-ms: string     # how long the whole scan may take (no limit)
-    --rate: string            # most probes to send a second (no limit)
+    --family: string@"nu-complete open-ports scan family" # which addresses of a name to scan (default: any)
+    --ipv4(-4)                # short for --family ipv4
+    --ipv6(-6)                # short for --family ipv6
+    --timeout-ms: string      # how long a port may take to answer: milliseconds, or with a unit, like 2s (default: 2000)
+    --deadline-ms: string     # how long the whole scan may take: milliseconds, or with a unit, like 5m (default: no limit)
+    --rate: string            # most probes per second (default: no limit)
     --details                 # list filtered ports too
-    --format: string@"nu-complete open-ports scan format" # table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise)
-    --output: path            # write to this file, which is replaced only by complete output. Without --format, its ending says the format: .txt, .json, .ndjson, .csv, .gnmap or .xml. Repeat it for more files
-    --output-xml: path        # write nmap's XML to this file, or to standard output (-)
-    --output-grepable: path   # write nmap's grepable format to this file, or to standard output (-)
-    --output-json: path       # write JSON to this file, or to standard output (-)
-    --expect: string          # the ports that ought to be open on each host, or none; exits with 5 if others are
+    --format: string@"nu-complete open-ports scan format" # format of the output (default: by the ending of --output, else table on a terminal and plain elsewhere)
+    --output: path            # write to this file, which is replaced only by complete output. Without --format its ending says the format: .txt, .json, .ndjson, .csv, .gnmap or .xml. Repeat it for more files
+    --output-xml: path        # write nmap's XML to this file, or to standard output (-) (also -oX)
+    --output-grepable: path   # write nmap's grepable format to this file, or to standard output (-) (also -oG)
+    --output-json: path       # write JSON to this file, or to standard output (-) (also -oJ)
+    --expect: string          # the ports that ought to be open on each host, or none; they are scanned, too. Exits with 5 if others are open
     --expect-file: path       # scan the hosts in this file and expect these ports, each line like "web.internal 22,443"
-    --allow: string           # scan only what these rules allow (any); also OPEN_PORTS_ALLOW
-    --deny: string            # never scan these, even if allowed; also OPEN_PORTS_DENY
-    --dry-run                 # send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms
-    --shard: string           # scan one of several disjoint parts of the hosts, like 3/16; with auto, the part of a pod: JOB_COMPLETION_INDEX (from 0) of OPEN_PORTS_SHARDS
-    --seed: string            # number that makes the order of the probes repeatable; with --shard, all parts need the same (random; 0 with --shard)
+    --verbose(-v)             # print on standard error what is to be scanned, and a line for each host (also -vv)
+    --quiet(-q)               # print no progress and no notes; results, warnings and errors stay
+    --allow: string           # scan only what these rules allow; also OPEN_PORTS_ALLOW (default: any)
+    --deny: string            # never scan these, even if allowed; also OPEN_PORTS_DENY (default: none)
+    --seed: string            # number that makes the order of the probes repeatable
     --help(-h)                # Print help
-    ...host: string           # names, addresses, networks (10.0.0.0/24) or ranges (10.0.0.1-50)
+    ...host: string           # names, addresses, networks (10.0.0.0/24) or ranges (10.0.0.1-50), each with or without a port (10.0.0.1:22)
   ]
 
   def "nu-complete open-ports merge format" [] {
@@ -89,7 +91,7 @@ module completions {
     --help(-h)                # Print help
   ]
 
-  # Check that the service on this host is alive: exit status 0 if so, 1 if not. The flag and the variables are those of serve.
+  # Check that the service on this host is alive: exit status 0 if so, 1 if not, 2 if a setting is invalid. The flag and the variables are those of serve.
   export extern "open-ports healthcheck" [
     --listen: string          # address and port that the service listens on (default: 127.0.0.1:8080, or the port in PORT)
     --help(-h)                # Print help

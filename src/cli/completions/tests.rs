@@ -77,7 +77,7 @@ fn bash() -> String {
     script(Shell::Bash, &name).replace(&format!(" {name}\n"), &format!(" {NAME}\n"))
 }
 
-/// A manual page. clap's generator has no sections EXAMPLES and EXIT STATUS.
+/// A manual page. clap's generator has no sections EXIT STATUS, NOTES and EXAMPLES.
 fn page(name: &str, info: &CommandInfoWithArgs) -> String {
     let described = if name == NAME { program() } else { command(name, info) };
     let source = format!("{NAME} {}", env!("CARGO_PKG_VERSION"));
@@ -99,6 +99,12 @@ fn page(name: &str, info: &CommandInfoWithArgs) -> String {
             let (number, meaning) = (code.code.to_string(), code.description);
             more.control("TP", []).text([roman(number)]).text([roman(meaning)]);
         }
+    }
+    if !info.notes.is_empty() {
+        more.control("SH", ["NOTES"]);
+    }
+    for note in info.notes {
+        more.control("PP", []).text([roman(*note)]);
     }
     if !info.examples.is_empty() {
         more.control("SH", ["EXAMPLES"]);

@@ -53,12 +53,12 @@ impl Flags {
         let timeouts = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
         let timeout = match args.timeout_ms.as_deref() {
             None => Some(limits::DEFAULT_TIMEOUT),
-            Some(text) => fields::milliseconds(text, "--timeout-ms", timeouts, errors),
+            Some(text) => duration(text, "--timeout-ms", timeouts, errors),
         };
         let deadlines = (limits::MIN_DEADLINE, limits::MAX_MAX_DEADLINE);
         let deadline = match args.deadline_ms.as_deref() {
             None => Some(None),
-            Some(text) => fields::milliseconds(text, "--deadline-ms", deadlines, errors).map(Some),
+            Some(text) => duration(text, "--deadline-ms", deadlines, errors).map(Some),
         };
         let rate = match args.rate.as_deref() {
             None => Some(None),
@@ -96,6 +96,29 @@ impl Flags {
             outputs: outputs?,
             verbosity: verbosity?,
         })
+    }
+}
+
+/// Reads milliseconds, or a number with a unit: `500ms`, `2s` or `5m`.
+fn duration(
+    text: &str,
+    flag: &str,
+    bounds: (Duration, Duration),
+    errors: &mut FieldErrors,
+) -> Option<Duration> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match &text[number.len()..] {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        _ => None,
+    };
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let number = number.parse::<u64>().ok().filter(|_| digits);
+    let milliseconds = number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    match milliseconds {
+        Some(number) => fields::milliseconds(&number.to_string(), flag, bounds, errors),
+        None => fields::milliseconds(text, flag, bounds, errors),
     }
 }
 
@@ -169,7 +192,6 @@ fn format_of(path: &Path) -> Option<Format> {
     ENDINGS.iter().find(|(known, _)| *known == ending).map(|&(_, format)| format)
 }
 
-
 const ENDINGS: [(&str, Format); 6] = [
     ("txt", Format::Plain),
     ("json", Format::Json),
@@ -231,6 +253,25 @@ mod tests {
                 file(Some(Format::Xml), "-"),
             ]
         );
+    }
+
+    #[test]
+    fn a_time_is_in_milliseconds_unless_it_has_a_unit() {
+        let timeout = |text: &str| {
+            let timeout_ms = Some(text.to_owned());
+            read(&ScanArgs { timeout_ms, ..ScanArgs::default() }).map(|flags| flags.timeout)
+        };
+        for (text, milliseconds) in [("500", 500), ("500ms", 500), ("2s", 2000), ("30s", 30_000)] {
+            assert_eq!(timeout(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "s", "ms", "+2s", "2 s", "2h", "1m", "0s", "999999999999999999999s", "2é"]
+        {
+            let error = "--timeout-ms must be 50 to 30000 ms".to_owned();
+            assert_eq!(timeout(text), Err(error), "{text}");
+        }
+        let deadline_ms = Some("5m".to_owned());
+        let flags = read(&ScanArgs { deadline_ms, ..ScanArgs::default() }).unwrap();
+        assert_eq!(flags.deadline, Some(Duration::from_secs(300)));
     }
 
     #[test]
