@@ -53,7 +53,11 @@ fn a_family_can_be_one_digit_and_no_ping_is_no_news() {
         assert_eq!(printed, (Some(0), &*plain, ""), "{flags:?}");
     }
     let other = scan(&["-6", &host, "-p", &port]);
-    assert_eq!((other.status.code(), &*other.stdout), (Some(3), ""), "{other:?}");
+    assert_eq!((other.status.code(), &*other.stdout), (Some(2), ""), "{other:?}");
+    let message = format!("open-ports: --family excludes {host}, which is IPv4\n");
+    assert_eq!(other.stderr, message);
+    let name = scan(&["-6", "127.1", "-p", &port]);
+    assert_eq!((name.status.code(), &*name.stdout), (Some(3), ""), "{name:?}");
     let both = scan(&["-4", "-6", &host, "-p", &port]);
     assert_eq!(both.status.code(), Some(2), "{both:?}");
     assert!(both.stderr.contains("-4 excludes the other family"), "{both:?}");

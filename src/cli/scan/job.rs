@@ -84,6 +84,8 @@ impl Job {
         let expectations = expectations(args, &mut errors)?;
         let expected = expectations.ports();
         let (mut specs, behind) = hosts(&args.hosts, (given, expected.as_ref()), &mut errors);
+        let family = flags.as_ref().map_or(Family::Any, |flags| flags.family);
+        exclude_none(family, &specs, &mut errors);
         let exclude = args.exclude.iter().map(|list| list.strip_suffix(',').unwrap_or(list));
         let exclude = exclude.flat_map(|list| list.split(','));
         let exclude = fields::exclusions(exclude, "--exclude", &mut errors).unwrap_or_default();
@@ -184,6 +186,19 @@ fn hosts(
         }
     }
     (specs, ports)
+}
+
+/// Refuses addresses that `family` excludes: it chooses among the addresses of a name.
+fn exclude_none(family: Family, specs: &[HostSpec], errors: &mut FieldErrors) {
+    for spec in specs {
+        if let HostSpec::Addresses(range) = spec
+            && let address = range.first()
+            && !family.includes(address)
+        {
+            let actual = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+            errors.add("--family", format!("excludes {address}, which is {actual}"));
+        }
+    }
 }
 
 /// The ports to scan: the given ones, or those behind the hosts, or the most common
