@@ -108,7 +108,7 @@ pub(super) struct ScanArgs {
     #[argh(option, arg_name = "file")]
     pub(super) output_json: Vec<String>,
     /// the ports that ought to be open on each host, or none; they are scanned,
-    /// too. Exits with 5 if others are open
+    /// too. Exits with 5 if the open ports differ
     #[argh(option, arg_name = "list")]
     pub(super) expect: Option<String>,
     /// scan the hosts in this file and expect these ports, each line like

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::host::HostError;
 
 fn hosts(word: &str) -> Result<Vec<String>, HostSpecError> {
     let spec: HostSpec = word.parse()?;

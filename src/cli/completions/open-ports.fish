@@ -77,11 +77,12 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output -d
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-xml -d 'write nmap\'s XML to this file, or to standard output (-) (also -oX)' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-grepable -d 'write nmap\'s grepable format to this file, or to standard output (-) (also -oG)' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-json -d 'write JSON to this file, or to standard output (-) (also -oJ)' -r -F
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect -d 'the ports that ought to be open on each host, or none; they are scanned, too. Exits with 5 if others are open' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect -d 'the ports that ought to be open on each host, or none; they are scanned, too. Exits with 5 if the open ports differ' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect-file -d 'scan the hosts in this file and expect these ports, each line like "web.internal 22,443"' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l allow -d 'scan only what these rules allow; also OPEN_PORTS_ALLOW (default: any)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l deny -d 'never scan these, even if allowed; also OPEN_PORTS_DENY (default: none)' -r -f
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l seed -d 'number that makes the order of the probes repeatable' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l shard -d 'scan one of several disjoint parts of the hosts, like 3/16; with auto, the part of a pod: JOB_COMPLETION_INDEX (from 0) of OPEN_PORTS_SHARDS' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l seed -d 'number that makes the order of the probes repeatable; with --shard, all parts need the same (random; 0 with --shard)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s 4 -l ipv4 -d 'short for --family ipv4'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s 6 -l ipv6 -d 'short for --family ipv6'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l details -d 'list filtered ports too'

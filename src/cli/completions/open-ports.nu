@@ -63,13 +63,14 @@ module completions {
     --output-xml: path        # write nmap's XML to this file, or to standard output (-) (also -oX)
     --output-grepable: path   # write nmap's grepable format to this file, or to standard output (-) (also -oG)
     --output-json: path       # write JSON to this file, or to standard output (-) (also -oJ)
-    --expect: string          # the ports that ought to be open on each host, or none; they are scanned, too. Exits with 5 if others are open
+    --expect: string          # the ports that ought to be open on each host, or none; they are scanned, too. Exits with 5 if the open ports differ
     --expect-file: path       # scan the hosts in this file and expect these ports, each line like "web.internal 22,443"
     --verbose(-v)             # print on standard error what is to be scanned, and a line for each host (also -vv)
     --quiet(-q)               # print no progress and no notes; results, warnings and errors stay
     --allow: string           # scan only what these rules allow; also OPEN_PORTS_ALLOW (default: any)
     --deny: string            # never scan these, even if allowed; also OPEN_PORTS_DENY (default: none)
-    --seed: string            # number that makes the order of the probes repeatable
+    --shard: string           # scan one of several disjoint parts of the hosts, like 3/16; with auto, the part of a pod: JOB_COMPLETION_INDEX (from 0) of OPEN_PORTS_SHARDS
+    --seed: string            # number that makes the order of the probes repeatable; with --shard, all parts need the same (random; 0 with --shard)
     --help(-h)                # Print help
     ...host: string           # names, addresses, networks (10.0.0.0/24) or ranges (10.0.0.1-50), each with or without a port (10.0.0.1:22)
   ]
