@@ -259,7 +259,7 @@ impl Session {
     fn judge(&mut self, report: &Report) {
         let Report { facts, comparison, .. } = report;
         self.verdicts.add(report, &self.head.order);
-        if self.hosts != Hosts::Many {
+        if self.hosts != Hosts::Many && self.verbosity > Verbosity::Quiet {
             self.unanswered.extend(unanswered(report));
         }
         if !facts.is_complete() {
