@@ -137,7 +137,7 @@ _open_ports() {
             return 0
             ;;
         open_ports__subcmd__scan)
-            opts="-p -4 -6 -v -q -h --ports --to-port --top --targets --exclude --family --ipv4 --ipv6 --timeout-ms --deadline-ms --rate --details --format --output --output-xml --output-grepable --output-json --expect --expect-file --verbose --quiet --allow --deny --shard --seed --help"
+            opts="-p -4 -6 -v -q -h --ports --to-port --top --targets --exclude --family --ipv4 --ipv6 --timeout-ms --deadline-ms --rate --details --format --output --output-xml --output-grepable --output-json --expect --expect-file --verbose --quiet --allow --deny --dry-run --shard --seed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

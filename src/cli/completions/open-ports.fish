@@ -88,6 +88,7 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s 6 -l ipv6
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l details -d 'list filtered ports too'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s v -l verbose -d 'print on standard error what is to be scanned, and a line for each host (also -vv)'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s q -l quiet -d 'print no progress and no notes; results, warnings and errors stay'
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l dry-run -d 'send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l format -d 'table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise); of ndjson, no json, grepable or xml can be made' -r -f -a "table\t''
 plain\t''

@@ -69,6 +69,7 @@ module completions {
     --quiet(-q)               # print no progress and no notes; results, warnings and errors stay
     --allow: string           # scan only what these rules allow; also OPEN_PORTS_ALLOW (default: any)
     --deny: string            # never scan these, even if allowed; also OPEN_PORTS_DENY (default: none)
+    --dry-run                 # send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms
     --shard: string           # scan one of several disjoint parts of the hosts, like 3/16; with auto, the part of a pod: JOB_COMPLETION_INDEX (from 0) of OPEN_PORTS_SHARDS
     --seed: string            # number that makes the order of the probes repeatable; with --shard, all parts need the same (random; 0 with --shard)
     --help(-h)                # Print help

@@ -20,8 +20,8 @@ use crate::policy::{Policy, Rules};
 use crate::ports::PortSet;
 use crate::scan::Keep;
 use crate::targets::{
-    AddressSet, HostAndPort, HostList, HostSet, HostSpec, HostSpecError, ListedPorts,
-    Shard, TypedOrder,
+    AddressSet, HostAndPort, HostList, HostSet, HostSpec, HostSpecError, ListedPorts, Shard,
+    TypedOrder,
 };
 
 /// A valid scan of one or many hosts.

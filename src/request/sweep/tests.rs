@@ -60,7 +60,7 @@ fn every_bad_field_is_reported_at_once() {
     ];
     assert_eq!(
         errors(&typed),
-        "deadlineMs must be 100 to 60000 milliseconds; details must be true or false; \
+        "deadlineMs must be 100 to 60000 ms; details must be true or false; \
          exclude some.example is a name; give its addresses; \
          expect 22 is listed more than once; family must be any, ipv4 or ipv6; \
          format must be ndjson, json or sse; rate must be 1 to 1000 probes per second; \
