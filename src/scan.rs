@@ -108,7 +108,7 @@ impl Scanner {
     /// The same for the scans of one sweep: the answers of a network's hosts bound
     /// how long its silent addresses are waited for.
     #[must_use]
-    pub(crate) fn for_sweep(&self) -> Self {
+    pub fn for_sweep(&self) -> Self {
         Self { networks: Some(Arc::default()), ..self.clone() }
     }
 

@@ -368,8 +368,9 @@ async fn next_of(hosts: &mut Option<Hosts>) -> Option<Result<Drawn, HostListErro
 
 /// The limit of addresses in a batch. With a few ports, each of its fan-outs then has
 /// several times as many targets as its share of the descriptors, and seldom waits
-/// for its last ones only. What the engine keeps for each address takes some 200 KB.
-const ADDRESSES_A_BATCH: usize = 1024;
+/// for its last ones only. In a service, what is kept for the addresses of all batches has
+/// to stay below 16 MB.
+const ADDRESSES_A_BATCH: usize = 512;
 
 /// The limit of targets in a batch, unless one host has more: if all are open, their
 /// rows take a megabyte or two.
@@ -379,13 +380,13 @@ const TARGETS_A_BATCH: u64 = 65_536;
 /// starts: many times what the largest descriptor budget can have in flight.
 const TARGETS_AHEAD: u64 = 3 * TARGETS_A_BATCH;
 
-/// The number of waiting news at which no further host is taken: as many as the
-/// addresses of a batch.
+/// The number of waiting news at which no further host is taken: twice as many as
+/// the addresses of a batch.
 const NEWS_AHEAD: usize = 1024;
 
 /// The limit of batches at once that probe, for when each has few targets, as with
 /// one port or with slow names.
-const MAX_BATCHES: usize = 32;
+const MAX_BATCHES: usize = 16;
 
 /// The number of addresses of attached networks that are looked for, or wait for it,
 /// at which no batch starts: many times what the neighbour table allows at once.
