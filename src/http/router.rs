@@ -158,19 +158,22 @@ where
         Err(refusal) => return *refusal,
     };
     let query = uri.query().unwrap_or_default();
+    // What scans is boxed: every connection would hold room for the largest of them.
     match route {
         Some(Route::Livez) => health::alive(),
         Some(Route::Readyz) => health::ready(app),
         Some(Route::Help) => help::help(&app.hosts.asked(request)),
         Some(Route::OpenPorts) if method == Method::HEAD => open_ports::head(app, query, headers),
-        Some(Route::OpenPorts) => open_ports::get(app, exchange, &caller, query, headers).await,
+        Some(Route::OpenPorts) => {
+            Box::pin(open_ports::get(app, exchange, &caller, query, headers)).await
+        }
         Some(Route::Sweep) if method == Method::HEAD => sweep::head(app, query, headers),
         Some(Route::Sweep) if method == Method::POST => {
-            sweep::post(app, exchange, &caller, query, headers, body).await
+            Box::pin(sweep::post(app, exchange, &caller, query, headers, body)).await
         }
-        Some(Route::Sweep) => sweep::get(app, exchange, &caller, query, headers).await,
+        Some(Route::Sweep) => Box::pin(sweep::get(app, exchange, &caller, query, headers)).await,
         Some(Route::Discovery) if method == Method::HEAD => sd::head(app, query),
-        Some(Route::Discovery) => sd::get(app, exchange, &caller, query).await,
+        Some(Route::Discovery) => Box::pin(sd::get(app, exchange, &caller, query)).await,
         Some(Route::Metrics) => metrics::expose(&app.metrics, headers),
         Some(Route::OpenApi) => openapi::openapi(),
         None => problems::not_found(),
