@@ -40,6 +40,6 @@ fn a_dry_run_says_what_a_scan_takes_and_sends_nothing() {
     assert!(within(silent / 2).as_u64().unwrap() > 1);
     assert_eq!(within(100), Value::Null, "a silent port takes 2 s");
     assert_eq!(listeners.probed(), 0);
-    let bad = run(open_ports(&["scan", "127.0.0.1:80", "--dry-run"]));
+    let bad = run(open_ports(&["scan", "127.0.0.0/99", "--dry-run"]));
     assert_eq!((bad.status.code(), &*bad.stdout), (Some(2), ""), "{bad:?}");
 }

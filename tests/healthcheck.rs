@@ -77,9 +77,15 @@ fn a_service_that_hangs_is_unhealthy_before_its_callers_give_up() {
 }
 
 fn an_invalid_address_is_reported() {
-    let answer = healthcheck(&["--listen", "8080"], &[]);
-    assert_unhealthy(&answer, "--listen: \"8080\" is not an address with a port");
-    assert_unhealthy(&healthcheck(&[], &[("PORT", "http")]), "PORT: \"http\" is not a port");
+    for (arguments, environment, message) in [
+        (&["--listen", "8080"][..], &[][..], "--listen: \"8080\" is not an address with a port"),
+        (&[], &[("PORT", "http")], "PORT: \"http\" is not a port"),
+    ] {
+        let answer = healthcheck(arguments, environment);
+        let error = String::from_utf8_lossy(&answer.stderr).into_owned();
+        assert_eq!(answer.status.code(), Some(2), "{error}");
+        assert!(error.contains(message), "{error}");
+    }
 }
 
 /// The service, killed on drop.
