@@ -14,7 +14,7 @@
 //! let reply = match asked.outcome { … }; // a running scan, an explanation or a refusal
 //! ```
 //!
-//! A sweep asks for its batches one by one, with a [`SweepAsker`], which cannot leave a
+//! A sweep asks for its batches one by one, with a `SweepAsker`, which cannot leave a
 //! check out either. At the prompt it has no caller, and so no quotas.
 
 mod explanation;
