@@ -20,7 +20,7 @@ class Binary:
         self.path = os.environ["OPEN_PORTS"]
         run = subprocess.run([self.path, "serve", "--help"], capture_output=True, text=True)
         options = run.stdout.split("Options:")[1]
-        entries = re.findall(r"^  --([a-z-]+)\s+(.*(?:\n {6,}.*)*)", options, re.MULTILINE)
+        entries = re.findall(r"^ {2,6}(?:-., )?--([a-z-]+)(?: <[^>]*>)?\s+(.*(?:\n {20,}.*)*)", options, re.MULTILINE)
         self.help = {flag: " ".join(text.split()) for flag, text in entries if flag != "help"}
         assert len(self.help) > 10, run.stdout + run.stderr
 
