@@ -221,7 +221,7 @@ pub const DEFAULT_MAX_SCANS_PER_TARGET: usize = 1;
 /// scan of one name has (all ports of 16 addresses), which ends within
 /// [`DEFAULT_MAX_DEADLINE`] even if nothing answers. That is a /16 with 16 ports, or a /12
 /// with one.
-pub const DEFAULT_MAX_SWEEP_TARGETS: u64 = 1 << 20;
+pub const DEFAULT_MAX_SWEEP_TARGETS: u64 = 1_048_576;
 
 /// The longest list of hosts in a request, in bytes: 65,536 addresses of 15 characters.
 pub const MAX_LIST_BYTES: usize = 1 << 20;
