@@ -1,7 +1,6 @@
 //! The results of a sweep: the report on each host, and the summary of all.
 //!
-//! The service makes both from the news of a sweep. The command does the same in its
-//! session, where it also prints what is remarkable.
+//! The service and the command make both from the news of a sweep.
 
 use std::time::Duration;
 
@@ -37,48 +36,13 @@ impl Results {
         Self { ports, rows, expectations, summary: Summary::default() }
     }
 
-    /// The result of a host, which is counted.
-    pub(crate) fn of(&mut self, HostEnd { host, outcome }: HostEnd) -> HostResult {
-        let result = self.result(&host, outcome);
-        self.summary.count(&result.report);
-        self.summary.reason = self.summary.reason.or(result.report.facts.reason);
-        result
-    }
-
-    /// What is expected of `host`.
-    pub(crate) fn expected_of(&self, host: &str) -> Option<&Expectation> {
-        self.expectations.of(host)
-    }
-
-    /// Notes that a part of the list of hosts was not read.
-    pub(crate) fn list_failed(&mut self) {
-        self.summary.reason = self.summary.reason.or(Some(IncompleteReason::UnknownError));
-    }
-
-    /// The summary of what `sweep` has found in the time that has `elapsed`. If it ended
-    /// before its list, that was because of `cut`.
-    pub(crate) fn summary(
-        &self,
-        sweep: &Sweep,
-        cut: IncompleteReason,
-        elapsed: Duration,
-    ) -> Summary {
-        let mut summary = self.summary.clone();
-        summary.unvisited_hosts = sweep.unvisited();
-        if !sweep.is_whole() {
-            summary.reason = summary.reason.or(Some(cut));
-        }
-        summary.complete = summary.reason.is_none();
-        summary.elapsed = elapsed;
-        summary
-    }
-
-    fn result(&self, host: &str, outcome: HostOutcome) -> HostResult {
+    /// The result of a host.
+    pub(crate) fn of(&self, HostEnd { host, outcome }: HostEnd) -> HostResult {
         let subject = Subject {
-            domain: host,
+            domain: &host,
             ports: &self.ports,
             details: self.rows,
-            expectation: self.expectations.of(host),
+            expectation: self.expectations.of(&host),
             left_out: 0,
         };
         let not_scanned = |reason, fault| {
@@ -111,5 +75,39 @@ impl Results {
                 result
             }
         }
+    }
+
+    /// Counts a host.
+    pub(crate) fn count(&mut self, report: &Report) {
+        self.summary.count(report);
+        self.summary.reason = self.summary.reason.or(report.facts.reason);
+    }
+
+    /// What is expected of `host`.
+    pub(crate) fn expected_of(&self, host: &str) -> Option<&Expectation> {
+        self.expectations.of(host)
+    }
+
+    /// Notes that a part of the list of hosts was not read.
+    pub(crate) fn list_failed(&mut self) {
+        self.summary.reason = self.summary.reason.or(Some(IncompleteReason::UnknownError));
+    }
+
+    /// The summary of what `sweep` has found in the time that has `elapsed`. If it ended
+    /// before its list, that was because of `cut`.
+    pub(crate) fn summary(
+        &self,
+        sweep: &Sweep,
+        cut: IncompleteReason,
+        elapsed: Duration,
+    ) -> Summary {
+        let mut summary = self.summary.clone();
+        summary.unvisited_hosts = sweep.unvisited();
+        if !sweep.is_whole() {
+            summary.reason = summary.reason.or(Some(cut));
+        }
+        summary.complete = summary.reason.is_none();
+        summary.elapsed = elapsed;
+        summary
     }
 }

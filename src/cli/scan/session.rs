@@ -18,15 +18,14 @@ use super::{Exit, exit_of, notes};
 use crate::ask::Asker;
 use crate::cli::stop::Stop;
 use crate::cli::{failed, print_error};
-use crate::expect::Expectations;
 use crate::limits;
 use crate::machine::descriptors::DescriptorPlan;
 use crate::output::{Head, Printer, header, row_of};
-use crate::ports::PortSet;
-use crate::report::{IncompleteReason, Meter, Report, ShardLabel, Subject, Summary};
-use crate::resolve::{ResolveError, Resolver};
+use crate::report::{IncompleteReason, Meter, Report, ShardLabel, Summary};
+use crate::resolve::Resolver;
+use crate::results::{HostResult, Results};
 use crate::scan::{Keep, Scanner};
-use crate::sweep::{HostEnd, HostOutcome, News, Sweep, SweepPlan};
+use crate::sweep::{HostEnd, News, Sweep, SweepPlan};
 
 /// Scans and prints, and returns the exit status.
 pub(super) async fn run(job: Job, descriptors: DescriptorPlan, cores: NonZeroUsize) -> Exit {
@@ -58,10 +57,8 @@ struct Session {
     hosts: Hosts,
     /// Whether the ports found so far are shown above the line of progress.
     shows_rows: bool,
-    ports: PortSet,
-    expectations: Expectations,
+    results: Results,
     verbosity: Verbosity,
-    summary: Summary,
     shard: Option<ShardLabel>,
     verdicts: Verdicts,
     /// What may be wrong with hosts that gave no answer, in words.
@@ -120,10 +117,9 @@ fn start(
         hosts,
         shows_rows: hosts != Hosts::Many && outputs.has_table_on_terminal(),
         outputs,
-        ports: job.ports,
-        expectations: job.expectations,
+        // A row for each finding that is kept.
+        results: Results::new(job.ports, true, job.expectations),
         verbosity: job.verbosity,
-        summary: Summary::default(),
         shard,
         verdicts: Verdicts::new(hosts != Hosts::One),
         unanswered: Vec::new(),
@@ -199,60 +195,29 @@ impl Session {
         }
     }
 
-    fn print_host(&mut self, HostEnd { host, outcome }: HostEnd) {
-        let report = Arc::new(self.report(&host, outcome));
+    fn print_host(&mut self, end: HostEnd) {
+        let HostResult { mut report, fault } = self.results.of(end);
+        if report.facts.reason != Some(IncompleteReason::Interrupted) && is_unrouted(&report) {
+            report.leave_incomplete(IncompleteReason::NoRoute);
+        }
+        fault.iter().for_each(|fault| self.complain(fault));
+        let report = Arc::new(report);
         if self.verbosity == Verbosity::Verbose
             && let Some(note) = notes::host(&report)
         {
             print_error(&note);
         }
         self.judge(&report);
-        self.summary.count(&report);
+        self.results.count(&report);
         self.outputs.each(|printer| printer.host(&report));
     }
 
-    /// The report on a host. Why it was not scanned goes to standard error.
-    fn report(&mut self, host: &str, outcome: HostOutcome) -> Report {
-        let subject = Subject {
-            domain: host,
-            ports: &self.ports,
-            // A row for each finding that is kept.
-            details: true,
-            expectation: self.expectations.of(host),
-            left_out: 0,
-        };
-        let (reason, complaint) = match outcome {
-            HostOutcome::Scanned { tallies, timing, left_out, elapsed, stopped } => {
-                let subject = Subject { left_out, ..subject };
-                let mut report = Report::new(&subject, &tallies, &timing, elapsed);
-                if stopped && !report.facts.is_complete() {
-                    report.facts.reason = Some(IncompleteReason::Interrupted);
-                } else if is_unrouted(&report) {
-                    report.leave_incomplete(IncompleteReason::NoRoute);
-                }
-                return report;
-            }
-            // Nothing is known about the name, so the host counts as not scanned.
-            HostOutcome::NotResolved(error @ ResolveError::NotLookedUp { .. }) => {
-                (IncompleteReason::NotLookedUp, error.to_string())
-            }
-            HostOutcome::NotResolved(error) => {
-                self.exit = self.exit.min(Exit::NotResolved);
-                (IncompleteReason::NotResolved, error.to_string())
-            }
-            HostOutcome::TooLarge(error) => {
-                (IncompleteReason::NoMemory, format!("{host}: {error}"))
-            }
-            HostOutcome::Refused(refusal) => {
-                (IncompleteReason::RefusedByPolicy, refusal.to_string())
-            }
-        };
-        let report = Report::not_scanned(&subject, reason);
+    /// Prints why a host was not scanned, of the first few.
+    fn complain(&mut self, fault: &str) {
         self.complaints += 1;
         if self.complaints <= MAX_COMPLAINTS {
-            print_error(&complaint);
+            print_error(fault);
         }
-        report
     }
 
     /// Updates how the command ends, and prints what is remarkable about a host.
@@ -264,7 +229,9 @@ impl Session {
         }
         if !facts.is_complete() {
             self.exit = self.exit.min(Exit::Incomplete);
-            self.summary.reason = self.summary.reason.or(facts.reason);
+        }
+        if facts.reason == Some(IncompleteReason::NotResolved) {
+            self.exit = self.exit.min(Exit::NotResolved);
         }
         if let Some(comparison) = comparison
             && comparison.differs()
@@ -291,19 +258,14 @@ impl Session {
             Some(signal) => Exit::Signalled(signal),
             None => self.exit,
         };
-        self.summary.unvisited_hosts = sweep.unvisited();
-        if !sweep.is_whole() {
-            let reason = match signal {
-                Some(_) => IncompleteReason::Interrupted,
-                None => IncompleteReason::Deadline,
-            };
-            self.summary.reason = self.summary.reason.or(Some(reason));
-        }
-        self.summary.complete = self.summary.reason.is_none();
-        self.summary.elapsed = elapsed;
-        self.summary.shard = self.shard.map(|label| label.of_list(sweep.list_checksum()));
+        let cut = match signal {
+            Some(_) => IncompleteReason::Interrupted,
+            None => IncompleteReason::Deadline,
+        };
+        let shard = self.shard.map(|label| label.of_list(sweep.list_checksum()));
+        let summary = Summary { shard, ..self.results.summary(sweep, cut, elapsed) };
         let is_broken = self.outputs.is_broken();
-        let exit = exit.min(self.outputs.finish(&self.summary, &self.verdicts.into_lines()));
+        let exit = exit.min(self.outputs.finish(&summary, &self.verdicts.into_lines()));
         if is_broken {
             return exit;
         }
@@ -312,10 +274,10 @@ impl Session {
             let more = self.complaints - MAX_COMPLAINTS;
             print_error(&format!("{more} more hosts were not scanned"));
         }
-        match self.summary.reason {
+        match summary.reason {
             None => exit,
             Some(reason) => {
-                print_error(&format!("incomplete ({reason}){}", left_undone(&self.summary)));
+                print_error(&format!("incomplete ({reason}){}", left_undone(&summary)));
                 exit.min(Exit::Incomplete)
             }
         }

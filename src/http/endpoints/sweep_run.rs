@@ -123,6 +123,7 @@ impl RunningSweep {
                 News::Found(found) => return Some(Event::Found(found)),
                 News::Ended(end) => {
                     let result = self.results.of(end);
+                    self.results.count(&result.report);
                     self.audit.host(&result.report);
                     return Some(Event::Host(result));
                 }
