@@ -122,7 +122,11 @@ impl View {
     /// Sets all bounds anew if they are outdated. True if it did.
     pub(super) fn refresh(&self) -> bool {
         let revision = self.networks.revision();
-        if self.seen.swap(revision, Ordering::Relaxed) == revision {
+        // Every attempt looks, and hardly ever is there news: a swap would have all
+        // fan-outs take the counter from each other.
+        if self.seen.load(Ordering::Relaxed) == revision
+            || self.seen.swap(revision, Ordering::Relaxed) == revision
+        {
             return false;
         }
         let bounds = self.networks.bounds(self.addresses.iter().copied());
