@@ -40,6 +40,8 @@ use super::stats::InFlight;
 pub(super) struct Fanout<T, N> {
     plan: FanoutPlan,
     targets: T,
+    /// How many of them it took: one when there is room for its attempt.
+    pub(super) taken: u64,
     exhausted: bool,
     /// Targets whose attempt failed because a resource ran out.
     again: Vec<Target>,
@@ -88,6 +90,7 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         })?;
         Ok(Self {
             targets,
+            taken: 0,
             exhausted: false,
             again: Vec::new(),
             network,
@@ -240,6 +243,7 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
             return None;
         }
         let target = self.targets.next();
+        self.taken += u64::from(target.is_some());
         if target.is_none() {
             self.exhausted = true;
             self.slots.retire(&mut self.network);

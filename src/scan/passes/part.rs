@@ -3,7 +3,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, ready};
 use std::time::Instant;
 
@@ -26,9 +25,10 @@ pub(super) struct Part {
     tallies: Tallies,
     observations: Observations,
     end: PassEnd,
-    /// Attempts that ended since then, and targets that the fan-out took.
+    /// Attempts since then.
     attempts: Attempts,
-    taken: Arc<AtomicU64>,
+    /// Targets that the fan-out had taken by then.
+    taken: u64,
     shared: Arc<Shared>,
     /// When its pass started.
     started: Instant,
@@ -41,7 +41,7 @@ impl Part {
             observations: Observations::default(),
             end: PassEnd::default(),
             attempts: Attempts::default(),
-            taken: Arc::default(),
+            taken: 0,
             shared,
             started,
         }
@@ -55,11 +55,6 @@ impl Part {
         connect: impl FnOnce() -> Result<N, Errno>,
     ) -> PassEnd {
         let paths = Arc::clone(&plan.paths);
-        let taken = Arc::clone(&self.taken);
-        // A fan-out takes a target when there is room for its attempt.
-        let targets = targets.inspect(move |_| {
-            taken.fetch_add(1, Ordering::Relaxed);
-        });
         let asked = Instant::now();
         let mut fanout = match Fanout::try_new(targets, plan, connect).await {
             Ok(fanout) => fanout,
@@ -74,7 +69,7 @@ impl Part {
             let next = poll_fn(|cx| {
                 let next = fanout.poll_next(cx);
                 if next.is_pending() {
-                    self.hand_over();
+                    self.hand_over(fanout.taken);
                 }
                 Poll::Ready(ready!(next))
             });
@@ -100,7 +95,7 @@ impl Part {
             self.tallies.record(&outcome);
             self.observations.record(&outcome);
         }
-        self.hand_over();
+        self.hand_over(fanout.taken);
         let held_up = fanout.times().total();
         self.end.times.absorb(fanout.times());
         self.end.times.add(Bound::Processor, begun.elapsed().saturating_sub(held_up));
@@ -113,8 +108,9 @@ impl Part {
         self.end
     }
 
-    fn hand_over(&mut self) {
-        let started = self.taken.swap(0, Ordering::Relaxed);
+    /// Hands over what there is, of a fan-out that has taken so many targets.
+    fn hand_over(&mut self, taken: u64) {
+        let started = taken - std::mem::replace(&mut self.taken, taken);
         let attempts = Attempts { started, ..std::mem::take(&mut self.attempts) };
         if attempts != Attempts::default() {
             // Before the outcomes, so that what is done was asked.
