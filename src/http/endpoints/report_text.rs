@@ -4,15 +4,14 @@
 //! A report that fits into one chunk is made at once.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 
 use futures_util::stream;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Bytes, Frame};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
 
 use super::indent::Indenter;
 use crate::expect::Expectation;
-use crate::http::exchange::reply::ReplyBody;
+use crate::http::exchange::reply::{ReplyBody, growing};
 use crate::limits;
 use crate::ports::PortSet;
 use crate::report::{self, PortReport, Report};
@@ -69,8 +68,7 @@ fn body(mut chunks: Chunks, mut edit: impl FnMut(Bytes) -> Bytes + Send + 'stati
     if let [Part::Text(_)] = chunks.0.make_contiguous() {
         return Full::new(edit(chunks.next().unwrap_or_default())).boxed_unsync();
     }
-    let frames = chunks.map(move |chunk| Ok::<_, Infallible>(Frame::data(edit(chunk))));
-    ReplyBody::new(StreamBody::new(stream::iter(frames)))
+    growing(stream::iter(chunks.map(edit)))
 }
 
 impl Chunks {

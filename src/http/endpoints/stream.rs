@@ -4,19 +4,17 @@
 //! report. It holds back one chunk at most, however slowly it is read; the scan
 //! itself does not wait.
 
-use std::convert::Infallible;
 use std::time::Instant;
 
 use futures_util::stream;
-use http_body_util::StreamBody;
-use hyper::body::{Bytes, Frame};
+use hyper::body::Bytes;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::audit::Audit;
 use super::report_text::Chunks;
 use crate::ask::Running;
-use crate::http::exchange::reply::ReplyBody;
+use crate::http::exchange::reply::{ReplyBody, growing};
 use crate::limits;
 use crate::report::{End, Meter, Record};
 use crate::scan::Milestone;
@@ -43,10 +41,9 @@ pub(super) fn body(running: Running, framing: Framing, audit: Audit) -> ReplyBod
         progress_at: now + limits::PROGRESS_INTERVAL,
         meter: Meter::new(now),
     };
-    ReplyBody::new(StreamBody::new(stream::unfold(follower, |mut follower| async move {
-        let chunk = follower.next_chunk().await?;
-        Some((Ok::<_, Infallible>(Frame::data(chunk)), follower))
-    })))
+    growing(stream::unfold(follower, |mut follower| async move {
+        Some((follower.next_chunk().await?, follower))
+    }))
 }
 
 /// A client that follows a scan.

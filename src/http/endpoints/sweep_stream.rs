@@ -5,20 +5,18 @@
 //! taken from the sweep only when the client has read what came before: a sweep whose
 //! reply is not read starts no further batch.
 
-use std::convert::Infallible;
 use std::iter::Peekable;
 use std::time::{Instant, SystemTime};
 
 use futures_util::{FutureExt, stream};
-use http_body_util::StreamBody;
-use hyper::body::{Bytes, Frame};
+use hyper::body::Bytes;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
 use super::report_text::Chunks;
 use super::stream::Framing;
 use super::sweep_run::{EVENTS_A_TURN, Event, RunningSweep};
-use crate::http::exchange::reply::ReplyBody;
+use crate::http::exchange::reply::{ReplyBody, growing};
 use crate::limits;
 use crate::report::{End, HostRecord, Meter, Record};
 use crate::results::HostResult;
@@ -46,10 +44,9 @@ pub(super) fn body(sweep: RunningSweep, form: Form) -> ReplyBody {
         progress_at: now + limits::PROGRESS_INTERVAL,
         meter: Meter::new(now),
     };
-    ReplyBody::new(StreamBody::new(stream::unfold(follower, |mut follower| async move {
-        let chunk = follower.next_chunk().await?;
-        Some((Ok::<_, Infallible>(Frame::data(chunk)), follower))
-    })))
+    growing(stream::unfold(follower, |mut follower| async move {
+        Some((follower.next_chunk().await?, follower))
+    }))
 }
 
 /// A client that follows a sweep.

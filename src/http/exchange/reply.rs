@@ -5,9 +5,10 @@
 
 use std::convert::Infallible;
 
+use futures_util::{Stream, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -17,6 +18,12 @@ pub(crate) type Reply = Response<ReplyBody>;
 
 /// The body of a reply: whole in memory, or made while it is sent.
 pub(crate) type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// A body of these chunks, each made when there is room for it.
+pub(crate) fn growing(chunks: impl Stream<Item = Bytes> + Send + 'static) -> ReplyBody {
+    let frames = chunks.map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
+    ReplyBody::new(StreamBody::new(frames))
+}
 
 pub(crate) fn json_line(body: &impl Serialize) -> Bytes {
     let mut bytes = serde_json::to_vec(body).expect("reports and problems have string keys");
