@@ -39,6 +39,18 @@ impl FieldErrors {
         self
     }
 
+    /// What later checks came to, if nothing is wrong so far.
+    ///
+    /// # Errors
+    /// These errors, and those of the later checks for other fields.
+    pub(crate) fn then<T>(self, later: Result<T, Self>) -> Result<T, Self> {
+        match later {
+            Ok(valid) if self.is_empty() => Ok(valid),
+            Ok(_) => Err(self),
+            Err(later) => Err(self.or(later)),
+        }
+    }
+
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_empty(&self) -> bool {

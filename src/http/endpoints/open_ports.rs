@@ -47,18 +47,13 @@ fn checked(
     headers: &HeaderMap,
 ) -> Result<(ScanRequest, Format), Box<Reply>> {
     let (params, errors) = query::parse(query);
-    let request = match ScanRequest::try_new(&params, &app.ceilings) {
-        Ok(request) if errors.is_empty() => request,
-        Ok(_) => return Err(Box::new(problems::invalid_parameters(errors))),
-        Err(later) => return Err(Box::new(problems::invalid_parameters(errors.or(later)))),
-    };
+    let invalid = |errors| Box::new(problems::invalid_parameters(errors));
+    let request = errors.then(ScanRequest::try_new(&params, &app.ceilings)).map_err(invalid)?;
     let offer = &negotiation::OF_SCAN;
     let format = negotiate(request.format, headers, offer);
     let format = format.map_err(|_| Box::new(problems::not_acceptable(offer)))?;
-    match request.check_format(format) {
-        Ok(()) => Ok((request, format)),
-        Err(errors) => Err(Box::new(problems::invalid_parameters(errors))),
-    }
+    request.check_format(format).map_err(invalid)?;
+    Ok((request, format))
 }
 
 async fn answer(

@@ -96,11 +96,8 @@ pub(super) fn valid(
     table: &'static [Parameter],
 ) -> Result<SweepRequest, Box<Reply>> {
     let (params, errors) = query::parse_as(query, table);
-    match SweepRequest::try_new(&params, &app.ceilings) {
-        Ok(request) if errors.is_empty() => Ok(request),
-        Ok(_) => Err(Box::new(problems::invalid_parameters(errors))),
-        Err(later) => Err(Box::new(problems::invalid_parameters(errors.or(later)))),
-    }
+    let request = errors.then(SweepRequest::try_new(&params, &app.ceilings));
+    request.map_err(|errors| Box::new(problems::invalid_parameters(errors)))
 }
 
 fn checked(

@@ -14,7 +14,7 @@ use crate::request::parameters::Parameter;
 /// Reads the parameters of a scan of one host.
 ///
 /// The parameters hold what could be read even if there are errors, so that later
-/// checks can add theirs with `FieldErrors::or`.
+/// checks can add theirs with `FieldErrors::then`.
 #[must_use]
 pub fn parse(query: &str) -> (ScanParams, FieldErrors) {
     read(query, ScanParams::default())
