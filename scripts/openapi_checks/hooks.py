@@ -2,9 +2,10 @@
 
 A schema speaks of one parameter at a time. What only holds between parameters
 (ports or a range, a range that does not run backwards, a family that the domain
-has, an expectation for a status of failure) is in descriptions, so that a query can follow every schema and yet be
-refused. Here such a query becomes one that has to be taken, of a host that can
-be scanned. Queries that break a schema are sent as they are.
+has, an expectation for a status of failure) is in descriptions, so that a query
+can follow every schema and yet be refused. Here such a query becomes one that has
+to be taken, of a host that can be scanned. Queries that break a schema are sent as
+they are.
 """
 
 import json

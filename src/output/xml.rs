@@ -1,7 +1,7 @@
 //! The document of nmap's -oX, for the tools that read it.
 //!
-//! The document is valid by the DTD that comes with nmap (`nmap.dtd`), but for the name
-//! of the scanner: the DTD knows nmap alone, and this is not nmap. nmap has no word for
+//! nmap's DTD (`nmap.dtd`) accepts the document, except for one value: the DTD allows
+//! only `nmap` as the name of the scanner, and this is not nmap. nmap has no word for
 //! ports that were not scanned: they are an `extraports` of a state `not-scanned`. A
 //! host that was not scanned is a skipped `target`.
 

@@ -171,7 +171,7 @@ pub(crate) const PARAMETERS: [Parameter; 14] = [
     },
     Parameter {
         name: "ports",
-        meaning: "ports to scan, in place of a range",
+        meaning: "ports to scan, instead of a range",
         more: "Ports, ranges of ports, the most common ports (top1 to top1000) and all, \
                separated by commas. No port may be listed twice by number.",
         values: Values::Text {
@@ -254,7 +254,7 @@ pub(crate) const PARAMETERS: [Parameter; 14] = [
     },
     Parameter {
         name: "format",
-        meaning: "format of the reply, in place of `Accept`",
+        meaning: "format of the reply, instead of `Accept`",
         more: "",
         values: Values::Words(&["json", "ndjson", "sse", "text"]),
         omitted: Omitted::Otherwise("by `Accept`, or `json`"),
