@@ -276,6 +276,12 @@ pub const WRITE_STALL: Duration = Duration::from_secs(60);
 /// shortest timeout is also 100 ms.
 pub const MIN_MARGIN: Duration = Duration::from_millis(100);
 
+/// The same for the first attempt at a port, if several open ports showed how far the
+/// host is. The second attempt, with [`MIN_MARGIN`], finds what this one gave up too
+/// early. Delays of the scanner itself do not matter: before a probe is given up, its
+/// socket is asked once more.
+pub const FIRST_MARGIN: Duration = Duration::from_millis(50);
+
 /// The first attempt waits for this part of the probe's timeout as long as nothing has
 /// answered; the second attempt waits for the rest.
 pub const FIRST_ATTEMPT_DIVISOR: u32 = 4;

@@ -40,7 +40,7 @@ pub(super) struct Paths {
 }
 
 /// The path to one address, as all fan-outs of a scan see it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Path {
     /// Whether the address is this host's loopback: nobody stands between.
     loopback: bool,
@@ -48,6 +48,8 @@ struct Path {
     /// How long the evidence lets an attempt wait, in microseconds: 0 without
     /// any.
     strong: AtomicU32,
+    /// How long strong evidence lets the first of several attempts wait.
+    brief: AtomicU32,
     weak: AtomicU32,
     accepted: AtomicU32,
     refused: AtomicU32,
@@ -91,7 +93,7 @@ pub(super) enum Purpose {
 pub struct PathTiming {
     /// The smoothed round-trip time.
     pub rtt: Duration,
-    /// How long a first attempt waits.
+    /// How long an attempt waits that is the second or the last.
     pub timeout: Duration,
 }
 
@@ -121,7 +123,8 @@ impl Paths {
             timeout.mul_f64(growth).min(self.ceiling)
         };
         if let Some(timeout) = duration(&path.strong) {
-            return patient(timeout);
+            let brief = duration(&path.brief).filter(|_| (purpose, passes) == (Purpose::State, 0));
+            return brief.map_or_else(|| patient(timeout), |brief| brief.min(self.ceiling));
         }
         let (weak, longest) = (duration(&path.weak), duration(&path.longest));
         if let Some(bound) = self.bound(address) {
@@ -289,11 +292,7 @@ impl Paths {
 
 impl Path {
     fn new(loopback: bool) -> Self {
-        let [strong, weak, accepted, refused, longest, passes] =
-            std::array::from_fn(|_| AtomicU32::new(0));
-        let shortest = AtomicU32::new(NO_SILENCE);
-        let known = Mutex::default();
-        Self { loopback, known, strong, weak, accepted, refused, shortest, longest, passes }
+        Self { loopback, shortest: AtomicU32::new(NO_SILENCE), ..Self::default() }
     }
 
     /// Whether an answer that took `rough` or less could teach anything.
@@ -318,6 +317,8 @@ impl Path {
             Answered::Refused => known.refused.sample(rtt),
         };
         let (strong, weak) = self.evidence(&known);
+        let brief = known.accepted.brief_timeout();
+        self.brief.store(brief.map_or(0, microseconds), Ordering::Relaxed);
         self.strong.store(strong.map_or(0, microseconds), Ordering::Relaxed);
         self.weak.store(weak.map_or(0, microseconds), Ordering::Relaxed);
         let weaker_or_stronger = before.0.is_some() != strong.is_some();

@@ -59,10 +59,10 @@ impl RttEstimator {
     }
 
     /// How long to wait for an answer: the rtt and four times its variation, or
-    /// what this machine alone may delay it by.
-    fn timeout(&self) -> Option<Duration> {
+    /// `margin` if that is more.
+    fn timeout(&self, margin: Duration) -> Option<Duration> {
         let Smoothed { rtt, variation } = self.smoothed?;
-        Some((rtt + (variation * 4).max(limits::MIN_MARGIN)).min(limits::MAX_TIMEOUT))
+        Some((rtt + (variation * 4).max(margin)).min(limits::MAX_TIMEOUT))
     }
 }
 
@@ -100,7 +100,16 @@ impl Cluster {
 
     /// How long to wait for an answer that agrees.
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        self.estimator.timeout().map(|timeout| timeout.max(self.slowest))
+        self.timeout_with(limits::MIN_MARGIN)
+    }
+
+    /// The same for the first of several attempts.
+    pub(crate) fn brief_timeout(&self) -> Option<Duration> {
+        self.timeout_with(limits::FIRST_MARGIN)
+    }
+
+    fn timeout_with(&self, margin: Duration) -> Option<Duration> {
+        self.estimator.timeout(margin).map(|timeout| timeout.max(self.slowest))
     }
 }
 
@@ -117,10 +126,10 @@ mod tests {
     #[test]
     fn the_first_sample_is_the_rtt_and_waits_three_times_as_long() {
         let mut estimator = RttEstimator::default();
-        assert_eq!((estimator.rtt(), estimator.timeout()), (None, None));
+        assert_eq!((estimator.rtt(), estimator.timeout(limits::MIN_MARGIN)), (None, None));
         estimator.sample(Duration::from_millis(200));
         assert_eq!(estimator.rtt(), Some(Duration::from_millis(200)));
-        assert_eq!(estimator.timeout(), Some(Duration::from_millis(600)));
+        assert_eq!(estimator.timeout(limits::MIN_MARGIN), Some(Duration::from_millis(600)));
     }
 
     #[test]
@@ -169,14 +178,14 @@ mod tests {
             let mut estimator = RttEstimator::default();
             for us in history {
                 estimator.sample(Duration::from_micros(us));
-                let timeout = estimator.timeout().unwrap();
+                let timeout = estimator.timeout(limits::MIN_MARGIN).unwrap();
                 prop_assert!((limits::MIN_MARGIN..=limits::MAX_TIMEOUT).contains(&timeout));
             }
             let steady = Duration::from_micros(steady);
             for _ in 0..100 {
                 estimator.sample(steady);
             }
-            let timeout = estimator.timeout().unwrap();
+            let timeout = estimator.timeout(limits::MIN_MARGIN).unwrap();
             prop_assert!(timeout >= steady);
             // The history is forgotten.
             prop_assert!(timeout <= steady * 2 + limits::MIN_MARGIN);
@@ -192,7 +201,8 @@ mod tests {
                 near.sample(Duration::from_micros(us));
                 far.sample(Duration::from_micros(us + extra));
             }
-            prop_assert!(far.timeout().unwrap() + Duration::from_micros(1) >= near.timeout().unwrap());
+            prop_assert!(far.timeout(limits::MIN_MARGIN).unwrap() + Duration::from_micros(1)
+                >= near.timeout(limits::MIN_MARGIN).unwrap());
         }
     }
 }
