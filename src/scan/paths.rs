@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(crate) use self::networks::Networks;
-use self::networks::View;
+use self::networks::{Bound, View};
 use self::rtt::Cluster;
 use super::outcome::{Answer, PortState, Reason, Sender};
 use super::plan::Target;
@@ -131,7 +131,8 @@ impl Paths {
             let has_waited = longest.map(|longest| longest >= self.outlier_wait(bound));
             return match (purpose, has_waited) {
                 (Purpose::State, Some(false)) => self.outlier_wait(bound),
-                _ => bound.min(self.longest_first()),
+                (Purpose::State, None) => bound.first.min(self.longest_first()),
+                _ => bound.later.min(self.longest_first()),
             };
         }
         match (purpose, longest) {
@@ -257,7 +258,7 @@ impl Paths {
 
     /// How long answers from the network of an address take, if the address itself
     /// has not answered and its neighbours have.
-    fn bound(&self, address: u16) -> Option<Duration> {
+    fn bound(&self, address: u16) -> Option<Bound> {
         let view = self.view.as_ref()?;
         self.look_around();
         let silent = duration(&self.path(address).weak).is_none();
@@ -273,8 +274,8 @@ impl Paths {
 
     /// How long one of the attempts at a silent address waits at least, whose
     /// neighbours answer within `bound`.
-    fn outlier_wait(&self, bound: Duration) -> Duration {
-        (self.ceiling / limits::OUTLIER_DIVISOR).max(bound * 4).min(self.ceiling_less_first())
+    fn outlier_wait(&self, bound: Bound) -> Duration {
+        (self.ceiling / limits::OUTLIER_DIVISOR).max(bound.later * 4).min(self.ceiling_less_first())
     }
 
     fn longest_first(&self) -> Duration {
@@ -382,8 +383,8 @@ const NO_SILENCE: u32 = u32::MAX;
 /// Linux repeats a SYN after 1 s (TCP_TIMEOUT_INIT).
 const SYN_REPEATED: Duration = Duration::from_secs(1);
 
-/// So many samples are all taken; then one in [`SPARSE_SAMPLES`].
 const ALL_SAMPLES: u32 = 64;
+/// After [`ALL_SAMPLES`], one in so many is taken.
 const SPARSE_SAMPLES: u32 = 16;
 
 /// By how much each pass after the second waits longer than the one before.

@@ -7,14 +7,14 @@ pub(crate) const TABLE: &[Scenario] = &[
     Scenario {
         name: "10,000 filtered, 10 open, 5 closed, 0.1 ms rtt",
         ports: 10_015,
-        goal: in_seconds(2.3, 5),
+        goal: in_seconds(0.45, 5),
         ..SILENT
     },
-    Scenario { name: "65,535 filtered, 10 open, 5 closed", goal: in_seconds(6.0, 5), ..SILENT },
+    Scenario { name: "65,535 filtered, 10 open, 5 closed", goal: in_seconds(1.3, 5), ..SILENT },
     Scenario {
         name: "65,535 filtered, 10 open, 5 closed, 1,024 descriptors",
         descriptors: 1024,
-        goal: in_seconds(30.0, 5),
+        goal: in_seconds(15.0, 5),
         ..SILENT
     },
     Scenario {

@@ -35,10 +35,20 @@ pub(crate) struct Networks {
 pub(super) struct View {
     networks: Arc<Networks>,
     addresses: Vec<IpAddr>,
-    /// The bound for each address, in microseconds: 0 without any.
-    bounds: Vec<AtomicU32>,
+    /// The bound for each address, in microseconds: 0 without any. First that for a
+    /// first attempt, then that for any other.
+    bounds: Vec<[AtomicU32; 2]>,
     /// The revision of the networks that the bounds follow from.
     seen: AtomicU32,
+}
+
+/// How long answers from a network take at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bound {
+    /// How long the first attempt waits.
+    pub(super) first: Duration,
+    /// How long any other attempt waits.
+    pub(super) later: Duration,
 }
 
 /// A network: its first address, with all bits of hosts cleared, and the length of
@@ -65,7 +75,7 @@ impl Networks {
             }
         }
         let after = (bound_of(&known, narrow), bound_of(&known, wide));
-        let of = |(narrow, wide): (Option<Duration>, Option<Duration>)| narrow.or(wide);
+        let of = |(narrow, wide): (Option<Bound>, Option<Bound>)| narrow.or(wide);
         // A narrow network's own evidence changes little while the wide one's stands.
         if of(before).is_some() != of(after).is_some() || before.1.is_some() != after.1.is_some() {
             self.revision.fetch_add(1, Ordering::Relaxed);
@@ -76,7 +86,7 @@ impl Networks {
     pub(super) fn bounds<'a>(
         &self,
         addresses: impl Iterator<Item = IpAddr> + 'a,
-    ) -> Vec<Option<Duration>> {
+    ) -> Vec<Option<Bound>> {
         let known = self.lock();
         let bound = |address| {
             let [narrow, wide] = prefixes(address);
@@ -97,7 +107,7 @@ impl Networks {
 
 impl View {
     pub(super) fn new(addresses: &[IpAddr], networks: Arc<Networks>) -> Self {
-        let bounds = addresses.iter().map(|_| AtomicU32::new(0)).collect();
+        let bounds = addresses.iter().map(|_| Default::default()).collect();
         // Unlike any revision there is, so that the first look sets the bounds.
         let seen = AtomicU32::new(networks.revision().wrapping_sub(1));
         Self { networks, addresses: addresses.to_vec(), bounds, seen }
@@ -110,8 +120,9 @@ impl View {
 
     /// How long answers from the network of the address at this index take, as of
     /// the last [`Self::refresh`].
-    pub(super) fn bound(&self, address: u16) -> Option<Duration> {
-        duration(&self.bounds[usize::from(address)])
+    pub(super) fn bound(&self, address: u16) -> Option<Bound> {
+        let [first, later] = &self.bounds[usize::from(address)];
+        Some(Bound { first: duration(first)?, later: duration(later)? })
     }
 
     /// Takes in that `port` of the address at this index was accepted after `rtt`.
@@ -131,7 +142,9 @@ impl View {
         }
         let bounds = self.networks.bounds(self.addresses.iter().copied());
         for (held, bound) in self.bounds.iter().zip(bounds) {
-            held.store(bound.map_or(0, microseconds), Ordering::Relaxed);
+            let [first, later] = bound.map_or([0; 2], |it| [it.first, it.later].map(microseconds));
+            held[0].store(first, Ordering::Relaxed);
+            held[1].store(later, Ordering::Relaxed);
         }
         true
     }
@@ -156,9 +169,9 @@ impl Evidence {
     }
 }
 
-fn bound_of(known: &HashMap<Prefix, Evidence>, prefix: Prefix) -> Option<Duration> {
+fn bound_of(known: &HashMap<Prefix, Evidence>, prefix: Prefix) -> Option<Bound> {
     let evidence = known.get(&prefix).filter(|evidence| evidence.cluster.is_strong())?;
-    evidence.cluster.timeout()
+    Some(Bound { first: evidence.cluster.brief_timeout()?, later: evidence.cluster.timeout()? })
 }
 
 /// The network of an address, narrow and wide. A sparse network may have too few
@@ -188,7 +201,7 @@ mod tests {
     const FAR: Duration = Duration::from_millis(300);
 
     fn bound(networks: &Networks, address: &str) -> Option<Duration> {
-        networks.bounds(std::iter::once(address.parse().unwrap()))[0]
+        networks.bounds(std::iter::once(address.parse().unwrap()))[0].map(|bound| bound.later)
     }
 
     fn sample(networks: &Networks, samples: &[(&str, u16, Duration)]) {
