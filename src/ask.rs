@@ -174,7 +174,7 @@ impl SharedAsker {
         let start = || self.asker.scanner.try_start(&plan);
         let admitted =
             self.admission.admit(&entry, &plan, start).map_err(NotStarted::NotAdmitted)?;
-        Ok(Outcome::Running(Running::new(admitted, request, permitted.left_out(), entry)))
+        Ok(Outcome::Running(Running::new(admitted, request, permitted.left_out().to_vec(), entry)))
     }
 }
 

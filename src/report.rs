@@ -46,8 +46,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) details: bool,
     /// Which ports ought to be open.
     pub(crate) expectation: Option<&'a Expectation>,
-    /// How many addresses of the host were not scanned.
-    pub(crate) left_out: usize,
+    /// Addresses of the host that were not scanned because it has too many.
+    pub(crate) left_out: &'a [IpAddr],
 }
 
 /// The result of one scan.
@@ -81,6 +81,8 @@ pub(crate) struct Facts {
     pub(crate) rule: Option<String>,
     /// What was found on each address.
     pub(crate) addresses: Vec<AddressFacts>,
+    /// Addresses that were not scanned because the host has too many, in ascending order.
+    pub(crate) left_out: Vec<IpAddr>,
 }
 
 /// What was found on one address. The open ports and the three counts add up to
@@ -147,12 +149,13 @@ impl Report {
             from_port: subject.ports.first(),
             to_port: subject.ports.last(),
             open_ports: open_on_any(open_ports).collect(),
-            reason: incomplete_reason(tallies, subject.left_out),
+            reason: incomplete_reason(tallies, !subject.left_out.is_empty()),
             rule: None,
             addresses: tallies
                 .iter()
                 .map(|tally| AddressFacts::new(tally, subject.details))
                 .collect(),
+            left_out: subject.left_out.to_vec(),
         };
         Self::compared(facts, Effort::new(timing, tallies.len(), elapsed), subject)
     }
@@ -237,11 +240,11 @@ impl PathEffort {
     }
 }
 
-fn incomplete_reason(tallies: &[AddressTally], left_out: usize) -> Option<IncompleteReason> {
+fn incomplete_reason(tallies: &[AddressTally], is_cut: bool) -> Option<IncompleteReason> {
     match tallies.iter().find(|tally| tally.not_scanned > 0) {
         Some(AddressTally { shortage: Some(shortage), .. }) => Some((*shortage).into()),
         Some(AddressTally { shortage: None, .. }) => Some(IncompleteReason::UnknownError),
-        None => (left_out > 0).then_some(IncompleteReason::TooManyAddresses),
+        None => is_cut.then_some(IncompleteReason::TooManyAddresses),
     }
 }
 

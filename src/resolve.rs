@@ -60,10 +60,11 @@ pub(crate) enum Patience {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     /// Distinct addresses in the resolver's order, at least one and at most
-    /// [`limits::MAX_ADDRESSES`].
+    /// [`limits::MAX_ADDRESSES`]. If the name has more, these are the lowest, in
+    /// ascending order.
     pub addresses: Vec<IpAddr>,
-    /// Further addresses of the name. Policy is checked against them too, but they
-    /// are not scanned.
+    /// Further addresses of the name, in ascending order. Policy is checked against
+    /// them too, but they are not scanned.
     pub left_out: Vec<IpAddr>,
 }
 
@@ -191,6 +192,11 @@ impl Resolver {
         }
         if addresses.is_empty() {
             return Err(ResolveError::OtherFamily { name: name.clone() });
+        }
+        if addresses.len() > limits::MAX_ADDRESSES {
+            // Name servers give the addresses in another order each time. Without one
+            // order of our own, each scan would be of other addresses.
+            addresses.sort_unstable();
         }
         let left_out = addresses.split_off(addresses.len().min(limits::MAX_ADDRESSES));
         Ok(Resolved { addresses, left_out })

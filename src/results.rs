@@ -43,7 +43,7 @@ impl Results {
             ports: &self.ports,
             details: self.rows,
             expectation: self.expectations.of(&host),
-            left_out: 0,
+            left_out: &[],
         };
         let not_scanned = |reason, fault| {
             let report = Report::not_scanned(&subject, reason);
@@ -51,7 +51,7 @@ impl Results {
         };
         match outcome {
             HostOutcome::Scanned { tallies, timing, left_out, elapsed, stopped } => {
-                let subject = Subject { left_out, ..subject };
+                let subject = Subject { left_out: &left_out, ..subject };
                 let mut report = Report::new(&subject, &tallies, &timing, elapsed);
                 if stopped && !report.facts.is_complete() {
                     report.facts.reason = Some(IncompleteReason::Interrupted);

@@ -336,15 +336,13 @@ impl Sweep {
         let outcome = match resolved {
             Err(error) => HostOutcome::NotResolved(error),
             Ok(mut resolved) => {
-                resolved.addresses.retain(|&address| !self.plan.exclude.contains(address));
+                for addresses in [&mut resolved.addresses, &mut resolved.left_out] {
+                    addresses.retain(|&address| !self.plan.exclude.contains(address));
+                }
                 match self.asker.judge(resolved, &self.plan.ports) {
                     Err(refusal) => HostOutcome::Refused(refusal),
                     Ok(permitted) if permitted.addresses().is_empty() => return,
-                    Ok(permitted) => {
-                        let addresses = permitted.addresses().to_vec();
-                        let visit = Visit { host, addresses, left_out: permitted.left_out() };
-                        return self.gathered.add(visit, permitted);
-                    }
+                    Ok(permitted) => return self.gathered.add(host, permitted),
                 }
             }
         };

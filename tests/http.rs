@@ -35,6 +35,7 @@ support::trials::main! {
     a_stream_is_no_gate,
     json_is_indented_if_that_is_asked_for,
     a_scan_of_a_name_covers_all_its_addresses: OwnNames,
+    of_a_name_with_too_many_addresses_the_same_ones_are_left_out_each_time: OwnNames,
     a_scan_of_a_name_covers_all_its_addresses_in_both_families: OwnNames | Ipv6,
     head_checks_the_query_but_never_scans,
     pipelined_requests_are_answered_in_order,
@@ -333,6 +334,28 @@ fn a_scan_of_a_name_covers_all_its_addresses() {
 
 fn a_scan_of_a_name_covers_all_its_addresses_in_both_families() {
     assert_scanned_by_name(&[own_address(), own_address(), Ipv6Addr::LOCALHOST.into()]);
+}
+
+fn of_a_name_with_too_many_addresses_the_same_ones_are_left_out_each_time() {
+    let all: Vec<String> = (1..=20).map(|last| format!("127.0.3.{last}")).collect();
+    let upwards: String = all.iter().map(|it| format!("{it} many.open-ports.test\n")).collect();
+    let downwards: String =
+        all.iter().rev().map(|it| format!("{it} many.open-ports.test\n")).collect();
+    for hosts in [upwards, downwards] {
+        let service = namespace::service_with_hosts(&hosts);
+        let report = service.get("/open-ports?domain=many.open-ports.test&ports=1").report();
+        let scanned: Vec<&str> = report["addresses"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|facts| facts["address"].as_str().unwrap())
+            .collect();
+        assert_eq!(scanned, all[..16], "{report}");
+        assert_eq!(report["addresses_left_out"], json!(all[16..]), "{report}");
+        assert_eq!(report["reason"], "too-many-addresses");
+        let sweep = service.get("/sweep?targets=many.open-ports.test&ports=1");
+        assert!(sweep.body.contains("\"addresses_left_out\":[\"127.0.3.17\","), "{sweep:?}");
+    }
 }
 
 #[track_caller]

@@ -41,7 +41,7 @@ use crate::services;
 ///
 /// let permitted = Permitted {
 ///     addresses: vec![[127, 0, 0, 1].into()],
-///     left_out: 0,
+///     left_out: Vec::new(),
 ///     ports: PortSet::try_range(22, 22).unwrap(),
 ///     canaries: None,
 ///     decision: None,
@@ -51,7 +51,7 @@ use crate::services;
 pub struct Permitted {
     addresses: Vec<IpAddr>,
     /// Further addresses of the host. They are allowed too, but not scanned.
-    left_out: usize,
+    left_out: Vec<IpAddr>,
     ports: PortSet,
     /// Ports that nobody uses and that may be probed on every address.
     canaries: Option<PortSet>,
@@ -91,8 +91,7 @@ impl Permitted {
             }
         }
         let canaries = canaries(policy, &addresses);
-        let (left_out, ports) = (left_out.len(), ports.clone());
-        Ok(Self { addresses, left_out, ports, canaries, decision: first })
+        Ok(Self { addresses, left_out, ports: ports.clone(), canaries, decision: first })
     }
 
     /// All of `parts` together: their addresses, each once, in ascending order.
@@ -106,7 +105,7 @@ impl Permitted {
         for part in parts {
             assert!(whole.ports == part.ports, "parts of one scan have the same ports");
             whole.addresses.extend(&part.addresses);
-            whole.left_out += part.left_out;
+            whole.left_out.extend_from_slice(&part.left_out);
             let canaries = whole.canaries.as_ref().zip(part.canaries.as_ref());
             whole.canaries = canaries.and_then(|(whole, part)| whole.intersection(part));
         }
@@ -121,9 +120,9 @@ impl Permitted {
         &self.addresses
     }
 
-    /// How many further addresses the host has, which are not scanned.
-    pub(crate) fn left_out(&self) -> usize {
-        self.left_out
+    /// The further addresses of the host, which are not scanned.
+    pub(crate) fn left_out(&self) -> &[IpAddr] {
+        &self.left_out
     }
 
     /// The rules that allow the first address.

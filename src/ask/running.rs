@@ -1,5 +1,6 @@
 //! A scan that runs for a request, alone or shared with others.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::time::{timeout, timeout_at};
@@ -16,7 +17,7 @@ use crate::scan::{NoMemory, Scan, Shortage};
 pub(crate) struct Running {
     admitted: Admitted,
     request: ScanRequest,
-    left_out: usize,
+    left_out: Vec<IpAddr>,
     entry: Entry,
 }
 
@@ -24,7 +25,7 @@ impl Running {
     pub(super) fn new(
         admitted: Admitted,
         request: ScanRequest,
-        left_out: usize,
+        left_out: Vec<IpAddr>,
         entry: Entry,
     ) -> Self {
         Self { admitted, request, left_out, entry }
@@ -66,7 +67,7 @@ impl Running {
             ports: &request.ports,
             details: request.details,
             expectation: request.expectation.as_ref(),
-            left_out: *left_out,
+            left_out,
         };
         let scan = self.scan();
         let finished = scan.milestones().borrow().finished;

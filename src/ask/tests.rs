@@ -71,7 +71,7 @@ fn exactly_the_addresses_that_policy_allowed_are_planned() {
     let permitted = judged.unwrap();
     let plan = plan_of(&permitted);
     assert_eq!((plan.addresses, plan.ports), (vec![address(2), address(1)], ports()));
-    assert_eq!(permitted.left_out(), 1);
+    assert_eq!(permitted.left_out(), [address(3)]);
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn report_on(host: &str, address: &str, details: bool) -> Arc<Report> {
         ports: &head("").ports,
         details,
         expectation: None,
-        left_out: 0,
+        left_out: &[],
     };
     let elapsed = Duration::from_millis(20);
     Arc::new(Report::new(&subject, &[tally], &ScanTiming::default(), elapsed))
@@ -68,7 +68,7 @@ fn not_resolved(host: &str) -> Arc<Report> {
         ports: &head("").ports,
         details: false,
         expectation: None,
-        left_out: 0,
+        left_out: &[],
     };
     Arc::new(Report::not_scanned(&subject, IncompleteReason::NotResolved))
 }

@@ -35,6 +35,8 @@ pub(super) struct Document<Address> {
     missing: Option<Vec<u16>>,
     elapsed_ms: f64,
     addresses: Vec<Address>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    addresses_left_out: Vec<IpAddr>,
     timing: Timing,
 }
 
@@ -113,6 +115,7 @@ impl From<Report> for Written {
                 .zip(effort.paths.into_iter().chain(iter::repeat(None)))
                 .map(|(facts, path)| Address::new(facts, path))
                 .collect(),
+            addresses_left_out: facts.left_out,
             timing: Timing {
                 attempts: effort.attempts,
                 loss: effort.loss,
@@ -157,6 +160,7 @@ impl TryFrom<Read> for Report {
             reason: read.reason,
             rule: read.rule,
             addresses: addresses?,
+            left_out: read.addresses_left_out,
         };
         Ok(Self { facts, comparison, effort })
     }

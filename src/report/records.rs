@@ -62,6 +62,9 @@ pub(crate) struct HostRecord<'a> {
     /// Its addresses that accept connections on ports that nobody uses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     accepts_everything: Vec<IpAddr>,
+    /// Its addresses that were not scanned because it has too many.
+    #[serde(skip_serializing_if = "<[IpAddr]>::is_empty")]
+    addresses_left_out: &'a [IpAddr],
 }
 
 /// A comparison as reports write it.
@@ -105,6 +108,7 @@ impl<'a> HostRecord<'a> {
             detail,
             comparison: comparison.map(differences),
             accepts_everything,
+            addresses_left_out: &facts.left_out,
         })
     }
 }
@@ -214,7 +218,7 @@ mod tests {
             ports: &ports,
             details: false,
             expectation,
-            left_out: 0,
+            left_out: &[],
         };
         let tally = |accepts_everything| AddressTally {
             address: "fd00::1".parse().unwrap(),

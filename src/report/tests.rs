@@ -55,7 +55,7 @@ fn report(details: bool, expected: Option<&str>, speed: u64) -> Report {
         ports: &PortSet::all(),
         details,
         expectation: expectation.as_ref(),
-        left_out: 0,
+        left_out: &[],
     };
     Report::new(&subject, &tallies, &timing, times(20_001))
 }
@@ -89,7 +89,7 @@ fn a_report_that_is_written_and_read_back_is_equal() {
         ports: &PortSet::all(),
         details: true,
         expectation: None,
-        left_out: 0,
+        left_out: &[],
     };
     let gone = Report::not_scanned(&subject, IncompleteReason::NotResolved);
     assert_eq!(read(&serde_json::to_string(&gone).unwrap()), Ok(gone));

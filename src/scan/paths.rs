@@ -390,8 +390,7 @@ const SPARSE_SAMPLES: u32 = 16;
 /// By how much each pass after the second waits longer than the one before.
 const GROWTH: f64 = 1.5;
 
-/// After so many more the wait, now five times the first, stays.
-const MOST_GROWTH: u32 = 4;
+const MOST_GROWTH: u32 = 4; // Then it is five times the first.
 
 /// How long a pilot waits where nothing is known. It only steers, and the ports
 /// it asks are asked again.

@@ -14,7 +14,7 @@ use crate::scan::{AddressTally, Milestone, PortState, Progress, Scan, ScanTiming
 pub(super) struct Visit {
     pub(super) host: Arc<str>,
     pub(super) addresses: Vec<IpAddr>,
-    pub(super) left_out: usize,
+    pub(super) left_out: Vec<IpAddr>,
 }
 
 /// A scan of several hosts.

@@ -36,7 +36,9 @@ pub(super) enum Attempt {
 
 impl Gathered {
     /// Adds a host.
-    pub(super) fn add(&mut self, visit: Visit, permitted: Permitted) {
+    pub(super) fn add(&mut self, host: Arc<str>, permitted: Permitted) {
+        let (addresses, left_out) = (permitted.addresses().to_vec(), permitted.left_out().to_vec());
+        let visit = Visit { host, addresses, left_out };
         self.hosts.push((visit, permitted));
     }
 

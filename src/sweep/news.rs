@@ -1,5 +1,6 @@
 //! What a sweep reports as it goes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,8 +50,8 @@ pub(crate) enum HostOutcome {
         tallies: Vec<AddressTally>,
         /// How the batch was scanned, and the path to each of these addresses.
         timing: ScanTiming,
-        /// How many further addresses the host has, which were not scanned.
-        left_out: usize,
+        /// Further addresses of the host, which were not scanned.
+        left_out: Vec<IpAddr>,
         /// How long the batch took.
         elapsed: Duration,
         /// Whether the sweep was stopped.

@@ -143,7 +143,7 @@ impl Merged {
 
     fn subject<'a>(&'a self, domain: &'a str) -> Subject<'a> {
         let ports = &self.merge.label.ports;
-        Subject { domain, ports, details: true, expectation: None, left_out: 0 }
+        Subject { domain, ports, details: true, expectation: None, left_out: &[] }
     }
 
     /// Returns whether the finding was not written yet, as far as that is kept.

@@ -1,8 +1,10 @@
 //! What `--verbose` adds on standard error: what is to be scanned and how, and a line
 //! for each host.
 
+use std::net::IpAddr;
+
 use super::job::Job;
-use crate::report::Report;
+use crate::report::{Facts, Report};
 
 /// What is to be scanned, in which order, and within which limits. At most
 /// `max_in_flight` probes are in flight at once.
@@ -52,9 +54,27 @@ pub(super) fn host(Report { facts, effort, .. }: &Report) -> Option<String> {
     Some(text)
 }
 
+/// Which addresses of a host were not scanned because it has too many.
+pub(super) fn left_out(Facts { domain, left_out, .. }: &Facts) -> Option<String> {
+    let (first, more) = left_out.split_at_checked(SHOWN_ADDRESSES).unwrap_or((left_out, &[]));
+    if first.is_empty() {
+        return None;
+    }
+    let count = match left_out.len() {
+        1 => "1 more address".to_owned(),
+        count => format!("{count} more addresses"),
+    };
+    let shown = first.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    Some(format!("{domain} has {count}, not scanned: {shown}{more}"))
+}
+
 fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The longest list of ports that is printed: a line of a terminal has room for it.
 const LONGEST_PORTS: usize = 40;
+
+/// So many addresses that were left out are printed; the reports have all of them.
+const SHOWN_ADDRESSES: usize = 4;

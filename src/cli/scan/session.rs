@@ -245,6 +245,9 @@ impl Session {
         if self.verbosity == Verbosity::Quiet {
             return;
         }
+        if let Some(note) = notes::left_out(facts) {
+            print_error(&note);
+        }
         for address in facts.addresses.iter().filter(|address| address.accepts_everything) {
             let address = address.address;
             print_error(&format!("{address} accepts connections on ports that nobody uses"));

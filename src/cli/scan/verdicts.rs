@@ -155,7 +155,7 @@ mod tests {
         let (ports, expectation) = ("1-65535".parse().unwrap(), expected.parse().unwrap());
         let expectation = Some(&expectation);
         let subject =
-            Subject { domain: host, ports: &ports, details: false, expectation, left_out: 0 };
+            Subject { domain: host, ports: &ports, details: false, expectation, left_out: &[] };
         Report::new(&subject, &[tally], &ScanTiming::default(), Duration::ZERO)
     }
 
@@ -211,7 +211,7 @@ mod tests {
             ports: &"22".parse().unwrap(),
             details: false,
             expectation: None,
-            left_out: 0,
+            left_out: &[],
         };
         let nothing = Report::not_scanned(&nothing, IncompleteReason::NotResolved);
         assert_eq!(super::Verdicts::new(true).into_lines(), []);
@@ -240,7 +240,7 @@ mod tests {
                 ports: &ports,
                 details: false,
                 expectation: None,
-                left_out: 0,
+                left_out: &[],
             };
             let report = Report::new(&subject, &[tally], &ScanTiming::default(), Duration::ZERO);
             unanswered(&report).collect::<Vec<String>>()

@@ -287,7 +287,7 @@ mod tests {
             ports: &PortSet::all(),
             details,
             expectation,
-            left_out: 0,
+            left_out: &[],
         };
         Report::new(&subject, &tallies, &ScanTiming::default(), Duration::from_millis(3))
     }
