@@ -194,6 +194,13 @@ impl Scanner {
         silent.saturating_add(silent / 4).max(paced)
     }
 
+    /// How many tasks a scan has.
+    #[cfg(feature = "server")]
+    #[must_use]
+    pub(crate) fn fanouts(&self) -> NonZeroUsize {
+        self.fanouts
+    }
+
     /// The most probes that are in flight at a time if no other scan runs.
     #[must_use]
     pub(crate) fn window(&self) -> u64 {

@@ -8,8 +8,8 @@
 
 mod batch;
 mod draw;
-#[cfg(feature = "cli")]
 pub(crate) mod estimate;
+pub(crate) mod forecast;
 mod gathered;
 mod news;
 

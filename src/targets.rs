@@ -16,7 +16,7 @@ use thiserror::Error;
 
 pub(crate) use self::addresses::{AddressRange, AddressSet};
 pub(crate) use self::order::{HostPosition, TypedOrder};
-pub(crate) use self::shard::Shard;
+pub(crate) use self::shard::{SHARED_SEED, Shard, ShardError};
 pub(crate) use self::word::{HostAndPort, HostSpec, HostSpecError};
 use crate::host::Host;
 use crate::ports::PortSet;

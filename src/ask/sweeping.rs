@@ -12,7 +12,7 @@ use crate::caller::Account;
 use crate::policy::Refusal;
 use crate::ports::PortSet;
 use crate::resolve::{Resolved, Resolver};
-use crate::scan::{MemoryShare, NoMemory, Scan};
+use crate::scan::{MemoryShare, NoMemory, Scan, Scanner};
 
 /// A request for a sweep that was let in. Dropping it makes room for another request.
 #[derive(Debug)]
@@ -64,6 +64,11 @@ impl SharedAsker {
 }
 
 impl SweepEntry {
+    /// What would scan.
+    pub(crate) fn scanner(&self) -> &Scanner {
+        &self.asker.scanner
+    }
+
     /// Takes memory for a list of hosts.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ pub(super) mod sd;
 mod stream;
 pub(super) mod sweep;
 mod sweep_audit;
+mod sweep_explain;
 mod sweep_list;
 mod sweep_run;
 mod sweep_stream;

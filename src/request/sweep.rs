@@ -17,7 +17,9 @@ use crate::expect::Expectation;
 use crate::fields::{self, FieldErrors, SHOWN_FAULTS};
 use crate::host::Family;
 use crate::ports::PortSet;
-use crate::targets::{AddressSet, HostList, HostListError, HostSpec, HostSpecError};
+use crate::targets::{
+    AddressSet, HostList, HostListError, HostSpec, HostSpecError, Shard, ShardError,
+};
 
 /// A valid sweep, except for the hosts of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,10 @@ pub(crate) struct SweepRequest {
     pub(crate) expectation: Option<Expectation>,
     /// The format of the reply, if one was named.
     pub(crate) format: Option<Format>,
+    /// Which part of the hosts to scan.
+    pub(crate) shard: Option<Shard>,
+    /// Whether to reply with what the sweep would take, and scan nothing.
+    pub(crate) explain: bool,
 }
 
 /// The hosts of a sweep, as they were given. They can be read more than once.
@@ -97,6 +103,12 @@ impl SweepRequest {
         } else {
             (Some(false), Some(None), Some(None))
         };
+        let (shard, explain) = if params.has("shard") {
+            let explain = fields::boolean(params.get("explain"), "explain", &mut errors);
+            (read_shard(params, &mut errors), explain)
+        } else {
+            (Some(None), Some(false))
+        };
         let ports = with_expected(ports, expectation.as_ref());
         let words = if params.has("targets") { params.get("targets") } else { None };
         let words = words.unwrap_or_default().to_owned();
@@ -114,9 +126,17 @@ impl SweepRequest {
                 details: details?,
                 expectation: expectation?,
                 format: format?,
+                shard: shard?,
+                explain: explain?,
             })
         };
         if errors.is_empty() { valid().ok_or(errors) } else { Err(errors) }
+    }
+
+    /// Those of the hosts of `targets` that are to be scanned, in the order that `seed`
+    /// makes.
+    pub(crate) fn list(&self, targets: &Targets, seed: u64) -> HostList {
+        targets.list(&self.exclude, seed).in_shard(self.shard.unwrap_or_default())
     }
 
     /// Checks a sweep of so many hosts, names included, against the service's limit.
@@ -137,7 +157,7 @@ impl SweepRequest {
 
 impl Targets {
     /// The hosts without the addresses in `exclude`, in the order that `seed` makes.
-    pub(crate) fn list(&self, exclude: &AddressSet, seed: u64) -> HostList {
+    fn list(&self, exclude: &AddressSet, seed: u64) -> HostList {
         match self {
             Self::Typed(typed) => HostList::new(typed.clone(), None, exclude.clone(), seed),
             Self::Listed(text) => {
@@ -189,6 +209,14 @@ fn read_targets(params: &ScanParams, errors: &mut FieldErrors) -> Option<Vec<Hos
         errors.add("targets", format!("holds {more} more words that name no hosts"));
     }
     (faults == 0).then_some(specs)
+}
+
+fn read_shard(params: &ScanParams, errors: &mut FieldErrors) -> Option<Option<Shard>> {
+    let Some(text) = params.get("shard") else { return Some(None) };
+    match text.parse() {
+        Ok(shard) => Some(Some(shard)),
+        Err(error) => errors.reject("shard", ShardError::to_string(&error)),
+    }
 }
 
 /// What is wrong with a word. The hint of the command line does not fit here.

@@ -5,7 +5,7 @@
 //! know the network: a host that answers is faster than one that does not, and where
 //! packets are lost, silent ports are asked again.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::{ADDRESSES_A_BATCH, MAX_BATCHES, TARGETS_A_BATCH};
@@ -74,11 +74,14 @@ pub(crate) struct Ground<'a> {
     pub(crate) scanner: &'a Scanner,
     /// What the machine has room for.
     pub(crate) room: &'a Room,
-    /// Cores that this process may use.
-    pub(crate) cores: NonZeroUsize,
 }
 
 impl Load {
+    /// No hosts yet, which are to be probed like this.
+    pub(crate) fn none(ports: u32, timeout: Duration, rate: Option<NonZeroU32>) -> Self {
+        Self { hosts: 0, names: 0, attached: [0; 2], ports, timeout, rate }
+    }
+
     /// One of `count` shards of it, the largest.
     fn shard(&self, count: u64) -> Self {
         Self {
@@ -119,7 +122,10 @@ impl Estimate {
         let lossy = limits::RETRY_PATIENCE.saturating_mul(count(rounds(&most, ground)));
         let worst = slowest(&self::bounds(&most, ground)).saturating_add(lossy);
         let targets = load.targets();
-        let work = seconds(targets, 1.0 / PROBE_WORK.as_secs_f64() * ground.cores.get() as f64);
+        let work = seconds(
+            targets,
+            1.0 / PROBE_WORK.as_secs_f64() * ground.scanner.fanouts().get() as f64,
+        );
         let paced = load.rate.map_or(Duration::ZERO, |rate| seconds(targets, rate.get().into()));
         let best = work.max(paced).min(silent);
         Self { targets, packets: targets.saturating_mul(ATTEMPTS), best, silent, worst, bounds }
@@ -243,6 +249,7 @@ const NEIGHBOUR_WAIT: Duration = Duration::from_secs(3);
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+    use std::num::NonZeroUsize;
 
     use super::*;
     use crate::ports::PortSet;
@@ -257,7 +264,7 @@ mod tests {
 
     fn estimate(load: &Load, descriptors: usize, room: &Room) -> Estimate {
         let scanner = Scanner::new(descriptors, CORES);
-        Estimate::new(load, Ground { scanner: &scanner, room, cores: CORES })
+        Estimate::new(load, Ground { scanner: &scanner, room })
     }
 
     fn wide() -> Room {
@@ -315,7 +322,7 @@ mod tests {
     fn as_many_shards_as_named_are_enough_and_one_less_is_not() {
         let (load, room) = (load(1 << 20, 5), wide());
         let scanner = Scanner::new(20_000, CORES);
-        let ground = Ground { scanner: &scanner, room: &room, cores: CORES };
+        let ground = Ground { scanner: &scanner, room: &room };
         let time = Duration::from_secs(60);
         let Shards { silent, worst } = Shards::within(time, &load, ground);
         let takes = |count| Estimate::new(&load.shard(count), ground).silent;

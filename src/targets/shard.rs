@@ -20,6 +20,10 @@ pub(crate) struct Shard {
     count: NonZeroU32,
 }
 
+/// The seed of sweeps that are divided, unless another one is given: the shards have to
+/// agree on one.
+pub(crate) const SHARED_SEED: u64 = 0;
+
 /// Why a text or two numbers name no shard. The message says what to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum ShardError {

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ScanArgs;
-use super::shard::SHARED_SEED;
 use crate::fields::{self, FieldErrors};
 use crate::host::Family;
 use crate::limits;
 use crate::output::Format;
 use crate::ports::{PortSet, parse_port};
+use crate::targets::SHARED_SEED;
 
 /// A file to write.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,10 +32,6 @@ fn automatic(environment: &dyn Fn(&str) -> Option<String>) -> Result<Shard, Stri
         .map_err(|_| format!("auto: {INDEX} is {index}, which must be below {COUNT}, {count}"))
 }
 
-/// The seed of sweeps that are divided, unless another one is given: the shards have to
-/// agree on one.
-pub(super) const SHARED_SEED: u64 = 0;
-
 /// Set by Kubernetes in each pod of an Indexed Job.
 const INDEX: &str = "JOB_COMPLETION_INDEX";
 

@@ -11,7 +11,7 @@ use super::stream::Framing;
 use super::sweep_audit::SweepAudit;
 use super::sweep_run::{self, Hosts};
 use super::sweep_stream::{self, Form};
-use super::{scan_reply, sweep_list};
+use super::{scan_reply, sweep_explain, sweep_list};
 use crate::ask::SweepEntry;
 use crate::caller::Caller;
 use crate::http::app::App;
@@ -143,6 +143,9 @@ async fn answer(
         // No sweep is written as text.
         Format::Ndjson | Format::Text => Form::Records(Framing::Lines),
     };
+    if request.explain {
+        return sweep_explain::reply(&request, &hosts.targets, &entry, audit).await;
+    }
     match sweep_run::start(app, request, hosts, entry, audit).await {
         Ok(running) => scan_reply::stream(media_type(format), sweep_stream::body(running, form)),
         Err(refusal) => *refusal,

@@ -17,13 +17,13 @@ use crate::http::exchange::problems;
 use crate::http::exchange::reply::Reply;
 use crate::limits;
 use crate::policy::Refusal;
-use crate::report::{IncompleteReason, Meter, ProgressReport, Summary};
+use crate::report::{IncompleteReason, Meter, ProgressReport, ShardLabel, Summary};
 use crate::request::sweep::{SweepRequest, Targets, list_fault};
 use crate::resolve::ResolveError;
 use crate::results::{HostResult, Results};
 use crate::scan::{Keep, MemoryShare, NoMemory};
 use crate::sweep::{Found, HostEnd, HostOutcome, News, Sweep, SweepPlan};
-use crate::targets::{AddressSet, HostListError};
+use crate::targets::{HostList, HostListError, SHARED_SEED};
 
 /// A sweep that runs for a request. Dropping it stops the probes, and ends the record of
 /// the request.
@@ -33,6 +33,10 @@ pub(super) struct RunningSweep {
     audit: SweepAudit,
     /// Targets of all hosts named, a name counted as one address.
     targets: u64,
+    /// Hosts named, of this shard if there are several.
+    hosts: u64,
+    /// Which part of the hosts it is about.
+    shard: Option<ShardLabel>,
     begun: Instant,
     /// The memory of the list of hosts.
     _memory: Option<MemoryShare>,
@@ -43,7 +47,7 @@ pub(super) enum Event {
     /// A port was found.
     Found(Found),
     /// A host is done.
-    Host(HostResult),
+    Host(Box<HostResult>),
 }
 
 /// The hosts of a request, and the memory that they take.
@@ -62,8 +66,9 @@ pub(super) async fn start(
     mut audit: SweepAudit,
 ) -> Result<RunningSweep, Box<Reply>> {
     let begun = Instant::now();
-    let seed = RandomState::new().hash_one(0);
-    let hosts = match count(&targets, &request.exclude, seed).await {
+    // Shards of one sweep have to agree on a seed.
+    let seed = request.shard.map_or_else(|| RandomState::new().hash_one(0), |_| SHARED_SEED);
+    let hosts = match count(request.list(&targets, seed)).await {
         Ok(hosts) => hosts,
         Err(error) => {
             audit.not_started(Outcome::Invalid);
@@ -75,9 +80,10 @@ pub(super) async fn start(
         audit.not_started(Outcome::TooManyTargets);
         Box::new(problems::too_many_targets(&error))
     })?;
-    let mut rest = targets.list(&request.exclude, seed);
+    let mut rest = request.list(&targets, seed);
     let first = match rest.next_set() {
-        Ok(Some(first)) if hosts > 0 => first,
+        // Of a few hosts, a shard may have none.
+        Ok(Some(first)) if hosts > 0 || request.shard.is_some() => first,
         _ => {
             audit.not_started(Outcome::NotResolved);
             return Err(Box::new(problems::none_resolved(NO_HOST)));
@@ -98,12 +104,16 @@ pub(super) async fn start(
         keep: if request.details { Keep::NotClosed } else { Keep::Open },
         seed,
     };
+    let label = |shard| ShardLabel::new(shard, seed, request.ports.clone());
+    let shard = request.shard.map(label);
     let expectations = Expectations::new(request.expectation);
     let mut running = RunningSweep {
         sweep: Sweep::new(asker, plan, first, rest),
         results: Results::new(request.ports, request.details, expectations),
         audit,
+        hosts,
         targets: size,
+        shard,
         begun,
         _memory: memory,
     };
@@ -125,7 +135,7 @@ impl RunningSweep {
                     let result = self.results.of(end);
                     self.results.count(&result.report);
                     self.audit.host(&result.report);
-                    return Some(Event::Host(result));
+                    return Some(Event::Host(Box::new(result)));
                 }
                 // It was read before: only the system can have failed.
                 News::ListFailed(_) => self.results.list_failed(),
@@ -148,16 +158,18 @@ impl RunningSweep {
     /// The summary, after the last event.
     pub(super) fn end(&mut self) -> Summary {
         let elapsed = self.begun.elapsed();
+        let label = self.shard.take().map(|label| label.of_list(self.sweep.list_checksum()));
         let summary = self.results.summary(&self.sweep, IncompleteReason::Deadline, elapsed);
+        let summary = Summary { shard: label, ..summary };
         self.audit.ended(summary.reason);
         summary
     }
 
     /// Why no host can be scanned, if that is so and known.
     fn verdict(&mut self) -> Option<Reply> {
-        let Self { sweep, audit, .. } = self;
+        let Self { sweep, audit, hosts, .. } = self;
         // A deadline may have ended it before anything was known of some hosts.
-        if sweep.has_begun() || !sweep.is_over() || !sweep.is_whole() {
+        if sweep.has_begun() || !sweep.is_over() || !sweep.is_whole() || *hosts == 0 {
             return None;
         }
         let faults = Faults::of(sweep.waiting());
@@ -229,8 +241,7 @@ impl<'a> Faults<'a> {
 
 /// The number of hosts, each name counted as one. Reads a list to its end, so that an
 /// error in its last line comes before the first probe.
-async fn count(targets: &Targets, exclude: &AddressSet, seed: u64) -> Result<u64, HostListError> {
-    let mut list = targets.list(exclude, seed);
+async fn count(mut list: HostList) -> Result<u64, HostListError> {
     let mut hosts = 0_u64;
     while let Some(set) = list.next_set()? {
         hosts = hosts.saturating_add(set.remaining());

@@ -97,7 +97,7 @@ impl Follower {
             };
             match event {
                 Some(Event::Found(found)) => self.write_found(&found, &mut chunk),
-                Some(Event::Host(result)) => self.write_host(result, &mut chunk),
+                Some(Event::Host(result)) => self.write_host(*result, &mut chunk),
                 None => self.write_end(&mut chunk),
             }
         }

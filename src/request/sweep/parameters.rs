@@ -7,7 +7,7 @@
 use crate::request::parameters::{Omitted, Parameter, Values, of_scan};
 
 /// The parameters of `GET /sweep`, in the order of the documentation.
-pub(crate) const OF_SWEEP: [Parameter; 12] = [
+pub(crate) const OF_SWEEP: [Parameter; 14] = [
     TARGETS,
     of_scan("toPort"),
     of_scan("fromPort"),
@@ -26,6 +26,25 @@ pub(crate) const OF_SWEEP: [Parameter; 12] = [
         values: Values::Words(&["ndjson", "json", "sse"]),
         omitted: Omitted::Otherwise("by `Accept`, or `ndjson`"),
         ..of_scan("format")
+    },
+    Parameter {
+        name: "shard",
+        meaning: "scan only this part of the hosts, of so many disjoint parts",
+        more: "The parts together are the whole, if all have the same hosts, ports and `exclude`. \
+               `open-ports merge` makes one report of theirs.",
+        values: Values::Text {
+            description: "`3/16`",
+            pattern: "^[0-9]+/[0-9]+$",
+            max_length: None,
+        },
+        omitted: Omitted::Otherwise("all hosts"),
+        examples: &[("second", "2/2")],
+    },
+    Parameter {
+        meaning: "report how long the sweep may take, what binds, and how many shards the \
+                  deadline wants; scan nothing",
+        more: "The reply is JSON. No name is looked up.",
+        ..of_scan("explain")
     },
 ];
 
