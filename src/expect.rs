@@ -32,6 +32,23 @@ pub(crate) struct Comparison {
 pub(crate) struct Expectations {
     every: Option<Expectation>,
     hosts: BTreeMap<String, Expectation>,
+    origins: Origins,
+}
+
+/// Where it was written what is expected of each host: a file, and a line of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origins {
+    file: String,
+    lines: BTreeMap<String, usize>,
+}
+
+/// Where something was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin<'a> {
+    /// The file, as it was named.
+    pub(crate) file: &'a str,
+    /// The line, from 1, if it is known.
+    pub(crate) line: Option<usize>,
 }
 
 /// An invalid line of expectations.
@@ -73,7 +90,20 @@ impl Expectations {
     /// The same expectation of every host, if there is one.
     #[must_use]
     pub(crate) fn new(every: Option<Expectation>) -> Self {
-        Self { every, hosts: BTreeMap::new() }
+        Self { every, ..Self::default() }
+    }
+
+    /// Whether nothing is expected of any host.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.every.is_none() && self.hosts.is_empty()
+    }
+
+    /// Where it was written what is expected of hosts that have a line of their own in
+    /// `file`.
+    #[must_use]
+    pub(crate) fn origins(&self, file: &str) -> Origins {
+        Origins { file: file.to_owned(), ..self.origins.clone() }
     }
 
     /// What is expected of `host`.
@@ -105,13 +135,13 @@ impl Expectations {
         for (number, line) in lines.lines().enumerate() {
             let words = line.split('#').next().unwrap_or_default().split_whitespace();
             let words: Vec<&str> = words.collect();
-            self.read_line(&words)
+            self.read_line(&words, number + 1)
                 .map_err(|fault| ExpectationLineError { line: number + 1, fault })?;
         }
         Ok(())
     }
 
-    fn read_line(&mut self, words: &[&str]) -> Result<(), ExpectationFault> {
+    fn read_line(&mut self, words: &[&str], line: usize) -> Result<(), ExpectationFault> {
         let (host, ports) = match *words {
             [] => return Ok(()),
             [host, ports] => (host, ports),
@@ -124,10 +154,32 @@ impl Expectations {
             Err(error) => return Err(ExpectationFault::Host { word: host.into(), error }),
         };
         let expectation = Expectation::typed(ports).map_err(ExpectationFault::Ports)?;
+        self.origins.lines.insert(host.clone(), line);
         match self.hosts.insert(host.clone(), expectation) {
             None => Ok(()),
             Some(_) => Err(ExpectationFault::Again(host)),
         }
+    }
+}
+
+impl Origins {
+    /// The line of `host`; `None` if it has none.
+    #[must_use]
+    pub(crate) fn of(&self, host: &str) -> Option<Origin<'_>> {
+        let line = self.lines.get(host)?;
+        Some(Origin { file: &self.file, line: Some(*line) })
+    }
+
+    /// The hosts that have a line.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.lines.keys().map(String::as_str)
+    }
+
+    /// The file, if there is one.
+    #[must_use]
+    pub(crate) fn file(&self) -> Option<Origin<'_>> {
+        let origin = Origin { file: &self.file, line: None };
+        (!self.file.is_empty()).then_some(origin)
     }
 }
 
@@ -177,6 +229,13 @@ impl Comparison {
     #[must_use]
     pub(crate) fn differs(&self) -> bool {
         !(self.unexpected.is_empty() && self.missing.is_empty())
+    }
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.file)?;
+        self.line.map_or(Ok(()), |line| write!(f, ":{line}"))
     }
 }
 
@@ -265,6 +324,16 @@ mod tests {
         );
         assert_eq!(read.ports(), "80,443".parse().ok());
         assert_eq!(Expectations::new("none".parse().ok()).ports(), None);
+    }
+
+    #[test]
+    fn each_host_of_a_file_keeps_its_line() {
+        let origins = read("\n# web:\nweb.example 80\n\n[FD00::1] none\n").unwrap().origins("a");
+        let line = |line| Some(Origin { file: "a", line: Some(line) });
+        assert_eq!((origins.of("web.example"), origins.of("fd00::1")), (line(3), line(5)));
+        assert_eq!((origins.of("other.example"), origins.hosts().count()), (None, 2));
+        assert_eq!(origins.file(), Some(Origin { file: "a", line: None }));
+        assert_eq!(Origins::default().file(), None);
     }
 
     #[test]
