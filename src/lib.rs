@@ -90,6 +90,7 @@
 //! | drain, grace period | the end of a service: no new clients; how long running requests may still take |
 //! | shard | one of several disjoint parts of a sweep, found by arithmetic alone |
 //! | expectation | which ports ought to be open |
+//! | claim | one thing that ought to be so; it holds, is broken, unknown or not judged |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "server")]

@@ -6,13 +6,20 @@
 //! run: reports on hosts wait for those before them. As many wait as a few megabytes
 //! hold; then these are written.
 
+mod checks;
 mod csv;
+mod file_sd;
+mod github;
 mod grepable;
 mod held;
 mod json;
+mod judge;
+mod junit;
 mod ndjson;
 mod plain;
+mod sarif;
 mod table;
+mod tap;
 mod xml;
 
 use std::io::{self, Write};
@@ -22,9 +29,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use self::held::Held;
+use self::judge::Judge;
+pub(crate) use self::judge::JudgeForm;
 pub(crate) use self::table::{Colour, grouped, header, row_of};
+use crate::expect::Origins;
 use crate::ports::PortSet;
-use crate::report::{PortReport, ProgressReport, Report, Summary};
+use crate::report::{PortReport, ProgressReport, Report, Summary, TargetGroup};
 use crate::sweep::Found;
 use crate::targets::TypedOrder;
 
@@ -45,6 +55,10 @@ pub(crate) enum Format {
     Grepable,
     /// As nmap's -oX.
     Xml,
+    /// What a CI system reads: whether the open ports are the expected ones.
+    Judged(JudgeForm),
+    /// Targets that Prometheus reads from a file.
+    FileSd,
 }
 
 /// What is known when a sweep starts.
@@ -62,6 +76,8 @@ pub(crate) struct Head {
     pub(crate) order: TypedOrder,
     /// How many columns the longest host typed takes.
     pub(crate) host_width: usize,
+    /// Where it was written what is expected of the hosts.
+    pub(crate) origins: Origins,
 }
 
 /// When reports on hosts are written, in formats that have them in order.
@@ -92,6 +108,10 @@ pub(crate) struct Printer<W> {
     colour: Colour,
     hold: Hold,
     held: Held,
+    /// In formats that judge.
+    judge: Option<Judge>,
+    /// In formats that have all at the end.
+    discovered: Vec<TargetGroup>,
     out: W,
     /// Hosts written so far that have a line of their own.
     written: u64,
@@ -99,7 +119,7 @@ pub(crate) struct Printer<W> {
 
 impl Format {
     /// The formats by name.
-    pub(crate) const ALL: [(&'static str, Self); 7] = [
+    pub(crate) const ALL: [(&'static str, Self); 12] = [
         ("table", Self::Table),
         ("plain", Self::Plain),
         ("json", Self::Json),
@@ -107,12 +127,39 @@ impl Format {
         ("csv", Self::Csv),
         ("grepable", Self::Grepable),
         ("xml", Self::Xml),
+        ("junit", Self::Judged(JudgeForm::Junit)),
+        ("tap", Self::Judged(JudgeForm::Tap)),
+        ("github", Self::Judged(JudgeForm::Github)),
+        ("sarif", Self::Judged(JudgeForm::Sarif)),
+        ("file-sd", Self::FileSd),
     ];
 
-    /// Whether it has the counts of each host, and a row for each finding below them.
+    /// Whether it needs the whole report on each host, and not its findings alone.
     #[must_use]
     pub(crate) fn is_by_host(self) -> bool {
-        matches!(self, Self::Json | Self::Grepable | Self::Xml)
+        match self {
+            Self::Json | Self::Grepable | Self::Xml | Self::Judged(_) | Self::FileSd => true,
+            Self::Table | Self::Plain | Self::Ndjson | Self::Csv => false,
+        }
+    }
+
+    /// Whether it is about whether open ports are as expected.
+    #[must_use]
+    pub(crate) fn is_judged(self) -> bool {
+        matches!(self, Self::Judged(_))
+    }
+
+    /// Whether incomplete output must not replace a file that is there.
+    #[must_use]
+    pub(crate) fn is_all_or_nothing(self) -> bool {
+        self == Self::FileSd
+    }
+
+    /// Its name.
+    #[must_use]
+    pub(crate) fn name(self) -> &'static str {
+        let mut all = Self::ALL.iter();
+        all.find(|(_, format)| *format == self).map_or("", |&(name, _)| name)
     }
 
     /// The format of that name.
@@ -135,7 +182,12 @@ impl<W: Write> Printer<W> {
     /// A printer to `out`.
     pub(crate) fn new(format: Format, head: Arc<Head>, out: W) -> Self {
         let (colour, hold, held) = (Colour::No, Hold::All, Held::default());
-        Self { format, head, colour, hold, held, out, written: 0 }
+        let judge = match format {
+            Format::Judged(form) => Some(Judge::new(form)),
+            _ => None,
+        };
+        let discovered = Vec::new();
+        Self { format, head, colour, hold, held, judge, discovered, out, written: 0 }
     }
 
     /// The same with colours, where the format has any.
@@ -154,12 +206,16 @@ impl<W: Write> Printer<W> {
     /// When it cannot be written; so for the functions below.
     pub(crate) fn begin(&mut self) -> io::Result<()> {
         let (head, out) = (&self.head, &mut self.out);
+        if let Some(judge) = &self.judge {
+            return judge.begin(out);
+        }
         match self.format {
             Format::Json => json::begin(out),
             Format::Csv => csv::begin(out),
             Format::Grepable => grepable::begin(out, head),
             Format::Xml => xml::begin(out, head),
             Format::Table | Format::Plain | Format::Ndjson => Ok(()),
+            Format::Judged(_) | Format::FileSd => Ok(()),
         }
     }
 
@@ -208,7 +264,11 @@ impl<W: Write> Printer<W> {
             Format::Ndjson => return ndjson::host(out, report),
             Format::Plain => !report.facts.open_ports.is_empty(),
             Format::Table | Format::Csv => rows(report).next().is_some(),
-            Format::Grepable => true,
+            Format::Grepable | Format::Judged(_) => true,
+            Format::FileSd => {
+                self.discovered.extend(TargetGroup::all_of(report));
+                return Ok(());
+            }
         };
         if is_kept {
             let position = self.head.order.position(&report.facts.domain);
@@ -223,14 +283,18 @@ impl<W: Write> Printer<W> {
     /// As [`Self::begin`].
     pub(crate) fn end(&mut self, summary: &Summary, verdicts: &[Verdict]) -> io::Result<()> {
         self.write_held()?;
-        let out = &mut self.out;
+        let (head, out) = (&self.head, &mut self.out);
+        if let Some(judge) = &mut self.judge {
+            judge.end(out, head, summary)?;
+        }
         match self.format {
             Format::Table => table::end(out, self.colour, summary, verdicts),
             Format::Json => json::end(out, summary),
             Format::Ndjson => ndjson::end(out, summary),
             Format::Grepable => grepable::end(out, summary),
             Format::Xml => xml::end(out, summary, SystemTime::now()),
-            Format::Plain | Format::Csv => Ok(()),
+            Format::FileSd => file_sd::end(out, std::mem::take(&mut self.discovered), summary),
+            Format::Plain | Format::Csv | Format::Judged(_) => Ok(()),
         }?;
         out.flush()
     }
@@ -255,6 +319,9 @@ impl<W: Write> Printer<W> {
         let (head, out) = (&self.head, &mut self.out);
         for report in self.held.take() {
             self.written += 1;
+            if let Some(judge) = &mut self.judge {
+                judge.host(out, &report, head)?;
+            }
             match self.format {
                 Format::Table => {
                     if self.written == 1 {
@@ -266,6 +333,7 @@ impl<W: Write> Printer<W> {
                 Format::Csv => csv::host(out, &report, SystemTime::now()),
                 Format::Grepable => grepable::host(out, &report),
                 Format::Json | Format::Ndjson | Format::Xml => Ok(()),
+                Format::Judged(_) | Format::FileSd => Ok(()),
             }?;
         }
         Ok(())

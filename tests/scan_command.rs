@@ -139,7 +139,8 @@ fn an_invalid_command_line_is_refused_with_every_error() {
         (&["127.0.0.1,", "--exclude", "::1,127.0.0.1,"], "there is no host left to scan"),
         (
             &["localhost", "--timeout-ms", "1", "--format", "yaml"],
-            "--format must be one of table, plain, json, ndjson, csv, grepable, xml; \
+            "--format must be one of table, plain, json, ndjson, csv, grepable, xml, junit, tap, \
+             github, sarif, file-sd; \
              --timeout-ms must be 50 to 30000 ms",
         ),
         (&["localhost", "--colour"], "--colour"),

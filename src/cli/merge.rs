@@ -22,6 +22,7 @@ use super::scan::sink::Sink;
 use super::scan::style;
 use super::stop::Stop;
 use super::{Exit, NAME, cores, failed, print_error, start_runtime, unfinished};
+use crate::expect::Origins;
 use crate::output::{Colour, Format, Head, Printer};
 use crate::report::{Form, Merge};
 use crate::targets::TypedOrder;
@@ -46,9 +47,12 @@ pub(super) struct MergeArgs {
     /// standard input
     #[argh(positional, arg_name = "file")]
     files: Vec<String>,
-    /// table, plain, json, ndjson, csv, grepable or xml (table on a terminal,
-    /// plain otherwise); of ndjson, no json, grepable or xml can be made
-    #[argh(option, arg_name = "table|plain|json|ndjson|csv|grepable|xml")]
+    /// format of the output (default: table on a terminal, plain elsewhere); of
+    /// ndjson only table, plain, ndjson and csv can be made
+    #[argh(
+        option,
+        arg_name = "table|plain|json|ndjson|csv|grepable|xml|junit|tap|github|sarif|file-sd"
+    )]
     format: Option<String>,
     /// write to this file, which is replaced only by complete output
     #[argh(option, arg_name = "file")]
@@ -163,6 +167,7 @@ fn merge(job: Job) -> Exit {
         started: SystemTime::now(),
         order: TypedOrder::default(),
         host_width: files.iter().map(|file| file.host_width).max().unwrap_or_default(),
+        origins: Origins::default(),
     });
     let colour = if path.is_none() { style::colour(is_terminal) } else { Colour::No };
     let printer = Printer::new(format, head, BufWriter::new(sink)).with_colour(colour);

@@ -91,11 +91,14 @@ pub(super) struct ScanArgs {
     pub(super) details: bool,
     /// format of the output (default: by the ending of --output, else table on a
     /// terminal and plain elsewhere)
-    #[argh(option, arg_name = "table|plain|json|ndjson|csv|grepable|xml")]
+    #[argh(
+        option,
+        arg_name = "table|plain|json|ndjson|csv|grepable|xml|junit|tap|github|sarif|file-sd"
+    )]
     pub(super) format: Option<String>,
     /// write to this file, which is replaced only by complete output. Without
-    /// --format its ending says the format: .txt, .json, .ndjson, .csv, .gnmap
-    /// or .xml. Repeat it for more files
+    /// --format its ending says the format: .txt, .json, .ndjson, .csv, .gnmap,
+    /// .xml, .junit.xml, .tap or .sarif. Repeat it for more files
     #[argh(option, arg_name = "file")]
     pub(super) output: Vec<String>,
     /// write nmap's XML to this file, or to standard output (-)

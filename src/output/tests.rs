@@ -14,6 +14,7 @@ fn head(command: &str) -> Head {
         started: SystemTime::UNIX_EPOCH,
         order: TypedOrder::default(),
         host_width: 0,
+        origins: Origins::default(),
     }
 }
 

@@ -133,7 +133,7 @@ fn unix(time: SystemTime) -> u64 {
 
 /// For an attribute in double quotes. Control characters have no place in XML
 /// 1.0, not even escaped.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

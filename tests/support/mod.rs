@@ -9,6 +9,7 @@ pub(crate) mod cgroup;
 pub(crate) mod client;
 pub(crate) mod embedded;
 pub(crate) mod ignored;
+pub(crate) mod judged;
 pub(crate) mod kernel;
 pub(crate) mod namespace;
 pub(crate) mod service;

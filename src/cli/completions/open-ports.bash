@@ -111,7 +111,7 @@ _open_ports() {
             fi
             case "${prev}" in
                 --format)
-                    COMPREPLY=($(compgen -W "table plain json ndjson csv grepable xml" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table plain json ndjson csv grepable xml junit tap github sarif file-sd" -- "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -219,7 +219,7 @@ _open_ports() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table plain json ndjson csv grepable xml" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table plain json ndjson csv grepable xml junit tap github sarif file-sd" -- "${cur}"))
                     return 0
                     ;;
                 --output)

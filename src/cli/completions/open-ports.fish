@@ -72,8 +72,13 @@ json\t''
 ndjson\t''
 csv\t''
 grepable\t''
-xml\t''"
-complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output -d 'write to this file, which is replaced only by complete output. Without --format its ending says the format: .txt, .json, .ndjson, .csv, .gnmap or .xml. Repeat it for more files' -r -F
+xml\t''
+junit\t''
+tap\t''
+github\t''
+sarif\t''
+file-sd\t''"
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output -d 'write to this file, which is replaced only by complete output. Without --format its ending says the format: .txt, .json, .ndjson, .csv, .gnmap, .xml, .junit.xml, .tap or .sarif. Repeat it for more files' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-xml -d 'write nmap\'s XML to this file, or to standard output (-) (also -oX)' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-grepable -d 'write nmap\'s grepable format to this file, or to standard output (-) (also -oG)' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-json -d 'write JSON to this file, or to standard output (-) (also -oJ)' -r -F
@@ -90,13 +95,18 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s v -l verb
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s q -l quiet -d 'print no progress and no notes; results, warnings and errors stay'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l dry-run -d 'send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s h -l help -d 'Print help'
-complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l format -d 'table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise); of ndjson, no json, grepable or xml can be made' -r -f -a "table\t''
+complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l format -d 'format of the output (default: table on a terminal, plain elsewhere); of ndjson only table, plain, ndjson and csv can be made' -r -f -a "table\t''
 plain\t''
 json\t''
 ndjson\t''
 csv\t''
 grepable\t''
-xml\t''"
+xml\t''
+junit\t''
+tap\t''
+github\t''
+sarif\t''
+file-sd\t''"
 complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l output -d 'write to this file, which is replaced only by complete output' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand doctor" -s h -l help -d 'Print help'

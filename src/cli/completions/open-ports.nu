@@ -41,7 +41,7 @@ module completions {
   }
 
   def "nu-complete open-ports scan format" [] {
-    [ "table" "plain" "json" "ndjson" "csv" "grepable" "xml" ]
+    [ "table" "plain" "json" "ndjson" "csv" "grepable" "xml" "junit" "tap" "github" "sarif" "file-sd" ]
   }
 
   # Scan hosts and print what is open.
@@ -59,7 +59,7 @@ module completions {
     --rate: string            # most probes per second (default: no limit)
     --details                 # list filtered ports too
     --format: string@"nu-complete open-ports scan format" # format of the output (default: by the ending of --output, else table on a terminal and plain elsewhere)
-    --output: path            # write to this file, which is replaced only by complete output. Without --format its ending says the format: .txt, .json, .ndjson, .csv, .gnmap or .xml. Repeat it for more files
+    --output: path            # write to this file, which is replaced only by complete output. Without --format its ending says the format: .txt, .json, .ndjson, .csv, .gnmap, .xml, .junit.xml, .tap or .sarif. Repeat it for more files
     --output-xml: path        # write nmap's XML to this file, or to standard output (-) (also -oX)
     --output-grepable: path   # write nmap's grepable format to this file, or to standard output (-) (also -oG)
     --output-json: path       # write JSON to this file, or to standard output (-) (also -oJ)
@@ -77,12 +77,12 @@ module completions {
   ]
 
   def "nu-complete open-ports merge format" [] {
-    [ "table" "plain" "json" "ndjson" "csv" "grepable" "xml" ]
+    [ "table" "plain" "json" "ndjson" "csv" "grepable" "xml" "junit" "tap" "github" "sarif" "file-sd" ]
   }
 
   # Merge the reports of shards into one.
   export extern "open-ports merge" [
-    --format: string@"nu-complete open-ports merge format" # table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise); of ndjson, no json, grepable or xml can be made
+    --format: string@"nu-complete open-ports merge format" # format of the output (default: table on a terminal, plain elsewhere); of ndjson only table, plain, ndjson and csv can be made
     --output: path            # write to this file, which is replaced only by complete output
     --help(-h)                # Print help
     ...file: path             # what open-ports scan --shard wrote with --format json or ndjson, or - for standard input

@@ -167,9 +167,16 @@ impl Merged {
 
     fn end(mut self) -> Exit {
         let summary = &self.merge.summary;
+        let is_kept = summary.complete || !self.format.is_all_or_nothing();
         let written = self.printer.end(summary, &[]).and_then(|()| {
-            self.printer.into_inner().into_inner().map_err(io::IntoInnerError::into_error)?.finish()
+            let sink = self.printer.into_inner();
+            let sink = sink.into_inner().map_err(io::IntoInnerError::into_error)?;
+            // A file that is dropped leaves the one that it was to replace.
+            if is_kept { sink.finish() } else { Ok(()) }
         });
+        if !is_kept {
+            print_error("nothing is written: the result is incomplete");
+        }
         if let Err(error) = written {
             return self.exit.min(Exit::of_output(&error));
         }

@@ -9,7 +9,7 @@ use super::ScanArgs;
 use crate::fields::{self, FieldErrors};
 use crate::host::Family;
 use crate::limits;
-use crate::output::Format;
+use crate::output::{Format, JudgeForm};
 use crate::ports::{PortSet, parse_port};
 use crate::targets::SHARED_SEED;
 
@@ -96,6 +96,12 @@ impl Flags {
             outputs: outputs?,
             verbosity: verbosity?,
         })
+    }
+
+    /// The name of the format that judges open ports, if one does.
+    pub(super) fn judged(&self) -> Option<&'static str> {
+        let formats = self.outputs.iter().filter_map(|output| output.format).chain(self.format);
+        formats.into_iter().find(|format| format.is_judged()).map(Format::name)
     }
 }
 
@@ -188,11 +194,22 @@ fn outputs(
 
 /// The format that the end of a file's name says.
 fn format_of(path: &Path) -> Option<Format> {
-    let ending = path.extension()?.to_str()?;
-    ENDINGS.iter().find(|(known, _)| *known == ending).map(|&(_, format)| format)
+    let name = path.file_name()?.to_str()?;
+    // Many call the file junit.xml, and a name of a single word has no ending.
+    let has = |ending: &str| match name.strip_suffix(ending) {
+        Some("") => ending.contains('.'),
+        Some(before) => before.ends_with('.') && before != ".",
+        None => false,
+    };
+    ENDINGS.iter().find(|(ending, _)| has(ending)).map(|&(_, format)| format)
 }
 
-const ENDINGS: [(&str, Format); 6] = [
+/// Of two that fit, the longer one is first.
+const ENDINGS: [(&str, Format); 10] = [
+    ("junit.xml", Format::Judged(JudgeForm::Junit)),
+    ("sarif.json", Format::Judged(JudgeForm::Sarif)),
+    ("sarif", Format::Judged(JudgeForm::Sarif)),
+    ("tap", Format::Judged(JudgeForm::Tap)),
     ("txt", Format::Plain),
     ("json", Format::Json),
     ("ndjson", Format::Ndjson),
@@ -203,7 +220,10 @@ const ENDINGS: [(&str, Format); 6] = [
 
 #[cfg(test)]
 mod tests {
+    use argh::{ArgsInfo, FlagInfoKind};
+
     use super::*;
+    use crate::cli::merge::MergeArgs;
 
     fn words(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
@@ -253,6 +273,31 @@ mod tests {
                 file(Some(Format::Xml), "-"),
             ]
         );
+    }
+
+    #[test]
+    fn files_for_ci_systems_have_the_names_that_these_look_for() {
+        let of = |name: &str| format_of(Path::new(name));
+        for name in ["junit.xml", "ports.junit.xml", "a/b/junit.xml"] {
+            assert_eq!(of(name), Some(Format::Judged(JudgeForm::Junit)), "{name}");
+        }
+        for name in ["ports.sarif", "ports.sarif.json", "sarif.json"] {
+            assert_eq!(of(name), Some(Format::Judged(JudgeForm::Sarif)), "{name}");
+        }
+        assert_eq!(of("ports.tap"), Some(Format::Judged(JudgeForm::Tap)));
+        assert_eq!(of("notjunit.xml"), Some(Format::Xml));
+        for name in ["tap", ".tap", "xml", "sarif", "a.xml/b", "..", ""] {
+            assert_eq!(of(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn help_has_every_format() {
+        let names = Format::ALL.map(|(name, _)| name).join("|");
+        for info in [ScanArgs::get_args_info(), MergeArgs::get_args_info()] {
+            let flag = info.flags.iter().find(|flag| flag.long == "--format").unwrap();
+            assert_eq!(flag.kind, FlagInfoKind::Option { arg_name: &names });
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::shard::shard;
 use super::{Exit, ScanArgs, exit_of};
 use crate::cli::{failed, refused};
 use crate::config::{ConfigError, Sources};
-use crate::expect::{Expectation, Expectations};
+use crate::expect::{Expectation, Expectations, Origins};
 use crate::fields::{self, FieldErrors};
 use crate::host::Family;
 use crate::output::Format;
@@ -42,6 +42,8 @@ pub(super) struct Job {
     /// The part of the hosts to scan, if there are several.
     pub(super) shard: Option<Shard>,
     pub(super) expectations: Expectations,
+    /// Where these were written.
+    pub(super) origins: Origins,
     /// Of standard output; `None` chooses by where it goes.
     pub(super) format: Option<Format>,
     /// Files to write. If there are none, standard output is written.
@@ -90,6 +92,12 @@ impl Job {
         let exclude = exclude.flat_map(|list| list.split(','));
         let exclude = fields::exclusions(exclude, "--exclude", &mut errors).unwrap_or_default();
         let shard = shard(args.shard.as_deref(), environment, &mut errors);
+        if let Some(flags) = &flags
+            && let Some(name) = flags.judged()
+            && expectations.is_empty()
+        {
+            errors.add("--format", format!("{name} needs --expect or --expect-file"));
+        }
         let (Some(flags), Some(policy), Some(shard), true) =
             (flags, policy, shard, errors.is_empty())
         else {
@@ -130,6 +138,7 @@ impl Job {
             keep: if args.details { Keep::NotClosed } else { Keep::Open },
             seed: flags.seed,
             shard,
+            origins: expectations.origins(args.expect_file.as_deref().unwrap_or_default()),
             expectations,
             format: flags.format,
             outputs: flags.outputs,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::flags::Output;
 use super::sink::Sink;
 use super::{Exit, style};
-use crate::cli::failed;
+use crate::cli::{failed, print_error};
 use crate::output::{Colour, Format, Head, Hold, Printer, Verdict};
 use crate::report::{ProgressReport, Summary};
 
@@ -111,8 +111,13 @@ impl Outputs {
     pub(super) fn finish(mut self, summary: &Summary, verdicts: &[Verdict]) -> Exit {
         self.each(|printer| printer.end(summary, verdicts));
         let mut exit = self.exit;
-        for Written { name, printer, .. } in self.outputs {
+        for Written { name, format, printer, .. } in self.outputs {
             let sink = printer.into_inner().into_inner().map_err(io::IntoInnerError::into_error);
+            if format.is_all_or_nothing() && !summary.complete {
+                // A file that is dropped leaves the one that it was to replace.
+                print_error(&format!("nothing is written to {name}: the scan is incomplete"));
+                continue;
+            }
             if let Err(error) = sink.and_then(Sink::finish) {
                 exit = exit.min(exit_of(&name, &error));
             }

@@ -82,6 +82,7 @@ fn start(
         started: SystemTime::now(),
         order: job.order,
         host_width: job.host_width,
+        origins: job.origins,
     });
     let hosts = match job.first.remaining() {
         _ if !job.rest.is_exhausted() => Hosts::Many,
