@@ -130,8 +130,9 @@ def check_judged():
 
 def discovered(config):
     """The targets that Prometheus would have."""
-    command = ["promtool", "check", "service-discovery", config, "found"]
-    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    # It waits as long as that, whatever it has read.
+    command = ["promtool", "check", "service-discovery", "--timeout=2s", config, "found"]
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return sorted(found["discoveredLabels"]["__address__"] for found in json.loads(run.stdout))
 
 

@@ -29,7 +29,8 @@ fn report(host: &str, expected: Option<&str>, open: &[u16], not_scanned: u32) ->
     let (ports, expectation) = ("1-65535".parse().unwrap(), expected.map(|list| list.parse()));
     let expectation: Option<Expectation> = expectation.transpose().unwrap();
     let expectation = expectation.as_ref();
-    let subject = Subject { domain: host, ports: &ports, details: true, expectation, left_out: 0 };
+    let subject =
+        Subject { domain: host, ports: &ports, details: true, expectation, left_out: &[] };
     Report::new(&subject, &[tally], &ScanTiming::default(), Duration::ZERO)
 }
 
