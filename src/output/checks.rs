@@ -280,9 +280,10 @@ fn instead_of_open(facts: &Facts, port: u16) -> Option<&'static str> {
     };
     let is_known = match facts.reason {
         None => true,
-        // The address that was left out may have it open; the states are those of a
-        // machine that could not ask.
-        Some(IncompleteReason::TooManyAddresses | IncompleteReason::NoRoute) => false,
+        // An address that was left out may have it open.
+        Some(_) if !facts.left_out.is_empty() => false,
+        // The states are those of a machine that could not ask.
+        Some(IncompleteReason::NoRoute) => false,
         Some(_) => !facts.addresses.is_empty() && facts.addresses.iter().all(has_state),
     };
     if !is_known {
