@@ -45,6 +45,8 @@ pub struct Config {
     pub rate: Option<NonZeroU32>,
     /// The limits on what one request may ask for.
     pub ceilings: Ceilings,
+    /// How much earlier a probe ends than its scrape.
+    pub timeout_offset: Duration,
     /// How to log.
     pub log: LogConfig,
 }
@@ -192,6 +194,7 @@ impl Config {
         let rate_of_one = errors.keep(rate(sources, "max-scan-rate"));
         let sweep_targets = sources.read("max-sweep-targets", COUNT, |text| text.parse().ok());
         let sweep_targets = errors.keep(sweep_targets);
+        let timeout_offset = errors.keep(timeout_offset(sources));
         let log = LogConfig::read(sources, &mut errors);
         // Without an error, each of them is there.
         let valid = || {
@@ -211,6 +214,7 @@ impl Config {
                     sweep_targets: sweep_targets?
                         .map_or(limits::DEFAULT_MAX_SWEEP_TARGETS, NonZeroU64::get),
                 },
+                timeout_offset: timeout_offset?.unwrap_or(limits::DEFAULT_TIMEOUT_OFFSET),
                 log: log?,
             })
         };
@@ -292,6 +296,15 @@ fn seconds(
     sources.read(setting, &expected, |text| {
         let seconds = text.parse().ok().map(Duration::from_secs)?;
         (seconds <= most).then_some(seconds)
+    })
+}
+
+fn timeout_offset(sources: &Sources<'_>) -> Result<Option<Duration>, ConfigError> {
+    let most = limits::MAX_TIMEOUT_OFFSET;
+    let expected = format!("a number of seconds, 0 to {}, like 0.5", most.as_secs());
+    sources.read("timeout-offset", &expected, |text| {
+        let offset = text.parse().ok().map(Duration::try_from_secs_f64)?.ok()?;
+        (offset <= most).then_some(offset)
     })
 }
 

@@ -79,7 +79,7 @@
 //! |------|---------|
 //! | host | what was typed: a name or an address |
 //! | target | an address and a port |
-//! | probe, attempt | the work on one target, and one try of it |
+//! | probe, attempt | the work on one target, and one try of it; at `/probe` it is Prometheus' word for the scrape of a host |
 //! | outcome | how a probe ended: a port state with nmap's reason, or not scanned |
 //! | pass | one attempt at each target that is still silent |
 //! | fan-out | one task's probes in flight; their number at most is its window |

@@ -242,6 +242,26 @@ pub const VERDICT_PATIENCE: Duration = Duration::from_secs(10);
 /// about 200 bytes each, 3 MB. A Prometheus that scrapes more is rare, and can ask in parts.
 pub const MAX_DISCOVERED: usize = 16_384;
 
+/// How long a probe may take that does not say when its scrape gives up: as long as with
+/// blackbox_exporter.
+pub const DEFAULT_SCRAPE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The default for how much earlier a probe ends than its scrape: as with
+/// blackbox_exporter. A reply takes milliseconds; this is for a busy machine.
+pub const DEFAULT_TIMEOUT_OFFSET: Duration = Duration::from_millis(500);
+
+/// The longest such time that can be configured. Prometheus scrapes once a minute unless
+/// it is told otherwise.
+pub const MAX_TIMEOUT_OFFSET: Duration = Duration::from_secs(60);
+
+/// How long a probe waits for its turn, and at most half of its time: as long as the scan
+/// of a silent port takes. Two probes of one host that are scraped at the same time then
+/// run one after the other.
+pub const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The shortest pause before it asks again: a scan of a few ports takes less.
+pub const PROBE_PAUSE: Duration = Duration::from_millis(20);
+
 /// The default for how long a scan may take: enough for all ports of 16 silent addresses
 /// with 10,000 descriptors and the default timeout (210 s).
 pub const DEFAULT_MAX_DEADLINE: Duration = Duration::from_secs(300);

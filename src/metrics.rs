@@ -6,6 +6,7 @@
 
 mod exposition;
 mod families;
+mod gauges;
 mod observed;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub(crate) use self::exposition::Exposition;
 use self::families::{
     BUILD, HTTP_REQUESTS, Labelled, REFUSALS, SCAN_DURATION, SCANS, UNAUTHORIZED,
 };
+pub(crate) use self::gauges::{Gauges, Value};
 use self::observed::{Engine, Lines, Tokens};
 use crate::admission::Admission;
 use crate::log::Log;

@@ -4,6 +4,7 @@
 //! the step from one to the other finds everything that is wrong.
 
 pub(crate) mod parameters;
+pub(crate) mod probe;
 pub(crate) mod sweep;
 
 use std::num::NonZeroU32;
@@ -164,7 +165,7 @@ impl ScanRequest {
         let deadline = read_deadline(params, ceilings, &mut errors);
         let rate = read_rate(params, ceilings, &mut errors);
         let family = read_family(params, &mut errors)
-            .and_then(|family| including(family, host.as_ref(), &mut errors));
+            .and_then(|family| including(family, host.as_ref(), "domain", &mut errors));
         let format = read_format(params, &mut errors);
         let details = fields::boolean(params.get("details"), "details", &mut errors);
         let layout = fields::boolean(params.get("pretty"), "pretty", &mut errors)
@@ -262,12 +263,17 @@ fn read_family(params: &ScanParams, errors: &mut FieldErrors) -> Option<Family> 
     }
 }
 
-/// The family, unless it excludes the address that was given as the host.
-fn including(family: Family, host: Option<&Host>, errors: &mut FieldErrors) -> Option<Family> {
+/// The family, unless it excludes the address that was given as the host in `field`.
+fn including(
+    family: Family,
+    host: Option<&Host>,
+    field: &str,
+    errors: &mut FieldErrors,
+) -> Option<Family> {
     match host {
         Some(Host::Address(address)) if !family.includes(*address) => {
             let actual = if address.is_ipv4() { "an IPv4" } else { "an IPv6" };
-            errors.reject("family", format!("excludes domain, which is {actual} address"))
+            errors.reject("family", format!("excludes {field}, which is {actual} address"))
         }
         _ => Some(family),
     }
@@ -364,8 +370,16 @@ fn unfit(format: Format, layout: Layout, fail_status: Option<u16>) -> FieldError
 
 /// The length of the longest table.
 const MOST_PARAMETERS: usize = {
-    let (scan, sweep) = (PARAMETERS.len(), sweep::parameters::OF_SWEEP.len());
-    if scan > sweep { scan } else { sweep }
+    let lengths =
+        [PARAMETERS.len(), probe::parameters::OF_PROBE.len(), sweep::parameters::OF_SWEEP.len()];
+    let (mut most, mut index) = (0, 0);
+    while index < lengths.len() {
+        if lengths[index] > most {
+            most = lengths[index];
+        }
+        index += 1;
+    }
+    most
 };
 
 #[cfg(test)]

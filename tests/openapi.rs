@@ -276,6 +276,27 @@ fn replies_to_scans_are_documented_with_their_header_fields() {
     }
 }
 
+#[test]
+fn replies_to_probes_are_documented_with_their_header_fields() {
+    let service = serve(&["--allow", "127.0.0.0/8"]);
+    let document = document(&service);
+    let target = format!("/probe?target=127.0.0.1:{}", service.address.port());
+    for (status, target, accept) in [
+        (200, target.clone(), "*/*"),
+        (200, target.clone(), "application/openmetrics-text"),
+        (200, format!("{target}&expect=none&debug=true"), "*/*"),
+        (400, "/probe".to_owned(), "*/*"),
+        (403, "/probe?target=192.0.2.1:1".to_owned(), "*/*"),
+        (414, format!("{target}&{}", "a".repeat(limits::MAX_TARGET_BYTES)), "*/*"),
+    ] {
+        let mut connection = Connection::open(service.address);
+        connection.send(request_head("GET", &target, &[("Accept", accept)]));
+        let reply = connection.reply();
+        assert_eq!(reply.status, status, "{reply:?}");
+        assert_documented(&document, &document["paths"]["/probe"]["get"], &reply);
+    }
+}
+
 /// Checks that an operation documents the status of a reply, its media type, and each
 /// header field that is not HTTP's own.
 #[track_caller]

@@ -19,7 +19,8 @@ STARTING = 180
 NO_DIGEST = "sha256:" + 64 * "0"
 
 # Kinds of the Prometheus operator, for clusters without it.
-OPERATOR = {"servicemonitors": "ServiceMonitor", "prometheusrules": "PrometheusRule"}
+OPERATOR = {
+    "servicemonitors": "ServiceMonitor", "probes": "Probe", "prometheusrules": "PrometheusRule"}
 
 
 def check(report, scratch, digest):

@@ -45,7 +45,7 @@ def check(findings, objects, binary, scratch):
 
     exposed = metrics_of(binary, scratch)
     for expression in expressions:
-        for name in re.findall(r"\bopen_ports_\w+", expression):
+        for name in re.findall(r"\b(?:open_ports|probe)_\w+", expression):
             findings.expect(name in exposed, f"the binary has no metric {name}")
 
 
@@ -82,7 +82,8 @@ def metrics_of(binary, scratch):
                 ask(path)
             except urllib.error.HTTPError as refusal:
                 assert refusal.code == 403, refusal
-        text = ask("/metrics")
+        # An expectation makes every metric of a probe appear.
+        text = ask("/metrics") + ask("/probe?target=127.0.0.1:1")
     finally:
         stop(process)
     # A family without a series yet has its TYPE all the same.

@@ -46,6 +46,8 @@ def check(findings, objects):
         named = {port["name"] for service in found for port in service["spec"]["ports"]}
         for endpoint in monitor["spec"]["endpoints"]:
             findings.expect(endpoint["port"] in named, f"ServiceMonitor: no port {endpoint['port']}")
+    for probe in by_kind.get("Probe", []):
+        check_probe(findings, probe, core, settings_of(objects))
     for autoscaler in by_kind.get("HorizontalPodAutoscaler", []):
         target = autoscaler["spec"]["scaleTargetRef"]
         exists(findings, by_kind, target["kind"], target["name"])
@@ -110,6 +112,20 @@ def check_network_policy(findings, policy, labels, ports, settings):
     for rule in allowed - {"loopback"}:
         expanded |= PRIVATE if rule == "private" else {rule}
     findings.equal(networks - {"169.254.20.10/32"}, expanded, "networks open and networks allowed")
+
+
+def check_probe(findings, probe, services, settings):
+    """Whether Prometheus, in its own namespace, finds the service and may ask it."""
+    host, port = probe["spec"]["prober"]["url"].split(":")
+    name, namespace, _ = host.split(".")
+    found = [service for service in services if service["metadata"]["name"] == name]
+    ports = [known["port"] for service in found for known in service["spec"]["ports"] if known["name"] == "http"]
+    findings.equal(ports, [int(port)], "Probe: ports of the service")
+    for service in found:
+        where = service["metadata"].get("namespace", namespace)
+        findings.equal(namespace, where, "Probe: namespace of the service")
+    wants_token = "OPEN_PORTS_TOKENS" in settings
+    findings.equal("authorization" in probe["spec"], wants_token, "Probe: a token")
 
 
 def check_route(findings, route, services, settings):

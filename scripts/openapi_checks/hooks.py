@@ -17,6 +17,9 @@ import schemathesis
 # The last is a name that nobody has (RFC 6761).
 DOMAINS = ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "::ffff:127.0.0.1", "localhost", "a.invalid"]
 
+# Those with a port need no ports.
+PROBED = ["127.0.0.1:22", "[::1]:1", "localhost:65535", "127.0.0.9", "::1", "a.invalid", "a.invalid:80"]
+
 # Few addresses: each may have all ports. The last leads nowhere.
 TARGETS = ["127.0.0.1", "127.0.0.0/31", "localhost,127.0.0.2-3", "::1,[::ffff:127.0.0.4]", "a.invalid"]
 
@@ -44,6 +47,8 @@ def before_call(context, case, kwargs):
             quick(case.query)
         if case.method == "POST":
             case.body = LISTS[zlib.crc32(repr(case.body).encode()) % len(LISTS)]
+    elif case.path == "/probe" and "target" in (case.query or {}):
+        case.query = sensible_probe(case.query)
     elif "domain" in (case.query or {}):
         case.query = sensible(case.query)
 
@@ -86,6 +91,21 @@ def sensible_sweep(query):
     if "deadlineMs" in query:
         query["deadlineMs"] = min(int(query["deadlineMs"]), MAX_DEADLINE_MS)
     sensible_ports(query, chosen)
+    return query
+
+
+def sensible_probe(query):
+    query = dict(query)
+    chosen = zlib.crc32(repr(sorted(query.items())).encode())
+    query["target"] = PROBED[chosen % len(PROBED)]
+    if query["target"][0] in "1:[":
+        query.pop("family", None)
+    if re.search("[a-z0-9]]?:[0-9]+$", query["target"]) and query["target"] != "::1":
+        query.pop("ports", None)
+    else:
+        query["ports"] = port_list(query.get("ports", "1-64"))
+    if query.get("expect", "none") != "none":
+        query["expect"] = port_list(query["expect"])
     return query
 
 

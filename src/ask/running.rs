@@ -41,6 +41,11 @@ impl Running {
         &self.request
     }
 
+    /// How many addresses of the host are not scanned.
+    pub(crate) fn left_out(&self) -> usize {
+        self.left_out
+    }
+
     /// Waits until the scan has ended or the request's deadline has come. The
     /// scan may go on after that for other requests.
     pub(crate) async fn ended(&self) {

@@ -178,6 +178,7 @@ impl Startup {
             max_rate = config.rate.map_or(0, NonZeroU32::get),
             max_scan_rate = ceilings.rate.map_or(0, NonZeroU32::get),
             max_deadline = ceilings.deadline.as_secs(),
+            timeout_offset = config.timeout_offset.as_secs_f64(),
             drain_delay = config.drain_delay.as_secs(),
             grace = config.grace.as_secs(),
             fanouts = self.cores,

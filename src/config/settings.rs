@@ -55,7 +55,7 @@ pub(super) fn variable(name: &str) -> String {
 pub(crate) const PREFIX: &str = "OPEN_PORTS_";
 
 /// All settings, in the order of the documentation.
-pub(crate) const SETTINGS: [Setting; 17] = [
+pub(crate) const SETTINGS: [Setting; 18] = [
     Setting {
         name: "listen",
         value: "address",
@@ -131,6 +131,12 @@ pub(crate) const SETTINGS: [Setting; 17] = [
         value: "seconds",
         meaning: "seconds that a scan may take",
         omitted: Omitted::Value("300"),
+    },
+    Setting {
+        name: "timeout-offset",
+        value: "seconds",
+        meaning: "seconds that `/probe` replies before its scrape gives up, also with decimals",
+        omitted: Omitted::Value("0.5"),
     },
     Setting {
         name: "drain-delay",

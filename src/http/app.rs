@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use super::exchange::site::Hosts;
 use crate::admission::Admission;
@@ -24,6 +25,8 @@ pub struct App {
     pub(super) asker: SharedAsker,
     /// The limits on what one request may ask for.
     pub(super) ceilings: Ceilings,
+    /// How much earlier a probe ends than its scrape.
+    pub(super) timeout_offset: Duration,
     /// The names that the listener answers to.
     pub(super) hosts: Hosts,
     /// The callers. `None`: no token is wanted.
@@ -76,6 +79,7 @@ impl App {
         Self {
             asker: SharedAsker::new(asker, admission),
             ceilings: config.ceilings,
+            timeout_offset: config.timeout_offset,
             hosts: Hosts::new(listen, config.hosts.clone()),
             tokens,
             metrics: Arc::new(metrics),

@@ -8,6 +8,7 @@
 //! | GET, HEAD       | `/open-ports`   | a scan; HEAD only checks the query | yes   |
 //! | GET, HEAD, POST | `/sweep`        | a scan of many hosts               | yes   |
 //! | GET, HEAD       | `/sd`           | the same as targets of Prometheus  | yes   |
+//! | GET, HEAD       | `/probe`        | a scan as metrics of its own       | yes   |
 //! | GET, HEAD       | `/metrics`      | metrics, for Prometheus            | yes   |
 //! | GET, HEAD       | `/openapi.json` | the OpenAPI document               | yes   |
 //!
@@ -27,7 +28,7 @@ use hyper::body::{Body, Bytes};
 use hyper::{HeaderMap, Method, Request};
 
 use super::app::App;
-use super::endpoints::{health, help, metrics, open_ports, openapi, sd, sweep};
+use super::endpoints::{health, help, metrics, open_ports, openapi, probe, sd, sweep};
 use super::exchange::identity::Exchange;
 use super::exchange::reply::Reply;
 use super::exchange::site::{Hosts, Links};
@@ -82,6 +83,7 @@ enum Route {
     OpenPorts,
     Sweep,
     Discovery,
+    Probe,
     Metrics,
     OpenApi,
 }
@@ -96,13 +98,14 @@ struct Facts {
 }
 
 impl Route {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Livez,
         Self::Readyz,
         Self::Help,
         Self::OpenPorts,
         Self::Sweep,
         Self::Discovery,
+        Self::Probe,
         Self::Metrics,
         Self::OpenApi,
     ];
@@ -118,6 +121,7 @@ impl Route {
                 Facts { path: "/sweep", methods: READ_AND_POST, links: Links::Refused, ..read }
             }
             Self::Discovery => Facts { path: "/sd", links: Links::Refused, ..read },
+            Self::Probe => Facts { path: "/probe", links: Links::Refused, ..read },
             Self::Metrics => Facts { path: "/metrics", ..read },
             Self::OpenApi => Facts { path: "/openapi.json", ..read },
         }
@@ -174,6 +178,8 @@ where
         Some(Route::Sweep) => Box::pin(sweep::get(app, exchange, &caller, query, headers)).await,
         Some(Route::Discovery) if method == Method::HEAD => sd::head(app, query),
         Some(Route::Discovery) => Box::pin(sd::get(app, exchange, &caller, query)).await,
+        Some(Route::Probe) if method == Method::HEAD => probe::head(app, query, headers),
+        Some(Route::Probe) => Box::pin(probe::get(app, exchange, &caller, query, headers)).await,
         Some(Route::Metrics) => metrics::expose(&app.metrics, headers),
         Some(Route::OpenApi) => openapi::openapi(),
         None => problems::not_found(),

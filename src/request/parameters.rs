@@ -1,4 +1,5 @@
-//! The parameters of `GET /open-ports`, in one table. Those of sweeps are made from it.
+//! The parameters of `GET /open-ports`, in one table. Those of sweeps and of `/probe` are
+//! made from it.
 //!
 //! The query parser, its error for unknown names, the help page and the OpenAPI
 //! document are made from the table; a test compares the table of docs/service.md with it. What
@@ -106,6 +107,9 @@ impl fmt::Display for Values {
         match self {
             Self::Words(words) => {
                 let (last, others) = words.split_last().expect("there are words to choose from");
+                if others.is_empty() {
+                    return write!(f, "`{last}`");
+                }
                 let others: Vec<String> = others.iter().map(|word| format!("`{word}`")).collect();
                 write!(f, "{} or `{last}`", others.join(", "))
             }

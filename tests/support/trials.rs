@@ -36,6 +36,8 @@ pub(crate) enum Need {
     Shells,
     /// git.
     Git,
+    /// blackbox_exporter, as Debian calls it.
+    BlackboxExporter,
 }
 
 /// A test of this program.
@@ -107,6 +109,10 @@ impl Need {
                 "needs the shells bash, fish and zsh: install them",
             ),
             Self::Git => (is_installed("git"), "needs git: install it"),
+            Self::BlackboxExporter => (
+                is_installed("prometheus-blackbox-exporter"),
+                "needs prometheus-blackbox-exporter: install it",
+            ),
             Self::Root => (rustix::process::getuid().is_root(), "needs to run as root"),
         };
         (!is_met).then_some(why)

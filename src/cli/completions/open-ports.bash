@@ -340,7 +340,7 @@ _open_ports() {
             return 0
             ;;
         open_ports__subcmd__serve)
-            opts="-h --listen --host --allow --deny --tokens --max-scans --max-scans-per-caller --max-scans-per-target --max-sweep-targets --max-rate --max-scan-rate --max-deadline --drain-delay --grace --metrics-listen --log --log-format --help"
+            opts="-h --listen --host --allow --deny --tokens --max-scans --max-scans-per-caller --max-scans-per-target --max-sweep-targets --max-rate --max-scan-rate --max-deadline --timeout-offset --drain-delay --grace --metrics-listen --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -432,6 +432,13 @@ _open_ports() {
                     return 0
                     ;;
                 --max-deadline)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --timeout-offset)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace

@@ -44,6 +44,7 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-swee
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-rate -d 'most probes per second of all scans together; 0 is no limit (default: 0)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-scan-rate -d 'most probes per second of one scan; 0 is no limit (default: 0)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l max-deadline -d 'seconds that a scan may take (default: 300)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l timeout-offset -d 'seconds that /probe replies before its scrape gives up, also with decimals (default: 0.5)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l drain-delay -d 'seconds to go on accepting clients after SIGTERM, while /readyz replies 503 (default: 0)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l grace -d 'seconds that running requests may take after the drain delay (default: 30)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l metrics-listen -d 'a second address and port, for /metrics alone and without tokens (default: none)' -r -f

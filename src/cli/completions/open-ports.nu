@@ -28,6 +28,7 @@ module completions {
     --max-rate: string        # most probes per second of all scans together; 0 is no limit (default: 0)
     --max-scan-rate: string   # most probes per second of one scan; 0 is no limit (default: 0)
     --max-deadline: string    # seconds that a scan may take (default: 300)
+    --timeout-offset: string  # seconds that /probe replies before its scrape gives up, also with decimals (default: 0.5)
     --drain-delay: string     # seconds to go on accepting clients after SIGTERM, while /readyz replies 503 (default: 0)
     --grace: string           # seconds that running requests may take after the drain delay (default: 30)
     --metrics-listen: string  # a second address and port, for /metrics alone and without tokens (default: none)

@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use crate::fields::plain;
 use crate::http::exchange::reply::{PLAIN, Reply, with_body};
 use crate::request::parameters::{Omitted, PARAMETERS, Parameter};
+use crate::request::probe::parameters::OF_PROBE;
 use crate::request::sweep::parameters::OF_SWEEP;
 
 /// The help, with examples that ask `host`.
@@ -26,6 +27,7 @@ pub(crate) static HELP: LazyLock<String> = LazyLock::new(|| {
         .replace("{parameters}", &lines)
         .replace("{sweep parameters}", &own.join("\n"))
         .replace("{common parameters}", &common.join(", "))
+        .replace("{probe parameters}", &OF_PROBE.each_ref().map(line).join("\n"))
 });
 
 fn line(parameter: &Parameter) -> String {

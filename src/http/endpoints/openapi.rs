@@ -1,7 +1,7 @@
 //! `GET /openapi.json`: the OpenAPI document.
 //!
-//! It is a file, except for the parameters of scans and sweeps, which are made from their
-//! tables.
+//! It is a file, except for the parameters of scans, sweeps and probes, which are made from
+//! their tables.
 
 use std::sync::LazyLock;
 
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::fields::plain;
 use crate::http::exchange::reply::{Reply, with_body};
 use crate::request::parameters::{Omitted, PARAMETERS, Parameter, Values};
+use crate::request::probe::parameters::OF_PROBE;
 use crate::request::sweep::parameters::{OF_DISCOVERY, OF_SWEEP, of_list};
 
 pub(crate) fn openapi() -> Reply {
@@ -31,7 +32,8 @@ pub(crate) static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
         .replace(COMPONENTS, &components.join("\n      "))
         .replace(TARGETS, &text(&OF_SWEEP[0], "        "))
         .replace(OF_LIST, &texts(of_list()))
-        .replace(DISCOVERY, &texts(&OF_DISCOVERY));
+        .replace(DISCOVERY, &texts(&OF_DISCOVERY))
+        .replace(PROBE, &texts(&OF_PROBE));
     Bytes::from(document)
 });
 
@@ -145,6 +147,9 @@ const TARGETS: &str = r#"{ "$ref": "(targets)" }"#;
 /// Where service discovery has its own.
 const DISCOVERY: &str = r#"{ "$ref": "(discovery parameters)" },"#;
 
+/// Where probes have theirs.
+const PROBE: &str = r#"{ "$ref": "(probe parameters)" },"#;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +162,7 @@ mod tests {
         assert_eq!(TEMPLATE.matches(OF_LIST).count(), 1);
         assert_eq!(TEMPLATE.matches(TARGETS).count(), 2);
         assert_eq!(TEMPLATE.matches(DISCOVERY).count(), 1);
+        assert_eq!(TEMPLATE.matches(PROBE).count(), 1);
         let document: Value = serde_json::from_slice(&DOCUMENT).unwrap();
         for Parameter { name, .. } in PARAMETERS {
             assert_eq!(document["components"]["parameters"][name]["name"], name);

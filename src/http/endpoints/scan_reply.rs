@@ -95,7 +95,7 @@ pub(super) fn not_started(reason: &NotStarted) -> Reply {
             problems::not_looked_up(name, reason)
         }
         NotStarted::NotResolved(error) => problems::not_resolved(error),
-        NotStarted::Refused(refusal) => problems::refused(refusal),
+        NotStarted::Refused(refusal) => problems::refused(refusal, "domain"),
     }
 }
 

@@ -24,11 +24,7 @@ pub(crate) fn negotiate(
     if let Some(format) = named {
         return Ok(format);
     }
-    let mut ranges = Vec::new();
-    for field in headers.get_all(ACCEPT) {
-        // A field that is not text matches no format.
-        ranges.extend(field.to_str().unwrap_or("-/-").split(',').filter_map(Range::read));
-    }
+    let ranges = ranges(headers);
     if ranges.is_empty() {
         return offer.first().copied().ok_or(NotAcceptable);
     }
@@ -45,6 +41,12 @@ pub(crate) fn negotiate(
     best.or_else(for_pages).ok_or(NotAcceptable)
 }
 
+/// The weight that the `Accept` fields give a media type, in thousandths; 0 if they do not
+/// name it.
+pub(crate) fn weight_of(headers: &HeaderMap, media_type: &str) -> u16 {
+    weight(&ranges(headers), media_type).unwrap_or(0)
+}
+
 /// The media type of a format.
 pub(crate) fn media_type(format: Format) -> &'static str {
     match format {
@@ -53,6 +55,13 @@ pub(crate) fn media_type(format: Format) -> &'static str {
         Format::Sse => "text/event-stream",
         Format::Text => "text/plain; charset=utf-8",
     }
+}
+
+fn ranges(headers: &HeaderMap) -> Vec<Range<'_>> {
+    let fields = headers.get_all(ACCEPT).iter();
+    // A field that is not text matches no format.
+    let texts = fields.map(|field| field.to_str().unwrap_or("-/-"));
+    texts.flat_map(|text| text.split(',')).filter_map(Range::read).collect()
 }
 
 /// A media range, with its weight in thousandths.

@@ -137,9 +137,10 @@ pub(crate) fn invalid_parameters(errors: FieldErrors) -> Reply {
     Problem { errors, ..Problem::new(Kind::INVALID_PARAMETERS, detail) }.into_reply()
 }
 
-pub(crate) fn refused(refusal: &Refusal) -> Reply {
+/// Policy refuses the host that was named in `field`.
+pub(crate) fn refused(refusal: &Refusal, field: &str) -> Reply {
     let detail = refusal.to_string();
-    let problem = Problem::new(Kind::REFUSED, detail.clone()).with("domain", detail);
+    let problem = Problem::new(Kind::REFUSED, detail.clone()).with(field, detail);
     let decided = Decided { address: refusal.address, rule: refusal.rule.to_string() };
     uncached(Problem { decided: Some(decided), ..problem }.into_reply())
 }
@@ -226,34 +227,39 @@ pub(crate) fn not_looked_up(name: &str, reason: &NotLookedUp) -> Reply {
 }
 
 pub(crate) fn not_admitted(refusal: &NotAdmitted) -> Reply {
-    let (kind, detail) = match refusal.quota {
+    let kind = match refusal.quota {
         Quota::Memory(memory) if memory.is_for_ever() => {
             let mut errors = FieldErrors::default();
             errors.add("ports", format!("are too many at a time: {memory}"));
             return invalid_parameters(errors);
         }
-        Quota::Memory(memory) => (Kind::NO_MEMORY, memory.to_string()),
-        Quota::CallerScans => (
-            Kind::QUOTA_USED_UP,
-            "You have reached your limit of concurrent scans. Scans that you joined count.".into(),
-        ),
-        Quota::CallerRequests => (
-            Kind::QUOTA_USED_UP,
+        Quota::Memory(_) => Kind::NO_MEMORY,
+        Quota::CallerScans | Quota::CallerRequests => Kind::QUOTA_USED_UP,
+        Quota::Requests | Quota::Scans => Kind::FULL,
+        Quota::Target(_) => Kind::TARGET_BUSY,
+    };
+    let problem = Problem::new(kind, limit_reached(refusal));
+    with_retry_after(problem.into_reply(), refusal.retry_after)
+}
+
+/// Which limit keeps a request out, as a sentence.
+pub(crate) fn limit_reached(refusal: &NotAdmitted) -> String {
+    match refusal.quota {
+        Quota::Memory(memory) => memory.to_string(),
+        Quota::CallerScans => {
+            "You have reached your limit of concurrent scans. Scans that you joined count.".into()
+        }
+        Quota::CallerRequests => {
             "You have reached your limit of concurrent requests. A request counts until you have \
              read its reply."
-                .into(),
-        ),
-        Quota::Requests => {
-            (Kind::FULL, "The service has reached its limit of concurrent requests.".into())
+                .into()
         }
-        Quota::Scans => {
-            (Kind::FULL, "The service has reached its limit of concurrent scans.".into())
-        }
+        Quota::Requests => "The service has reached its limit of concurrent requests.".into(),
+        Quota::Scans => "The service has reached its limit of concurrent scans.".into(),
         Quota::Target(address) => {
-            (Kind::TARGET_BUSY, format!("{address} has reached its limit of concurrent scans."))
+            format!("{address} has reached its limit of concurrent scans.")
         }
-    };
-    with_retry_after(Problem::new(kind, detail).into_reply(), refusal.retry_after)
+    }
 }
 
 /// A problem document.
