@@ -43,7 +43,7 @@ impl Running {
 
     /// How many addresses of the host are not scanned.
     pub(crate) fn left_out(&self) -> usize {
-        self.left_out
+        self.left_out.len()
     }
 
     /// Waits until the scan has ended or the request's deadline has come. The
