@@ -259,6 +259,10 @@ pub const MAX_TIMEOUT_OFFSET: Duration = Duration::from_secs(60);
 /// run one after the other.
 pub const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
+/// A probe of more ports gives each of them less time to answer, so that it ends in time if
+/// none does. So many fit into one round even with few descriptors.
+pub const WIDE_PROBE: u32 = 4096;
+
 /// The shortest pause before it asks again: a scan of a few ports takes less.
 pub const PROBE_PAUSE: Duration = Duration::from_millis(20);
 

@@ -130,6 +130,8 @@ def default_in(limits, flag):
     value = found[1]
     if seconds := re.fullmatch(r"Duration::from_secs\((\d+)\)", value):
         return seconds[1]
+    if milliseconds := re.fullmatch(r"Duration::from_millis\((\d+)\)", value):
+        return str(int(milliseconds[1]) / 1000)
     if port := re.search(r"Ipv4Addr::LOCALHOST\), (\d+)\)", value):
         return f"127.0.0.1:{port[1]}"
     return value.replace("_", "")

@@ -48,10 +48,6 @@ impl ProbeRequest {
             errors.add("module", params.choices("module"));
         }
         let ports = read_ports(params, target.as_ref(), &mut errors);
-        let timeout = match params.get("timeoutMs") {
-            None => Some(limits::DEFAULT_TIMEOUT.min(time / 2).max(limits::MIN_TIMEOUT)),
-            Some(_) => read_timeout(params, &mut errors),
-        };
         let rate = read_rate(params, ceilings, &mut errors);
         let host = target.as_ref().map(|target| &target.host);
         let family = read_family(params, &mut errors)
@@ -63,6 +59,10 @@ impl ProbeRequest {
             given => given,
         };
         let ports = with_expected(ports, expectation.as_ref());
+        let timeout = match params.get("timeoutMs") {
+            None => ports.as_ref().map(|ports| fitting_timeout(time, ports)),
+            Some(_) => read_timeout(params, &mut errors),
+        };
         // Without an error, each of them is there.
         let valid = || {
             let Target { typed, host, .. } = target?;
@@ -111,6 +111,15 @@ pub(crate) fn time_for(
     let timeout = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     let timeout = if timeout.is_zero() { limits::DEFAULT_SCRAPE_TIMEOUT } else { timeout };
     Ok(timeout.saturating_sub(offset).min(most).max(limits::MIN_DEADLINE))
+}
+
+/// How long each of `ports` may take to answer, so that all of them are asked in `time` even
+/// if none answers.
+// 65,535 silent ports are asked in four rounds with 20,000 descriptors, and sending to them
+// takes as long as another.
+fn fitting_timeout(time: Duration, ports: &PortSet) -> Duration {
+    let rounds = if ports.len() > limits::WIDE_PROBE { 8 } else { 2 };
+    limits::DEFAULT_TIMEOUT.min(time / rounds).max(limits::MIN_TIMEOUT)
 }
 
 fn read_target(params: &ScanParams, errors: &mut FieldErrors) -> Option<Target> {

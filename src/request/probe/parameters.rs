@@ -41,8 +41,9 @@ pub(crate) const OF_PROBE: [Parameter; 8] = [
         ..of_scan("expect")
     },
     Parameter {
-        more: "The probe itself takes no longer than the scrape's timeout.",
-        omitted: Omitted::Otherwise("2000, or half of the probe's time if that is less"),
+        more: "Without it, a port has half of the probe's time, or an eighth if there are more \
+               than 4096 ports; and 2 s at most.",
+        omitted: Omitted::Otherwise("2000, or less if the scrape's timeout is short"),
         ..of_scan("timeoutMs")
     },
     of_scan("rate"),

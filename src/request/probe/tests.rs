@@ -119,13 +119,21 @@ fn a_probe_ends_before_the_scrape_gives_up() {
 }
 
 #[test]
-fn a_port_has_half_of_a_short_time_to_answer() {
-    let mut params = ScanParams::of(&OF_PROBE);
-    *params.slot("target").unwrap() = Some("a:1".into());
-    for (time, timeout) in [(9_500, 2_000), (2_500, 1_250), (100, 50)] {
+fn a_port_has_a_part_of_a_short_time_to_answer() {
+    for (ports, time, timeout) in [
+        ("1-4096", 9_500, 2_000),
+        ("1", 2_500, 1_250),
+        ("1", 100, 50),
+        ("1-4097", 20_000, 2_000),
+        ("all", 9_600, 1_200),
+    ] {
+        let mut params = ScanParams::of(&OF_PROBE);
+        for (name, text) in [("target", "a"), ("ports", ports)] {
+            *params.slot(name).unwrap() = Some(text.into());
+        }
         let time = Duration::from_millis(time);
         let request = ProbeRequest::try_new(&params, &CEILINGS, time).unwrap();
-        assert_eq!(request.scan.timeout, Duration::from_millis(timeout));
+        assert_eq!(request.scan.timeout, Duration::from_millis(timeout), "{ports}");
     }
 }
 
