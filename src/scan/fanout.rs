@@ -303,7 +303,7 @@ impl<T: Iterator<Item = Target>, N: Network> Fanout<T, N> {
         let probe = &mut self.slots[slot];
         let (target, started) = (probe.target, probe.started);
         let elapsed = started.elapsed();
-        self.gate.note(answered, started);
+        self.gate.note(answer, started);
         let handshake_time = || self.network.handshake_time(slot);
         let FanoutPlan { paths, purpose, .. } = &self.plan;
         paths.learn(target, *purpose, answer, elapsed, handshake_time);

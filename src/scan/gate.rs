@@ -12,7 +12,7 @@ use std::time::Instant;
 use self::pacer::Pacer;
 use self::strain::Strain;
 use self::window::{Admits, Window};
-use super::outcome::Shortage;
+use super::outcome::{Answer, Reason, Shortage};
 
 /// Lets probes of one fan-out start, or holds them back.
 #[derive(Debug)]
@@ -64,13 +64,15 @@ impl Gate {
         self.pacers.iter().for_each(|pacer| pacer.give_back());
     }
 
-    /// A probe that started at `sent` was answered, or was not.
-    pub(super) fn note(&mut self, answered: bool, sent: Instant) {
+    /// An attempt that started at `sent` ended with this answer.
+    pub(super) fn note(&mut self, answer: Answer, sent: Instant) {
         self.strain.relax();
-        if answered {
-            self.window.answer();
-        } else {
-            self.window.silence(sent, Instant::now());
+        match answer {
+            Answer::Port(_, Reason::NoResponse) => self.window.silence(sent, Instant::now()),
+            // Whoever sends ICMP errors limits them (RFC 1812, section 4.3.2.8): neither
+            // that one came nor that the next does not shows how much gets through.
+            Answer::Icmp(..) => self.window.grow(),
+            Answer::Port(..) | Answer::Short(_) => self.window.answer(),
         }
     }
 

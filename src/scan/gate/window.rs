@@ -81,6 +81,12 @@ impl Window {
         }
     }
 
+    /// An attempt ended, which shows nothing of how much gets through.
+    pub(crate) fn grow(&mut self) {
+        let step = if self.size < self.threshold { 1.0 } else { 1.0 / self.size };
+        self.size = (self.size + step).min(limits::MAX_PROBE_DESCRIPTORS as f64);
+    }
+
     /// The window that a further pass should start with, if loss cut it or silence
     /// opened it.
     pub(crate) fn hint(&self) -> Option<usize> {
@@ -93,11 +99,6 @@ impl Window {
     fn remember(&mut self, answer: f64) {
         self.recent = (self.recent + 1.0).min(MEMORY);
         self.answered += (answer - self.answered) / self.recent;
-    }
-
-    fn grow(&mut self) {
-        let step = if self.size < self.threshold { 1.0 } else { 1.0 / self.size };
-        self.size = (self.size + step).min(limits::MAX_PROBE_DESCRIPTORS as f64);
     }
 
     /// The size while a host mostly does not answer, which had so much time for it.
@@ -134,6 +135,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn errors_that_stop_coming_leave_the_window_of_a_silent_host() {
+        let (start, mut now) = (Instant::now(), Instant::now());
+        let mut window = Window::new(None, start);
+        let mut answering = Window::new(None, start);
+        for _ in 0..1000 {
+            window.grow();
+            answering.answer();
+        }
+        for _ in 0..400 {
+            now += TICK;
+            window.silence(start, now);
+            answering.silence(start, now);
+        }
+        let most = limits::MAX_PROBE_DESCRIPTORS - 1;
+        assert_eq!(window.admits(most, now), Admits::Now);
+        let cut = answering.hint().is_some_and(|hint| hint < 1000);
+        assert!(cut, "answers that stop coming were lost: {answering:?}");
+    }
 
     const TICK: Duration = Duration::from_millis(1);
 
