@@ -346,3 +346,33 @@ pub const MIN_WINDOW: usize = 32;
 /// How long to wait for a host's first answer before probes are sent as fast as
 /// possible. Most paths on the internet are shorter.
 pub const WINDOW_WAITS: Duration = Duration::from_millis(100);
+
+/// How often a watched port is asked by default: a change is dated to a second, and a
+/// thousand ports cost next to nothing.
+pub const DEFAULT_EVERY: Duration = Duration::from_secs(1);
+
+/// The shortest time between two probes of a watched port: a few times the grain of the
+/// runtime's timer, which is 1 ms.
+pub const MIN_EVERY: Duration = Duration::from_millis(5);
+
+/// The longest: with more, a scan by cron does as well.
+pub const MAX_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long a watched port may take to answer, at most and by default. After a second
+/// Linux repeats a SYN, and an answer to that would not say since when a port is open.
+pub const WATCH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The most ports that a watch asks on each address. Each has a few hundred bytes of
+/// memory, and a probe in every round.
+pub const MAX_WATCHED_PORTS: u32 = 1024;
+
+/// The most ports that a watch asks on all addresses together: as many as on the addresses
+/// of one name.
+pub const MAX_WATCHED: u64 = MAX_WATCHED_PORTS as u64 * MAX_ADDRESSES as u64;
+
+/// The longest time that a watch may be given for a condition to become true, and that it
+/// may have to hold.
+pub const MAX_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+/// How often a watch looks whether a condition has held long enough.
+pub const JUDGE_EVERY: Duration = Duration::from_millis(10);

@@ -3,8 +3,9 @@
 //! A [`Scanner`] holds what all scans of the process share: the descriptor
 //! budget, the memory for findings and the counters. A [`Scan`] runs in passes.
 //! A pass probes a list of targets with one fan-out per core; the targets that
-//! stay silent are the list of the next pass. The engine returns data. It never
-//! prints, logs or reads the environment.
+//! stay silent are the list of the next pass. A [`Watch`] has rounds instead, which
+//! overlap and have no end. The engine returns data. It never prints, logs or reads
+//! the environment.
 //!
 //! ```text
 //! plan ──► passes ──► fanout ──► connect ──► outcome ──► findings
@@ -26,6 +27,7 @@ mod paths;
 mod plan;
 mod running;
 mod stats;
+mod watch;
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -52,6 +54,7 @@ use self::paths::{Networks, Paths, Purpose};
 pub use self::plan::{Keep, Order, ScanPlan};
 pub use self::running::{Again, Progress, Scan};
 pub use self::stats::{EngineStats, RTT_BUCKETS, RttCounts};
+pub use self::watch::{Change, Known, MissedReason, Watch, WatchCounts, WatchNews};
 use crate::limits;
 use crate::machine::neighbours::Neighbours;
 
@@ -156,6 +159,18 @@ impl Scanner {
         let memory = self.memory.take(targets.saturating_mul(limits::TARGET_MEMORY))?;
         let passes = self.passes(plan, Some(memory), Sockets::try_new);
         Ok(Scan::start(passes, self.longest(plan)))
+    }
+
+    /// Starts to watch every port of every address: asks each port once `every` so often.
+    /// The plan's deadline means nothing.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time.
+    #[must_use]
+    pub fn watch(&self, plan: &ScanPlan, every: Duration) -> Watch {
+        let fanout_plan =
+            FanoutPlan { until: Arc::new(Until::new(None)), ..self.fanout_plan(plan) };
+        Watch::start(Arc::new(plan.clone()), fanout_plan, every, Sockets::try_new)
     }
 
     /// Probes every port of every address and returns what was found, by address in

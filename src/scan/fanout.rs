@@ -5,12 +5,12 @@
 //! after another. The runtime watches one descriptor and one timer for each
 //! fan-out, however many probes are in flight.
 
-mod deadlines;
+pub(super) mod deadlines;
 pub(super) mod network;
 mod plan;
-mod probe;
-mod slots;
-mod waits;
+pub(super) mod probe;
+pub(super) mod slots;
+pub(super) mod waits;
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;

@@ -147,6 +147,13 @@ impl Paths {
         }
     }
 
+    /// How long one of several attempts at a silent port waits, to find out whether
+    /// the others gave up too early.
+    pub(super) fn patience(&self, address: u16) -> Duration {
+        let strong = duration(&self.path(address).strong);
+        strong.map_or(self.ceiling, |timeout| self.much_longer(timeout))
+    }
+
     /// Learns from the answer to an attempt, which was seen after `elapsed`, how
     /// far its address is. `handshake_time` is what the kernel measured, if it did.
     pub(super) fn learn(
@@ -275,7 +282,12 @@ impl Paths {
     /// How long one of the attempts at a silent address waits at least, whose
     /// neighbours answer within `bound`.
     fn outlier_wait(&self, bound: Bound) -> Duration {
-        (self.ceiling / limits::OUTLIER_DIVISOR).max(bound.later * 4).min(self.ceiling_less_first())
+        self.much_longer(bound.later)
+    }
+
+    /// A wait that an answer which usually comes within `timeout` does not exceed.
+    fn much_longer(&self, timeout: Duration) -> Duration {
+        (self.ceiling / limits::OUTLIER_DIVISOR).max(timeout * 4).min(self.ceiling_less_first())
     }
 
     fn longest_first(&self) -> Duration {
