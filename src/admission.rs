@@ -100,6 +100,8 @@ enum Awaited {
     Scan { scan: Weak<Scan>, until: Option<Instant> },
     /// A sweep of its own.
     Sweep { until: Instant },
+    /// A watch of its own, which nobody knows the end of.
+    Watch,
 }
 
 #[derive(Debug)]
@@ -200,7 +202,7 @@ impl Admission {
         Ok(admitted)
     }
 
-    /// How many scans are running, each sweep counted as one.
+    /// How many scans are running, each sweep and each watch counted as one.
     #[must_use]
     pub(crate) fn running(&self) -> usize {
         let state = self.lock();
@@ -265,8 +267,13 @@ impl Request {
     fn sweeps_until(&self, now: Instant) -> Option<Instant> {
         match self.awaited(now)? {
             Awaited::Sweep { until } => Some(*until),
-            Awaited::Scan { .. } => None,
+            Awaited::Scan { .. } | Awaited::Watch => None,
         }
+    }
+
+    /// Whether it has a sweep or a watch that runs.
+    fn runs_its_own(&self, now: Instant) -> bool {
+        matches!(self.awaited(now), Some(Awaited::Sweep { .. } | Awaited::Watch))
     }
 }
 
@@ -281,6 +288,7 @@ impl Awaited {
                 in_time && scan.upgrade().is_some_and(|scan| scan.is_running())
             }
             Self::Sweep { until } => now < *until,
+            Self::Watch => true,
         }
     }
 
@@ -291,6 +299,7 @@ impl Awaited {
                 running.iter().find(|other| other.scan.ptr_eq(scan))?.remaining()
             }
             Self::Sweep { until } => Some(until.saturating_duration_since(now)),
+            Self::Watch => None,
         }
     }
 }
@@ -326,12 +335,12 @@ impl Running {
     }
 }
 
-/// How many scans and sweeps run.
+/// How many scans, sweeps and watches run.
 fn count(requests: &[Request], running: &[Running]) -> usize {
     let now = Instant::now();
-    let sweeps = requests.iter().filter_map(|request| request.sweeps_until(now));
+    let others = requests.iter().filter(|request| request.runs_its_own(now));
     let scans = running.iter().filter(|it| !it.is_batch && it.active().is_some());
-    scans.count() + sweeps.count()
+    scans.count() + others.count()
 }
 
 /// There is no memory for a scan now.

@@ -21,6 +21,7 @@ mod explanation;
 mod permitted;
 mod running;
 mod sweeping;
+mod watching;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(crate) use self::explanation::Explanation;
 pub use self::permitted::{Permitted, ScanOptions};
 pub(crate) use self::running::Running;
 pub(crate) use self::sweeping::{NotNow, SweepAsker, SweepEntry};
+pub(crate) use self::watching::{AskedWatch, RunningWatch, WatchOptions};
 use crate::admission::{Admission, NotAdmitted};
 use crate::caller::Account;
 use crate::policy::{Policy, Refusal};

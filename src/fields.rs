@@ -94,6 +94,30 @@ pub(crate) fn milliseconds(
     })
 }
 
+/// Reads a number with a unit: `500ms`, `2s`, `5m` or `1h`.
+pub(crate) fn duration(
+    text: &str,
+    field: &str,
+    (least, most): (Duration, Duration),
+    errors: &mut FieldErrors,
+) -> Option<Duration> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    let given = number(digits).zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+    let given = given.map(Duration::from_millis);
+    given.filter(|given| (least..=most).contains(given)).or_else(|| {
+        let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
+        errors
+            .reject(field, format!("must be {least} to {most}, with a unit, like 500ms, 2s or 5m"))
+    })
+}
+
 pub(crate) fn rate(
     text: &str,
     field: &str,

@@ -17,7 +17,6 @@ mod router;
 mod server;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::net::TcpListener;
 
@@ -44,7 +43,7 @@ pub async fn serve(
     let stopping = Arc::clone(&app);
     let shutdown = async {
         shutdown.await;
-        stopping.stopping.store(true, Ordering::Relaxed);
+        stopping.stopping.send_replace(true);
     };
     serve_with(listener, server, shutdown, move |client, request| {
         let app = Arc::clone(&app);

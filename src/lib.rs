@@ -65,6 +65,7 @@
 //! | `sweep`     | scans of many hosts, in batches                                       |
 //! | `report`    | what a scan found (facts), separate from what it took (effort)           |
 //! | `expect`    | how facts differ from what ought to be open                           |
+//! | `watch`     | from the news of a watch to its records; whether a condition has come true and held |
 //! | `results`   | from the news of a sweep to the report on each host, and the summary       |
 //! | `output`    | the formats of the command: one file for each                         |
 //! | `metrics`   | what is counted, for Prometheus                                       |
@@ -91,6 +92,8 @@
 //! | shard | one of several disjoint parts of a sweep, found by arithmetic alone |
 //! | expectation | which ports ought to be open |
 //! | claim | one thing that ought to be so; it holds, is broken, unknown or not judged |
+//! | watch, round | ports asked again and again; one probe of each of them |
+//! | condition | the states that ports of a watch are to have |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "server")]
@@ -145,3 +148,5 @@ mod sweep;
 mod targets;
 #[cfg(feature = "server")]
 mod tokens;
+#[cfg(feature = "server")]
+mod watch;

@@ -6,6 +6,7 @@
 pub(crate) mod parameters;
 pub(crate) mod probe;
 pub(crate) mod sweep;
+pub(crate) mod watch;
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -27,6 +27,8 @@ EXCLUDES = ["127.0.0.1", "127.0.0.2/31,::2", "10.0.0.1-50"]
 
 LISTS = ["127.0.0.1\n", "# hosts\nlocalhost 127.0.0.2\n\n127.0.0.3-4 # two\n", "a.invalid"]
 
+CONDITIONS = ["open", "22=closed", "1-3,8=not-open,80=filtered"]
+
 # What scripts/openapi gives the service as --max-deadline.
 MAX_DEADLINE_MS = 1000
 
@@ -49,6 +51,8 @@ def before_call(context, case, kwargs):
             case.body = LISTS[zlib.crc32(repr(case.body).encode()) % len(LISTS)]
     elif case.path == "/probe" and "target" in (case.query or {}):
         case.query = sensible_probe(case.query)
+    elif case.path == "/watch":
+        case.query = sensible_watch(case.query or {})
     elif "domain" in (case.query or {}):
         case.query = sensible(case.query)
 
@@ -106,6 +110,26 @@ def sensible_probe(query):
         query["ports"] = port_list(query.get("ports", "1-64"))
     if query.get("expect", "none") != "none":
         query["expect"] = port_list(query["expect"])
+    return query
+
+
+def sensible_watch(query):
+    """Makes a watch of few ports that ends: within is over after a moment."""
+    query = dict(query)
+    chosen = zlib.crc32(repr(sorted(query.items())).encode())
+    query["until"] = CONDITIONS[chosen % len(CONDITIONS)]
+    query["within"] = "300ms"
+    if "settle" in query:
+        query["settle"] = "100ms"
+    if "every" in query:
+        query["every"] = "20ms"
+    for name in ("ports", "toPort", "fromPort"):
+        query.pop(name, None)
+    query["ports"] = "1-16"
+    if query.get("domain") not in DOMAINS:
+        query["domain"] = DOMAINS[chosen % len(DOMAINS)]
+    if query["domain"] not in ("localhost", "a.invalid"):
+        query.pop("family", None)
     return query
 
 

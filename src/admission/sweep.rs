@@ -1,5 +1,5 @@
 //! Sweeps: each counts as one scan of its caller, and its batches count for their
-//! addresses.
+//! addresses. A watch counts as one scan, too.
 //!
 //! A batch starts only with addresses that are below their limit. The others are left
 //! to a later batch, and no batch waits while it holds some. So sweeps of the same
@@ -19,13 +19,26 @@ impl Admission {
     /// # Errors
     /// The limit that is reached.
     pub(crate) fn admit_sweep(&self, entry: &Entry, until: Instant) -> Result<(), NotAdmitted> {
+        self.admit_as(entry, Awaited::Sweep { until })
+    }
+
+    /// Admits the watch of a request. It counts as one scan until the request's entry is
+    /// dropped, but not as one of its addresses: it has no end that others could wait for.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub(crate) fn admit_watch(&self, entry: &Entry) -> Result<(), NotAdmitted> {
+        self.admit_as(entry, Awaited::Watch)
+    }
+
+    fn admit_as(&self, entry: &Entry, awaited: Awaited) -> Result<(), NotAdmitted> {
         let mut state = self.lock();
         let State { requests, running, .. } = &mut *state;
         running.retain(|running| running.active().is_some());
         self.check_caller(entry, requests, running)?;
         self.check_count(requests, running)?;
         if let Some(request) = requests.iter_mut().find(|other| other.number == entry.number) {
-            request.waits_for = Some(Awaited::Sweep { until });
+            request.waits_for = Some(awaited);
         }
         Ok(())
     }

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::exchange::site::Hosts;
 use crate::admission::Admission;
@@ -32,8 +33,8 @@ pub struct App {
     /// The callers. `None`: no token is wanted.
     pub(super) tokens: Option<Arc<TokenFile>>,
     pub(super) metrics: Arc<Metrics>,
-    /// Set when the service is to stop: `/readyz` then answers 503.
-    pub(super) stopping: AtomicBool,
+    /// Set when the service is to stop: `/readyz` then answers 503, and watches end.
+    pub(super) stopping: watch::Sender<bool>,
 }
 
 /// What an [`App`] is made from besides its configuration: what the process has,
@@ -83,7 +84,7 @@ impl App {
             hosts: Hosts::new(listen, config.hosts.clone()),
             tokens,
             metrics: Arc::new(metrics),
-            stopping: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
         }
     }
 

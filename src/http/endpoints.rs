@@ -20,3 +20,5 @@ mod sweep_explain;
 mod sweep_list;
 mod sweep_run;
 mod sweep_stream;
+pub(super) mod watch;
+mod watch_audit;

@@ -9,6 +9,7 @@
 //! | GET, HEAD, POST | `/sweep`        | a scan of many hosts               | yes   |
 //! | GET, HEAD       | `/sd`           | the same as targets of Prometheus  | yes   |
 //! | GET, HEAD       | `/probe`        | a scan as metrics of its own       | yes   |
+//! | GET, HEAD       | `/watch`        | a stream of changes                | yes   |
 //! | GET, HEAD       | `/metrics`      | metrics, for Prometheus            | yes   |
 //! | GET, HEAD       | `/openapi.json` | the OpenAPI document               | yes   |
 //!
@@ -28,7 +29,7 @@ use hyper::body::{Body, Bytes};
 use hyper::{HeaderMap, Method, Request};
 
 use super::app::App;
-use super::endpoints::{health, help, metrics, open_ports, openapi, probe, sd, sweep};
+use super::endpoints::{health, help, metrics, open_ports, openapi, probe, sd, sweep, watch};
 use super::exchange::identity::Exchange;
 use super::exchange::reply::Reply;
 use super::exchange::site::{Hosts, Links};
@@ -84,6 +85,7 @@ enum Route {
     Sweep,
     Discovery,
     Probe,
+    Watch,
     Metrics,
     OpenApi,
 }
@@ -98,7 +100,7 @@ struct Facts {
 }
 
 impl Route {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Livez,
         Self::Readyz,
         Self::Help,
@@ -106,6 +108,7 @@ impl Route {
         Self::Sweep,
         Self::Discovery,
         Self::Probe,
+        Self::Watch,
         Self::Metrics,
         Self::OpenApi,
     ];
@@ -122,6 +125,7 @@ impl Route {
             }
             Self::Discovery => Facts { path: "/sd", links: Links::Refused, ..read },
             Self::Probe => Facts { path: "/probe", links: Links::Refused, ..read },
+            Self::Watch => Facts { path: "/watch", links: Links::Refused, ..read },
             Self::Metrics => Facts { path: "/metrics", ..read },
             Self::OpenApi => Facts { path: "/openapi.json", ..read },
         }
@@ -180,6 +184,8 @@ where
         Some(Route::Discovery) => Box::pin(sd::get(app, exchange, &caller, query)).await,
         Some(Route::Probe) if method == Method::HEAD => probe::head(app, query, headers),
         Some(Route::Probe) => Box::pin(probe::get(app, exchange, &caller, query, headers)).await,
+        Some(Route::Watch) if method == Method::HEAD => watch::head(app, query, headers),
+        Some(Route::Watch) => Box::pin(watch::get(app, exchange, &caller, query, headers)).await,
         Some(Route::Metrics) => metrics::expose(&app.metrics, headers),
         Some(Route::OpenApi) => openapi::openapi(),
         None => problems::not_found(),

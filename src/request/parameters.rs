@@ -134,7 +134,7 @@ impl fmt::Display for Omitted {
     }
 }
 
-const fn milliseconds(duration: Duration) -> u64 {
+pub(super) const fn milliseconds(duration: Duration) -> u64 {
     #[allow(clippy::cast_possible_truncation, reason = "limits are less than a year")]
     let milliseconds = duration.as_millis() as u64;
     milliseconds

@@ -1,7 +1,5 @@
 //! `GET /livez` and `GET /readyz`.
 
-use std::sync::atomic::Ordering;
-
 use hyper::StatusCode;
 use hyper::body::Bytes;
 
@@ -16,7 +14,7 @@ pub(crate) fn alive() -> Reply {
 /// `GET /readyz`: 200 until the service is to stop, so that load balancers then
 /// send their requests elsewhere.
 pub(crate) fn ready(app: &App) -> Reply {
-    if app.stopping.load(Ordering::Relaxed) { not_ready() } else { alive() }
+    if *app.stopping.borrow() { not_ready() } else { alive() }
 }
 
 fn not_ready() -> Reply {

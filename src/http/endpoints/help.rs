@@ -9,6 +9,7 @@ use crate::http::exchange::reply::{PLAIN, Reply, with_body};
 use crate::request::parameters::{Omitted, PARAMETERS, Parameter};
 use crate::request::probe::parameters::OF_PROBE;
 use crate::request::sweep::parameters::OF_SWEEP;
+use crate::request::watch::parameters::OF_WATCH;
 
 /// The help, with examples that ask `host`.
 pub(crate) fn help(host: &str) -> Reply {
@@ -18,17 +19,26 @@ pub(crate) fn help(host: &str) -> Reply {
 /// The help, with `{host}` where its examples name the service.
 pub(crate) static HELP: LazyLock<String> = LazyLock::new(|| {
     let lines = PARAMETERS.each_ref().map(line).join("\n");
-    let is_common = |parameter: &&Parameter| PARAMETERS.contains(parameter);
-    let own = OF_SWEEP.iter().filter(|parameter| !is_common(parameter));
-    let own: Vec<String> = own.map(line).collect();
-    let common = OF_SWEEP.iter().filter(is_common).map(|parameter| parameter.name);
-    let common: Vec<&str> = common.collect();
     include_str!("help.txt")
         .replace("{parameters}", &lines)
-        .replace("{sweep parameters}", &own.join("\n"))
-        .replace("{common parameters}", &common.join(", "))
         .replace("{probe parameters}", &OF_PROBE.each_ref().map(line).join("\n"))
+        .replace("{sweep parameters}", &own(&OF_SWEEP))
+        .replace("{common parameters}", &common(&OF_SWEEP))
+        .replace("{watch parameters}", &own(&OF_WATCH))
+        .replace("{common with watch}", &common(&OF_WATCH))
 });
+
+/// The lines of the parameters in `table` that a scan of one host has not.
+fn own(table: &[Parameter]) -> String {
+    let own = table.iter().filter(|parameter| !PARAMETERS.contains(parameter));
+    own.map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The names of the others.
+fn common(table: &[Parameter]) -> String {
+    let common = table.iter().filter(|parameter| PARAMETERS.contains(parameter));
+    common.map(|parameter| parameter.name).collect::<Vec<_>>().join(", ")
+}
 
 fn line(parameter: &Parameter) -> String {
     let Parameter { name, meaning, values, omitted, .. } = parameter;

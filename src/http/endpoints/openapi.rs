@@ -15,6 +15,7 @@ use crate::http::exchange::reply::{Reply, with_body};
 use crate::request::parameters::{Omitted, PARAMETERS, Parameter, Values};
 use crate::request::probe::parameters::OF_PROBE;
 use crate::request::sweep::parameters::{OF_DISCOVERY, OF_SWEEP, of_list};
+use crate::request::watch::parameters::OF_WATCH;
 
 pub(crate) fn openapi() -> Reply {
     with_body(StatusCode::OK, "application/openapi+json", DOCUMENT.clone())
@@ -33,7 +34,8 @@ pub(crate) static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
         .replace(TARGETS, &text(&OF_SWEEP[0], "        "))
         .replace(OF_LIST, &texts(of_list()))
         .replace(DISCOVERY, &texts(&OF_DISCOVERY))
-        .replace(PROBE, &texts(&OF_PROBE));
+        .replace(PROBE, &texts(&OF_PROBE))
+        .replace(WATCH, &texts(&OF_WATCH));
     Bytes::from(document)
 });
 
@@ -149,6 +151,8 @@ const DISCOVERY: &str = r#"{ "$ref": "(discovery parameters)" },"#;
 
 /// Where probes have theirs.
 const PROBE: &str = r#"{ "$ref": "(probe parameters)" },"#;
+/// Where a watch has its own.
+const WATCH: &str = r#"{ "$ref": "(watch parameters)" },"#;
 
 #[cfg(test)]
 mod tests {
@@ -163,6 +167,7 @@ mod tests {
         assert_eq!(TEMPLATE.matches(TARGETS).count(), 2);
         assert_eq!(TEMPLATE.matches(DISCOVERY).count(), 1);
         assert_eq!(TEMPLATE.matches(PROBE).count(), 1);
+        assert_eq!(TEMPLATE.matches(WATCH).count(), 1);
         let document: Value = serde_json::from_slice(&DOCUMENT).unwrap();
         for Parameter { name, .. } in PARAMETERS {
             assert_eq!(document["components"]["parameters"][name]["name"], name);

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use futures_util::stream;
 use hyper::body::Bytes;
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
@@ -135,8 +136,13 @@ impl Follower {
 
 impl Framing {
     pub(super) fn write(self, chunk: &mut Vec<u8>, record: &Record<'_>) {
+        self.write_as(chunk, record.name(), record);
+    }
+
+    /// Writes any record, whose type is called `name`.
+    pub(super) fn write_as(self, chunk: &mut Vec<u8>, name: &str, record: &impl Serialize) {
         if self == Self::Events {
-            chunk.extend_from_slice(format!("event: {}\ndata: ", record.name()).as_bytes());
+            chunk.extend_from_slice(format!("event: {name}\ndata: ").as_bytes());
         }
         serde_json::to_writer(&mut *chunk, record).expect("records have string keys");
         chunk.extend_from_slice(match self {

@@ -111,6 +111,9 @@ pub(crate) const OF_SCAN: [Format; 4] = [Format::Json, Format::Text, Format::Ndj
 /// The formats of a sweep, the preferred one first.
 pub(crate) const OF_SWEEP: [Format; 3] = [Format::Ndjson, Format::Json, Format::Sse];
 
+/// The formats of a watch, the preferred one first.
+pub(crate) const OF_WATCH: [Format; 2] = [Format::Ndjson, Format::Sse];
+
 /// The media type of pages.
 const HTML: &str = "text/html";
 

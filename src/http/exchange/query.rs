@@ -1,4 +1,4 @@
-//! The parser of the query strings of `/open-ports`, `/sweep`, `/sd` and `/probe`.
+//! The parser of the query strings of `/open-ports`, `/sweep`, `/sd`, `/probe` and `/watch`.
 //!
 //! The format is `application/x-www-form-urlencoded` of the URL Standard, read
 //! strictly: a broken escape, bytes that are not UTF-8, and a name that is unknown or
@@ -117,6 +117,7 @@ mod tests {
     use crate::request::parameters::PARAMETERS;
     use crate::request::probe::parameters::OF_PROBE;
     use crate::request::sweep::parameters::{OF_DISCOVERY, OF_SWEEP, of_list};
+    use crate::request::watch::parameters::OF_WATCH;
 
     fn only_error(query: &str) -> String {
         let (_, errors) = parse(query);
@@ -199,8 +200,8 @@ mod tests {
 
     #[test]
     fn every_parameter_of_a_table_is_read() {
-        let tables: [&'static [Parameter]; 5] =
-            [&PARAMETERS, &OF_SWEEP, of_list(), &OF_DISCOVERY, &OF_PROBE];
+        let tables: [&'static [Parameter]; 6] =
+            [&PARAMETERS, &OF_SWEEP, of_list(), &OF_DISCOVERY, &OF_PROBE, &OF_WATCH];
         for table in tables {
             for Parameter { name, .. } in table {
                 let (params, errors) = parse_as(&format!("{name}=x"), table);
