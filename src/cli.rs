@@ -16,6 +16,7 @@ mod stdout;
 mod stop;
 mod suggest;
 mod unfinished;
+mod watch;
 mod words;
 
 use std::cmp::Reverse;
@@ -50,6 +51,7 @@ struct Args {
 enum Command {
     Serve(serve::ServeArgs),
     Scan(scan::ScanArgs),
+    Watch(watch::WatchArgs),
     Merge(merge::MergeArgs),
     Doctor(doctor::DoctorArgs),
     Healthcheck(healthcheck::HealthcheckArgs),
@@ -88,6 +90,7 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
     match args.command {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Scan(args)) => scan::run(&args, &typed),
+        Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Merge(args)) => merge::run(args, &typed),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),

@@ -45,7 +45,7 @@ pub(super) fn help(name: &str, info: &CommandInfoWithArgs) -> String {
     }
     if !info.error_codes.is_empty() {
         text += "\nExit status:\n";
-        text += &format!("  {:>3}  {WHOLE}\n", 0);
+        text += &format!("  {:>3}  {}\n", 0, whole(info));
         for code in info.error_codes {
             text += &format!("  {:>3}  {}\n", code.code, code.description);
         }
@@ -101,8 +101,13 @@ fn lines(indent: &str, text: &str) -> String {
     lines + &format!("{indent}{line}\n")
 }
 
-/// What exit status 0 means, where others have a meaning.
-pub(super) const WHOLE: &str = "everything was scanned";
+/// What exit status 0 of a command means, where others have a meaning.
+pub(super) fn whole(info: &CommandInfoWithArgs) -> &'static str {
+    match info.name {
+        "watch" => "the ports have the states of --until, and had them for --settle",
+        _ => "everything was scanned",
+    }
+}
 
 const COLUMN: usize = 28;
 

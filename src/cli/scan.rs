@@ -2,7 +2,7 @@
 //! service.
 
 mod dry_run;
-mod flags;
+pub(super) mod flags;
 mod job;
 mod line;
 mod notes;
@@ -16,6 +16,7 @@ mod verdicts;
 use argh::{ArgsInfo, FromArgs};
 
 use self::job::Job;
+pub(super) use self::job::policy;
 use super::environment::Environment;
 use super::{Exit, NAME, cores, failed, print_error, refused, start_runtime};
 use crate::machine::descriptors::{DescriptorPlan, raise_descriptor_limit};

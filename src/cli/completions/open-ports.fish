@@ -28,6 +28,7 @@ complete -c open-ports -n "__fish_open_ports_needs_command" -s h -l help -d 'Pri
 complete -c open-ports -n "__fish_open_ports_needs_command" -s V -l version -d 'Print version'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "serve" -d 'Answer GET /open-ports over HTTP. Every option is also an environment variable: --max-scans is OPEN_PORTS_MAX_SCANS.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "scan" -d 'Scan hosts and print what is open.'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "watch" -d 'Watch ports and print each change.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "merge" -d 'Merge the reports of shards into one.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "doctor" -d 'Print what limits scans on this machine, and what to change.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "healthcheck" -d 'Check that the service on this host is alive: exit status 0 if so, 1 if not, 2 if a setting is invalid. The flag and the variables are those of serve.'
@@ -97,6 +98,24 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s q -l quie
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l dry-run -d 'send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l format -d 'format of the output (default: table on a terminal, plain elsewhere); of ndjson only table, plain, ndjson and csv can be made' -r -f -a "table\t''
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s p -l ports -d 'ports to watch: numbers, ranges (8000-8010) or services (https), separated by commas (default: the ports behind hosts, and those of --until)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -l every -d 'time between two probes of a port, like 20ms (default: 1s)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -l until -d 'end once the ports have these states: ports with open, closed, filtered or not-open (5432=open,22=filtered), or one state of all ports' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -l within -d 'how much time there is for --until, like 30s (default: no limit)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -l settle -d 'how long --until has to hold, like 2s (default: a moment)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -l timeout-ms -d 'how long a port may take to answer: milliseconds, or with a unit (default: 1000, which is the most)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -l family -d 'which addresses of a name to watch (default: any)' -r -f -a "any\t''
+ipv4\t''
+ipv6\t''"
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -l format -d 'format of the output (default: text on a terminal, ndjson elsewhere)' -r -f -a "text\t''
+ndjson\t''"
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -l allow -d 'watch only what these rules allow; also OPEN_PORTS_ALLOW (default: any)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -l deny -d 'never watch these, even if allowed; also OPEN_PORTS_DENY (default: none)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s 4 -l ipv4 -d 'short for --family ipv4'
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s 6 -l ipv6 -d 'short for --family ipv6'
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s q -l quiet -d 'print no notes; changes and errors stay'
+complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s h -l help -d 'Print help'
+complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l format -d 'table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise); of ndjson, no json, grepable or xml can be made' -r -f -a "table\t''
 plain\t''
 json\t''
 ndjson\t''

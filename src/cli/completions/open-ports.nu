@@ -77,6 +77,33 @@ module completions {
     ...host: string           # names, addresses, networks (10.0.0.0/24) or ranges (10.0.0.1-50), each with or without a port (10.0.0.1:22)
   ]
 
+  def "nu-complete open-ports watch family" [] {
+    [ "any" "ipv4" "ipv6" ]
+  }
+
+  def "nu-complete open-ports watch format" [] {
+    [ "text" "ndjson" ]
+  }
+
+  # Watch ports and print each change.
+  export extern "open-ports watch" [
+    --ports(-p): string       # ports to watch: numbers, ranges (8000-8010) or services (https), separated by commas (default: the ports behind hosts, and those of --until)
+    --every: string           # time between two probes of a port, like 20ms (default: 1s)
+    --until: string           # end once the ports have these states: ports with open, closed, filtered or not-open (5432=open,22=filtered), or one state of all ports
+    --within: string          # how much time there is for --until, like 30s (default: no limit)
+    --settle: string          # how long --until has to hold, like 2s (default: a moment)
+    --timeout-ms: string      # how long a port may take to answer: milliseconds, or with a unit (default: 1000, which is the most)
+    --family: string@"nu-complete open-ports watch family" # which addresses of a name to watch (default: any)
+    --ipv4(-4)                # short for --family ipv4
+    --ipv6(-6)                # short for --family ipv6
+    --format: string@"nu-complete open-ports watch format" # format of the output (default: text on a terminal, ndjson elsewhere)
+    --quiet(-q)               # print no notes; changes and errors stay
+    --allow: string           # watch only what these rules allow; also OPEN_PORTS_ALLOW (default: any)
+    --deny: string            # never watch these, even if allowed; also OPEN_PORTS_DENY (default: none)
+    --help(-h)                # Print help
+    ...host: string           # names, addresses, networks (10.0.0.0/28) or ranges (10.0.0.1-5), each with or without a port (10.0.0.1:22)
+  ]
+
   def "nu-complete open-ports merge format" [] {
     [ "table" "plain" "json" "ndjson" "csv" "grepable" "xml" "junit" "tap" "github" "sarif" "file-sd" ]
   }

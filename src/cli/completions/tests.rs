@@ -94,7 +94,7 @@ fn page(name: &str, info: &CommandInfoWithArgs) -> String {
     let mut more = Roff::new();
     if !info.error_codes.is_empty() {
         more.control("SH", ["EXIT STATUS"]);
-        more.control("TP", []).text([roman("0")]).text([roman(help::WHOLE)]);
+        more.control("TP", []).text([roman("0")]).text([roman(help::whole(info))]);
         for code in info.error_codes {
             let (number, meaning) = (code.code.to_string(), code.description);
             more.control("TP", []).text([roman(number)]).text([roman(meaning)]);

@@ -49,7 +49,7 @@ pub(super) struct Flags {
 impl Flags {
     pub(super) fn read(args: &ScanArgs, errors: &mut FieldErrors) -> Option<Self> {
         let ports = ports(args, errors);
-        let family = family(args, errors);
+        let family = family((args.ipv4, args.ipv6), args.family.as_deref(), errors);
         let timeouts = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
         let timeout = match args.timeout_ms.as_deref() {
             None => Some(limits::DEFAULT_TIMEOUT),
@@ -106,7 +106,7 @@ impl Flags {
 }
 
 /// Reads milliseconds, or a number with a unit: `500ms`, `2s` or `5m`.
-fn duration(
+pub(in crate::cli) fn duration(
     text: &str,
     flag: &str,
     bounds: (Duration, Duration),
@@ -128,10 +128,15 @@ fn duration(
     }
 }
 
-fn family(args: &ScanArgs, errors: &mut FieldErrors) -> Option<Family> {
-    let short = [(args.ipv4, "-4", "ipv4"), (args.ipv6, "-6", "ipv6")];
+/// Reads `-4`, `-6` and `--family`, of which one may be given.
+pub(in crate::cli) fn family(
+    (ipv4, ipv6): (bool, bool),
+    family: Option<&str>,
+    errors: &mut FieldErrors,
+) -> Option<Family> {
+    let short = [(ipv4, "-4", "ipv4"), (ipv6, "-6", "ipv6")];
     let mut given: Vec<&str> = short.iter().filter(|flag| flag.0).map(|flag| flag.2).collect();
-    given.extend(args.family.as_deref());
+    given.extend(family);
     if given.len() > 1 {
         let (_, flag, _) = short.iter().find(|flag| flag.0).expect("--family is one at most");
         return errors.reject(flag, "excludes the other family and --family; give one of them");

@@ -81,7 +81,8 @@ impl Job {
     ) -> Result<Self, Refusal> {
         let mut errors = FieldErrors::default();
         let flags = Flags::read(args, &mut errors);
-        let policy = policy(args, environment, &mut errors);
+        let given = (args.allow.as_deref(), args.deny.as_deref());
+        let policy = policy(given, environment, &mut errors);
         let given = flags.as_ref().and_then(|flags| flags.ports.as_ref());
         let expectations = expectations(args, &mut errors)?;
         let expected = expectations.ports();
@@ -149,14 +150,15 @@ impl Job {
     }
 }
 
-fn policy(
-    args: &ScanArgs,
+/// The rules of `--allow` and `--deny`, or of the environment.
+pub(in crate::cli) fn policy(
+    (allow, deny): (Option<&str>, Option<&str>),
     environment: &dyn Fn(&str) -> Option<String>,
     errors: &mut FieldErrors,
 ) -> Option<Policy> {
     let flags = |setting: &str| match setting {
-        "allow" => args.allow.clone(),
-        "deny" => args.deny.clone(),
+        "allow" => allow.map(str::to_owned),
+        "deny" => deny.map(str::to_owned),
         _ => None,
     };
     let sources = Sources::new(&flags, environment);
