@@ -8,6 +8,7 @@
 mod lab {
     //! The parts of the lab.
     pub(crate) mod attached;
+    pub(crate) mod flips;
     pub(crate) mod flood;
     pub(crate) mod hosts;
     pub(crate) mod listen;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use super::attached;
+use super::flips;
 use super::flood;
 use super::loopback::{self, median};
 use super::routed;
@@ -64,6 +65,14 @@ pub(crate) fn measure(args: &BenchArgs) -> io::Result<()> {
         let run = |seed| network.run_once(&args.program, seed);
         rows.push(Row::measure(args, network.name, network.goal, run)?);
     }
+    for watch in flips::TABLE.iter().filter(|watch| watch.name.contains(&args.rows)) {
+        let run = |seed| watch.run_once(&args.program, seed);
+        rows.push(Row::measure(args, watch.name, watch.goal, run)?);
+    }
+    for (name, rule) in flips::LOADS.iter().filter(|(name, _)| name.contains(&args.rows)) {
+        rows.push(Row::of_load(name, flips::load(&args.program, *rule)?));
+        rows.last().into_iter().for_each(Row::print);
+    }
     if loopback::NAME.contains(&args.rows) {
         rows.push(Row::of_loopback(args)?);
         rows.last().into_iter().for_each(Row::print);
@@ -114,6 +123,17 @@ impl Row {
             measured: format!("right in {exact} of {}; {median:.2} s", runs.len()),
             passed: Some(exact == runs.len() && in_time),
             notes,
+        }
+    }
+
+    /// A watch that took this share of a core.
+    fn of_load(name: &str, share: f64) -> Self {
+        Self {
+            name: name.to_owned(),
+            goal: format!("{} % of a core", flips::MOST_LOAD * 100.0),
+            measured: format!("{:.1} %", share * 100.0),
+            passed: Some(share <= flips::MOST_LOAD),
+            notes: Vec::new(),
         }
     }
 
@@ -215,6 +235,7 @@ fn version(program: &str, flag: &str) -> String {
 const INTRODUCTION: &str = "# The network lab
 
 Written by `scripts/lab-bench`, which measured every row; do not edit. A row is right when the scan
-found exactly what was there. Times are medians, as a client of the service sees them.
+found exactly what was there. Times are medians, as a client of the service sees them; those of a
+watch are how far the worst of its changes is dated from its flip.
 
 ";

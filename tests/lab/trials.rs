@@ -7,6 +7,7 @@ use std::process::Command;
 use libtest_mimic::{Completion, Failed, Trial};
 
 use super::attached::Attached;
+use super::flips::{self, Flips};
 use super::hosts::Lab;
 use super::routed::Routed;
 use super::rows::{BEYOND, PLAIN, TABLE};
@@ -31,7 +32,14 @@ pub(crate) fn all() -> Vec<Trial> {
     let attached = attached.map(|row| trial(&lacks, row.name, move || is_exact_on(row)));
     let routed = routed::TRIALS.iter();
     let routed = routed.map(|row| trial(&lacks, row.name, move || is_exact_behind(row)));
-    of_the_lab.into_iter().chain(scenarios).chain(attached).chain(routed).collect()
+    let watched = flips::TABLE.iter();
+    let watched = watched.map(|row| trial(&lacks, row.name, move || tells_each_flip(row)));
+    let of_watches = [
+        trial(&lacks, "watch: loss alone is no change", || no_faults(flips::loss_is_no_change)),
+        trial(&lacks, "watch: what settles is right in 10 of 10", || no_faults(flips::settles)),
+    ];
+    let scans = of_the_lab.into_iter().chain(scenarios).chain(attached).chain(routed);
+    scans.chain(watched).chain(of_watches).collect()
 }
 
 /// Why the lab cannot run here; `None` if it can.
@@ -70,6 +78,16 @@ fn is_exact_on(network: &Attached) -> Result<(), String> {
 fn is_exact_behind(network: &Routed) -> Result<(), String> {
     let run = network.run_once(Path::new(PROGRAM), SEED).map_err(|error| error.to_string())?;
     if run.faults.is_empty() { Ok(()) } else { Err(run.faults.join("\n")) }
+}
+
+fn tells_each_flip(flips: &Flips) -> Result<(), String> {
+    let run = flips.run_once(Path::new(PROGRAM), SEED).map_err(|error| error.to_string())?;
+    if run.faults.is_empty() { Ok(()) } else { Err(run.faults.join("\n")) }
+}
+
+fn no_faults(work: fn(&Path, u64) -> io::Result<Vec<String>>) -> Result<(), String> {
+    let faults = work(Path::new(PROGRAM), SEED).map_err(|error| error.to_string())?;
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
 
 fn the_wire_drops_nothing() -> Result<(), String> {
