@@ -156,9 +156,9 @@ fn each_change_is_told_once_with_its_time_and_control_c_ends_with_a_last_record(
     for (from, to) in [("open", "closed"), ("closed", "open"), ("open", "closed")] {
         let before = SystemTime::now();
         if to == "open" {
-            switch.reopen()
+            switch.reopen();
         } else {
-            switch.close()
+            switch.close();
         }
         let change = watching.expect("change");
         assert_eq!((&change["from"], &change["to"]), (&json!(from), &json!(to)), "{change}");

@@ -68,7 +68,7 @@ impl Job {
         match &ports {
             Some(ports) => check_ports(ports, "-p", &mut errors),
             None if args.ports.is_none() => {
-                errors.add("-p", "is required; name the ports to watch")
+                errors.add("-p", "is required; name the ports to watch");
             }
             None => {}
         }
