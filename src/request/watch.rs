@@ -77,7 +77,7 @@ impl WatchRequest {
             Some(text) => fields::milliseconds(text, "timeoutMs", timeouts, &mut errors),
         };
         let family = read_family(params, &mut errors)
-            .and_then(|family| including(family, host.as_ref(), &mut errors));
+            .and_then(|family| including(family, host.as_ref(), "domain", &mut errors));
         let format = read_format(params, &mut errors);
         // Without an error, each of them is there.
         let valid = || {
