@@ -97,7 +97,6 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s v -l verb
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s q -l quiet -d 'print no progress and no notes; results, warnings and errors stay'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l dry-run -d 'send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s h -l help -d 'Print help'
-complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l format -d 'format of the output (default: table on a terminal, plain elsewhere); of ndjson only table, plain, ndjson and csv can be made' -r -f -a "table\t''
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s p -l ports -d 'ports to watch: numbers, ranges (8000-8010) or services (https), separated by commas (default: the ports behind hosts, and those of --until)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -l every -d 'time between two probes of a port, like 20ms (default: 1s)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -l until -d 'end once the ports have these states: ports with open, closed, filtered or not-open (5432=open,22=filtered), or one state of all ports' -r -f
@@ -115,7 +114,7 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s 4 -l ipv
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s 6 -l ipv6 -d 'short for --family ipv6'
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s q -l quiet -d 'print no notes; changes and errors stay'
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s h -l help -d 'Print help'
-complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l format -d 'table, plain, json, ndjson, csv, grepable or xml (table on a terminal, plain otherwise); of ndjson, no json, grepable or xml can be made' -r -f -a "table\t''
+complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l format -d 'format of the output (default: table on a terminal, plain elsewhere); of ndjson only table, plain, ndjson and csv can be made' -r -f -a "table\t''
 plain\t''
 json\t''
 ndjson\t''
