@@ -15,6 +15,7 @@ use super::{metrics, probe_text, scan_reply};
 use crate::admission::{NotAdmitted, Quota};
 use crate::ask::{Asked, NotStarted, Outcome, Running};
 use crate::caller::Caller;
+use crate::fields::FieldErrors;
 use crate::http::app::App;
 use crate::http::exchange::identity::Exchange;
 use crate::http::exchange::reply::{PLAIN, Reply, uncached, with_body};
@@ -78,7 +79,7 @@ fn checked(app: &App, query: &str, headers: &HeaderMap) -> Result<ProbeRequest, 
         Ok(time) => (time, None),
         Err(wrong) => (most, Some(wrong)),
     };
-    let errors = wrong.into_iter().fold(errors, |errors, wrong| errors.or(wrong));
+    let errors = wrong.into_iter().fold(errors, FieldErrors::or);
     let request = errors.then(ProbeRequest::try_new(&params, &app.ceilings, time));
     request.map_err(|errors| Box::new(problems::invalid_parameters(errors)))
 }
