@@ -26,7 +26,7 @@ fn report(host: &str, expected: Option<&str>, open: &[u16], not_scanned: u32) ->
         shortage: (not_scanned > 0).then_some(Shortage::Time),
         accepts_everything: false,
     };
-    let (ports, expectation) = ("1-65535".parse().unwrap(), expected.map(|list| list.parse()));
+    let (ports, expectation) = ("1-65535".parse().unwrap(), expected.map(str::parse));
     let expectation: Option<Expectation> = expectation.transpose().unwrap();
     let expectation = expectation.as_ref();
     let subject =
