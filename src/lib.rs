@@ -38,7 +38,7 @@
 //! ```text
 //! typed words ─► valid request ─► addresses ─► policy ─► admission ─► running scan ─► facts ─► reply, table, metrics
 //! http, cli      request, fields  resolve,     policy    admission    scan, sweep     report,  http, output, metrics
-//!                                 targets                                             expect, results
+//!                                 targets                                             expect, drift, results
 //!                                 └───────────────────── ask ────────────────────┘
 //! ```
 //!
@@ -66,6 +66,7 @@
 //! | `report`    | what a scan found (facts), separate from what it took (effort)           |
 //! | `expect`    | how facts differ from what ought to be open                           |
 //! | `watch`     | from the news of a watch to its records; whether a condition has come true and held |
+//! | `expect`, `drift` | how facts differ from what ought to be open, and from an earlier report |
 //! | `results`   | from the news of a sweep to the report on each host, and the summary       |
 //! | `output`    | the formats of the command: one file for each                         |
 //! | `metrics`   | what is counted, for Prometheus                                       |
@@ -91,6 +92,7 @@
 //! | drain, grace period | the end of a service: no new clients; how long running requests may still take |
 //! | shard | one of several disjoint parts of a sweep, found by arithmetic alone |
 //! | expectation | which ports ought to be open |
+//! | baseline, drift | an earlier report; what differs from it |
 //! | claim | one thing that ought to be so; it holds, is broken, unknown or not judged |
 //! | watch, round | ports asked again and again; one probe of each of them |
 //! | condition | the states that ports of a watch are to have |
@@ -106,6 +108,8 @@ mod caller;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+mod drift;
 #[cfg(feature = "server")]
 mod expect;
 #[cfg(feature = "server")]

@@ -32,6 +32,7 @@ use self::held::Held;
 use self::judge::Judge;
 pub(crate) use self::judge::JudgeForm;
 pub(crate) use self::table::{Colour, grouped, header, row_of};
+use crate::drift::Drift;
 use crate::expect::Origins;
 use crate::ports::PortSet;
 use crate::report::{PortReport, ProgressReport, Report, Summary, TargetGroup};
@@ -115,6 +116,9 @@ pub(crate) struct Printer<W> {
     out: W,
     /// Hosts written so far that have a line of their own.
     written: u64,
+    /// What differs from an earlier report, if there is one.
+    drift: Option<Arc<Drift>>,
+    nothing_open: ndjson::NothingOpen,
 }
 
 impl Format {
@@ -162,6 +166,12 @@ impl Format {
         all.find(|(_, format)| *format == self).map_or("", |&(name, _)| name)
     }
 
+    /// Whether it has what differs from an earlier report.
+    #[must_use]
+    pub(crate) fn has_drift(self) -> bool {
+        matches!(self, Self::Table | Self::Json | Self::Ndjson)
+    }
+
     /// The format of that name.
     #[must_use]
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -186,8 +196,20 @@ impl<W: Write> Printer<W> {
             Format::Judged(form) => Some(Judge::new(form)),
             _ => None,
         };
-        let discovered = Vec::new();
-        Self { format, head, colour, hold, held, judge, discovered, out, written: 0 }
+        let nothing_open = ndjson::NothingOpen::default();
+        Self {
+            format,
+            head,
+            colour,
+            hold,
+            held,
+            judge,
+            discovered: Vec::new(),
+            out,
+            written: 0,
+            drift: None,
+            nothing_open,
+        }
     }
 
     /// The same with colours, where the format has any.
@@ -198,6 +220,18 @@ impl<W: Write> Printer<W> {
     /// The same that writes when `hold` says.
     pub(crate) fn with_hold(self, hold: Hold) -> Self {
         Self { hold, ..self }
+    }
+
+    /// Takes what differs from an earlier report, to be written at the end if the format
+    /// has that.
+    pub(crate) fn set_drift(&mut self, drift: &Arc<Drift>) {
+        self.drift = Some(Arc::clone(drift));
+    }
+
+    /// Takes the hosts that have nothing open, of which it is not told by reports; `None`
+    /// if there are some whose names are not known.
+    pub(crate) fn set_nothing_open(&mut self, hosts: Option<Vec<String>>) {
+        self.nothing_open = ndjson::NothingOpen::new(hosts);
     }
 
     /// Writes what comes before everything else.
@@ -261,7 +295,10 @@ impl<W: Write> Printer<W> {
                 return json::host(out, report, self.written == 1);
             }
             Format::Xml => return xml::host(out, report, SystemTime::now()),
-            Format::Ndjson => return ndjson::host(out, report),
+            Format::Ndjson => {
+                self.nothing_open.note(report);
+                return ndjson::host(out, report);
+            }
             Format::Plain => !report.facts.open_ports.is_empty(),
             Format::Table | Format::Csv => rows(report).next().is_some(),
             Format::Grepable | Format::Judged(_) => true,
@@ -283,14 +320,18 @@ impl<W: Write> Printer<W> {
     /// As [`Self::begin`].
     pub(crate) fn end(&mut self, summary: &Summary, verdicts: &[Verdict]) -> io::Result<()> {
         self.write_held()?;
-        let (head, out) = (&self.head, &mut self.out);
+        let (head, out, drift) = (&self.head, &mut self.out, self.drift.as_deref());
         if let Some(judge) = &mut self.judge {
             judge.end(out, head, summary)?;
         }
         match self.format {
-            Format::Table => table::end(out, self.colour, summary, verdicts),
-            Format::Json => json::end(out, summary),
-            Format::Ndjson => ndjson::end(out, summary),
+            Format::Table => table::end(out, self.colour, summary, verdicts)
+                .and_then(|()| drift.map_or(Ok(()), |drift| table::drift(out, self.colour, drift))),
+            Format::Json => json::end(out, summary, drift),
+            Format::Ndjson => {
+                drift.map_or(Ok(()), |drift| ndjson::drift(out, drift))?;
+                ndjson::end(out, summary, &self.nothing_open)
+            }
             Format::Grepable => grepable::end(out, summary),
             Format::Xml => xml::end(out, summary, SystemTime::now()),
             Format::FileSd => file_sd::end(out, std::mem::take(&mut self.discovered), summary),
@@ -337,6 +378,23 @@ impl<W: Write> Printer<W> {
             }?;
         }
         Ok(())
+    }
+}
+
+/// Writes what differs between two reports, in a format that has that.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write_drift(
+    format: Format,
+    drift: &Drift,
+    colour: Colour,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    match format {
+        Format::Json => json::drift(out, drift),
+        Format::Ndjson => ndjson::drift(out, drift),
+        _ => table::drift(out, colour, drift),
     }
 }
 

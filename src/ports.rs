@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::services;
 
 /// A non-empty set of TCP ports, 1 to 65535.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PortSet {
     ranges: Vec<PortRange>,
     len: u32,
@@ -130,6 +130,13 @@ impl PortSet {
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         Self::from_merged(self.bounds().chain(other.bounds()).collect())
+    }
+
+    /// The ports that are in one of many sets or in several; `None` without a set.
+    #[must_use]
+    pub fn union_of(sets: &[Self]) -> Option<Self> {
+        let bounds: Vec<(u16, u16)> = sets.iter().flat_map(Self::bounds).collect();
+        (!bounds.is_empty()).then(|| Self::from_merged(bounds))
     }
 
     /// The ports that are in both sets; `None` when there are none.
@@ -273,7 +280,7 @@ impl fmt::Display for PortSet {
 }
 
 /// Inclusive bounds, and how many ports the ranges before it hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct PortRange {
     first: u16,
     last: u16,

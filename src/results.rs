@@ -108,6 +108,7 @@ impl Results {
         }
         summary.complete = summary.reason.is_none();
         summary.elapsed = elapsed;
+        summary.ports = Some(self.ports.clone());
         summary
     }
 }

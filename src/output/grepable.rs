@@ -18,7 +18,10 @@ pub(super) fn begin(out: &mut impl Write, head: &Head) -> io::Result<()> {
         out,
         "# open-ports {} scan initiated {started} as: {command}",
         env!("CARGO_PKG_VERSION")
-    )
+    )?;
+    // As nmap has it with -v.
+    let (count, ports) = (head.ports.len(), &head.ports);
+    writeln!(out, "# Ports scanned: TCP({count};{ports}) UDP(0;) SCTP(0;) PROTOCOLS(0;)")
 }
 
 pub(super) fn host(out: &mut impl Write, report: &Report) -> io::Result<()> {

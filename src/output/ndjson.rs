@@ -5,6 +5,9 @@
 use std::io::{self, Write};
 use std::time::SystemTime;
 
+use serde::Serialize;
+
+use crate::drift::Drift;
 use crate::report::{End, HostRecord, ProgressReport, Record, Report, Summary};
 use crate::sweep::Found;
 
@@ -24,11 +27,55 @@ pub(super) fn host(out: &mut impl Write, report: &Report) -> io::Result<()> {
     }
 }
 
-pub(super) fn end(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
-    write_line(out, &Record::End(End::Summary(summary)))
+/// A record for each change and for what was not compared, and one that counts them.
+pub(super) fn drift(out: &mut impl Write, drift: &Drift) -> io::Result<()> {
+    drift.records().try_for_each(|record| write_line(out, &record))
 }
 
-fn write_line(out: &mut impl Write, record: &Record<'_>) -> io::Result<()> {
+pub(super) fn end(
+    out: &mut impl Write,
+    summary: &Summary,
+    nothing_open: &NothingOpen,
+) -> io::Result<()> {
+    let summary = Summary { nothing_open: nothing_open.0.clone(), ..summary.clone() };
+    write_line(out, &Record::End(End::Summary(&summary)))
+}
+
+/// Hosts that have no record, because they were scanned as a whole and nothing is open.
+/// `None` if there are too many to name all.
+#[derive(Debug)]
+pub(super) struct NothingOpen(Option<Vec<String>>);
+
+impl NothingOpen {
+    pub(super) fn new(hosts: Option<Vec<String>>) -> Self {
+        Self(hosts.filter(|hosts| hosts.len() <= MOST_NAMED))
+    }
+
+    pub(super) fn note(&mut self, report: &Report) {
+        let facts = &report.facts;
+        let is_silent = facts.addresses.iter().all(|address| address.rows().next().is_none());
+        if !(facts.is_complete() && facts.open_ports.is_empty() && is_silent) {
+            return;
+        }
+        self.0 = self.0.take().filter(|hosts| hosts.len() < MOST_NAMED);
+        if let Some(hosts) = &mut self.0 {
+            let at = hosts.partition_point(|host| *host < facts.domain);
+            hosts.insert(at, facts.domain.clone());
+        }
+    }
+}
+
+impl Default for NothingOpen {
+    fn default() -> Self {
+        Self(Some(Vec::new()))
+    }
+}
+
+/// The hosts without an open port that are named at the end: so many make a line of some
+/// kilobytes. A sweep of a network has far more that are not there.
+const MOST_NAMED: usize = 1024;
+
+fn write_line(out: &mut impl Write, record: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, record)?;
     writeln!(out)
 }

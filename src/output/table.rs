@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 
 use super::{Head, Verdict, rows};
+use crate::drift::{Drift, Kind, Mark};
 use crate::report::{PortReport, Report, Summary};
 use crate::scan::{PortState, Reason};
 use crate::sweep::Found;
@@ -38,6 +39,19 @@ pub(super) fn end(
             Verdict::Unknown(_) => colour.around(YELLOW),
         };
         writeln!(out, "{start}{}{end}", verdict.text())
+    })
+}
+
+/// What differs from an earlier report.
+pub(crate) fn drift(out: &mut impl Write, colour: Colour, drift: &Drift) -> io::Result<()> {
+    drift.lines().iter().try_for_each(|line| {
+        let (start, end) = match line.mark {
+            Some(Mark::Changed(Kind::Opened)) => colour.around(GREEN),
+            Some(Mark::Changed(Kind::Lost)) => colour.around(RED),
+            Some(Mark::Changed(Kind::Shifted) | Mark::Remark) => colour.around(YELLOW),
+            None => ("", ""),
+        };
+        writeln!(out, "{start}{}{end}", line.text)
     })
 }
 

@@ -271,6 +271,7 @@ fn grepable_lines_count_each_port_once() {
         text,
         format!(
             "# open-ports {version} scan initiated 1970-01-01T00:00:00Z as: open-ports scan \"<host>\"\\n\\u{{1}}\n\
+             # Ports scanned: TCP(101;22,8000-8099) UDP(0;) SCTP(0;) PROTOCOLS(0;)\n\
              # gone.example: not-resolved\n\
              Host: fd00::1 (host.example)\tStatus: Up\n\
              Host: fd00::1 (host.example)\tPorts: 22/open/tcp//ssh///, 8000/filtered/tcp//irdmi///\

@@ -85,12 +85,13 @@ impl Merge {
             shards.entry(label.number).or_default().push((at, summary));
         }
         let list = whole.iter().find_map(|(_, label, _)| label.list.clone());
+        let ports = Some(label.ports.clone());
         let mut merge = Self {
             label: ShardLabel { list, ..label },
             whole: Vec::with_capacity(shards.len()),
             cut: Vec::new(),
             remarks: Vec::new(),
-            summary: Summary::default(),
+            summary: Summary { ports, nothing_open: Some(Vec::new()), ..Summary::default() },
         };
         let missing = merge.note_missing(&shards);
         for (at, source) in sources.iter().enumerate() {
@@ -177,6 +178,8 @@ impl Summary {
         self.not_scanned += other.not_scanned;
         self.unvisited_hosts += other.unvisited_hosts;
         self.elapsed = self.elapsed.max(other.elapsed);
+        let both = self.nothing_open.take().zip(other.nothing_open.clone());
+        self.nothing_open = both.map(|(one, other)| [one, other].concat());
     }
 }
 

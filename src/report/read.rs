@@ -253,7 +253,7 @@ const RECORD: &[u8] = b"{\"type\"";
 const REMARK: &[u8] = b"open-ports: ";
 
 /// The members of a summary, as far as they are needed.
-const SUMMARY: [&str; 11] = [
+const SUMMARY: [&str; 12] = [
     "complete",
     "reason",
     "host_count",
@@ -264,6 +264,7 @@ const SUMMARY: [&str; 11] = [
     "not_scanned",
     "unvisited_hosts",
     "elapsed_ms",
+    "ports",
     "shard",
 ];
 

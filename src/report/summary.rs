@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{IncompleteReason, Report, ShardLabel};
+use crate::ports::PortSet;
 use crate::scan::{PortState, Reason};
 
 /// What is known when a sweep is over. Each target of the `hosts` is in one of the
@@ -42,6 +43,13 @@ pub(crate) struct Summary {
     /// How long it took.
     #[serde(rename = "elapsed_ms", with = "as_milliseconds")]
     pub(crate) elapsed: Duration,
+    /// The ports of each host.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_list")]
+    pub(crate) ports: Option<PortSet>,
+    /// In records: the hosts that were scanned as a whole and have no record, because
+    /// nothing is open. `None` if they are too many to be named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nothing_open: Option<Vec<String>>,
     /// Which part of a sweep this is, if it was divided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) shard: Option<ShardLabel>,
@@ -72,6 +80,31 @@ impl Summary {
             }
             self.not_scanned += u64::from(address.not_scanned);
         }
+    }
+}
+
+/// Ports as they are typed.
+mod as_list {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::ports::PortSet;
+
+    pub(super) fn serialize<S: Serializer>(
+        ports: &Option<PortSet>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match ports {
+            Some(ports) => to.collect_str(ports),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<PortSet>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+        let ports = text.parse();
+        ports.map(Some).map_err(|error| de::Error::custom(format_args!("ports: {error}")))
     }
 }
 

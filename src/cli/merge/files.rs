@@ -60,7 +60,12 @@ impl File {
             Ok(())
         })?;
         let summary = summary.and_then(|summary| match counted.missing(form, &summary) {
-            None => Some(Summary { up: counted.summary.up, ..summary }),
+            None => {
+                // A document names every host.
+                let all_named = (form == Form::Document).then(Vec::new);
+                let nothing_open = summary.nothing_open.clone().or(all_named);
+                Some(Summary { up: counted.summary.up, nothing_open, ..summary })
+            }
             // A log that was rotated has lost its oldest lines.
             Some(missing) => {
                 print_error(&format!("{name}: {missing}"));

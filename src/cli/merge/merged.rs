@@ -35,7 +35,12 @@ struct Written {
 }
 
 impl Merged {
-    pub(super) fn new(format: Format, printer: Printer<BufWriter<Sink>>, merge: Merge) -> Self {
+    pub(super) fn new(
+        format: Format,
+        mut printer: Printer<BufWriter<Sink>>,
+        mut merge: Merge,
+    ) -> Self {
+        printer.set_nothing_open(merge.summary.nothing_open.take());
         let written = (!merge.cut.is_empty()).then(Written::default);
         Self { format, printer, merge, exit: Exit::Whole, gathered: BTreeMap::new(), written }
     }
