@@ -3,6 +3,7 @@
 //! Each command has a file: its arguments, and what it does.
 
 mod completions;
+mod diff;
 mod doctor;
 mod environment;
 mod exit;
@@ -53,6 +54,7 @@ enum Command {
     Scan(scan::ScanArgs),
     Watch(watch::WatchArgs),
     Merge(merge::MergeArgs),
+    Diff(diff::DiffArgs),
     Doctor(doctor::DoctorArgs),
     Healthcheck(healthcheck::HealthcheckArgs),
     Completions(completions::CompletionsArgs),
@@ -92,6 +94,7 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
         Some(Command::Scan(args)) => scan::run(&args, &typed),
         Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Merge(args)) => merge::run(args, &typed),
+        Some(Command::Diff(args)) => diff::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),

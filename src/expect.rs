@@ -1,12 +1,15 @@
 //! Which ports ought to be open, and how the open ports differ from that. A scan
 //! with an expectation is a test.
 
+mod learn;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
+pub(crate) use self::learn::{Edit, Learned};
 use crate::ports::{PortListError, PortSet};
 use crate::targets::{HostSpec, HostSpecError};
 
@@ -147,18 +150,23 @@ impl Expectations {
             [host, ports] => (host, ports),
             _ => return Err(ExpectationFault::Form),
         };
-        let host = match host.parse() {
-            Ok(HostSpec::Name(name)) => name,
-            Ok(HostSpec::Addresses(range)) if range.span() == 0 => range.first().to_string(),
-            Ok(HostSpec::Addresses(_)) => return Err(ExpectationFault::Many(host.into())),
-            Err(error) => return Err(ExpectationFault::Host { word: host.into(), error }),
-        };
+        let host = host_of(host)?;
         let expectation = Expectation::typed(ports).map_err(ExpectationFault::Ports)?;
         self.origins.lines.insert(host.clone(), line);
         match self.hosts.insert(host.clone(), expectation) {
             None => Ok(()),
             Some(_) => Err(ExpectationFault::Again(host)),
         }
+    }
+}
+
+/// The host that a word names, as reports have it.
+fn host_of(word: &str) -> Result<String, ExpectationFault> {
+    match word.parse() {
+        Ok(HostSpec::Name(name)) => Ok(name),
+        Ok(HostSpec::Addresses(range)) if range.span() == 0 => Ok(range.first().to_string()),
+        Ok(HostSpec::Addresses(_)) => Err(ExpectationFault::Many(word.into())),
+        Err(error) => Err(ExpectationFault::Host { word: word.into(), error }),
     }
 }
 

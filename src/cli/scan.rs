@@ -1,9 +1,11 @@
 //! `open-ports scan`: scans from the command line, under the same policy as the
 //! service.
 
+pub(super) mod baseline;
 mod dry_run;
 pub(super) mod flags;
 mod job;
+mod learn;
 mod line;
 mod notes;
 mod outputs;
@@ -32,6 +34,7 @@ use crate::targets::HostListError;
     example = "{command_name} example.org",
     example = "{command_name} 10.0.0.0/24 10.0.1.1-50 -p 22,80,8000-8100,top100",
     example = "{command_name} web.internal -p all --expect 22,443",
+    example = "{command_name} web.internal --against yesterday.json",
     example = "{command_name} --targets hosts.txt --format ndjson --output found.ndjson",
     note = "Every port is scanned on every host. A port behind a host, as in 10.0.0.1:22, joins the \
             ports to scan; with -p, --to-port or --top it has to be among them, and in a list of \
@@ -41,7 +44,7 @@ use crate::targets::HostListError;
     error_code(2, "invalid command line or list"),
     error_code(3, "a name does not resolve"),
     error_code(4, "incomplete: something was not scanned"),
-    error_code(5, "open ports differ from what was expected"),
+    error_code(5, "open ports differ from what was expected, or from before"),
     error_code(130, "stopped by Ctrl-C; results so far were printed"),
     error_code(141, "the reader of the output left")
 )]
@@ -119,6 +122,17 @@ pub(super) struct ScanArgs {
     /// "web.internal 22,443"
     #[argh(option, arg_name = "file")]
     pub(super) expect_file: Option<String>,
+    /// compare with an earlier report: JSON, NDJSON, or nmap's XML or grepable
+    /// format, or - for standard input. Exits with 5 if a port changed
+    #[argh(option, arg_name = "file")]
+    pub(super) against: Option<String>,
+    /// write what is open to this file, as --expect-file reads it
+    #[argh(option, arg_name = "file")]
+    pub(super) learn: Option<String>,
+    /// with --learn, change only the lines of the file that are no longer true,
+    /// and add those of new hosts; comments and order stay
+    #[argh(switch)]
+    pub(super) update: bool,
     /// print on standard error what is to be scanned, and a line for each host
     #[argh(switch, short = 'v')]
     pub(super) verbose: bool,

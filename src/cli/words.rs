@@ -76,11 +76,16 @@ pub(super) fn with_standard_input(words: &[String]) -> Vec<&str> {
     let mut named = Vec::with_capacity(words.len());
     for word in words {
         let is_value = named.last().is_some_and(|before: &&str| before.starts_with('-'));
-        let is_file = word == "-" && !is_value && named.first() == Some(&"merge");
+        let is_file = word == "-"
+            && !is_value
+            && named.first().is_some_and(|command| OF_FILES.contains(command));
         named.push(if is_file { STANDARD_INPUT } else { word.as_str() });
     }
     named
 }
+
+/// The commands that take files.
+const OF_FILES: [&str; 2] = ["merge", "diff"];
 
 /// The file that is standard input, on Linux.
 pub(super) const STANDARD_INPUT: &str = "/dev/stdin";

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::baseline::Baseline;
 use super::flags::{Flags, Output, Verbosity};
+use super::learn::Learn;
 use super::shard::shard;
 use super::{Exit, ScanArgs, exit_of};
 use crate::cli::{failed, refused};
@@ -42,6 +44,10 @@ pub(super) struct Job {
     /// The part of the hosts to scan, if there are several.
     pub(super) shard: Option<Shard>,
     pub(super) expectations: Expectations,
+    /// The report to compare with, if there is one.
+    pub(super) baseline: Option<Baseline>,
+    /// The file of expectations to write, if there is one.
+    pub(super) learn: Option<Learn>,
     /// Where these were written.
     pub(super) origins: Origins,
     /// Of standard output; `None` chooses by where it goes.
@@ -85,6 +91,7 @@ impl Job {
         let policy = policy(given, environment, &mut errors);
         let given = flags.as_ref().and_then(|flags| flags.ports.as_ref());
         let expectations = expectations(args, &mut errors)?;
+        let learn = Learn::open(args, &mut errors)?;
         let expected = expectations.ports();
         let (mut specs, behind) = hosts(&args.hosts, (given, expected.as_ref()), &mut errors);
         let family = flags.as_ref().map_or(Family::Any, |flags| flags.family);
@@ -110,6 +117,7 @@ impl Job {
         if specs.is_empty() && list.is_none() {
             return Err(Refusal::Usage("name a host to scan, or a list with --targets".into()));
         }
+        let baseline = args.against.as_deref().map(Baseline::open).transpose()?;
         let order = TypedOrder::new(&specs);
         let rest = HostList::new(specs, list, exclude.clone(), flags.seed)
             .in_shard(shard.unwrap_or_default());
@@ -141,6 +149,8 @@ impl Job {
             shard,
             origins: expectations.origins(args.expect_file.as_deref().unwrap_or_default()),
             expectations,
+            baseline,
+            learn,
             format: flags.format,
             outputs: flags.outputs,
             order,

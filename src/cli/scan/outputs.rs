@@ -9,6 +9,7 @@ use super::flags::Output;
 use super::sink::Sink;
 use super::{Exit, style};
 use crate::cli::{failed, print_error};
+use crate::drift::Drift;
 use crate::output::{Colour, Format, Head, Hold, Printer, Verdict};
 use crate::report::{ProgressReport, Summary};
 
@@ -95,6 +96,19 @@ impl Outputs {
             }
             Ok(())
         });
+    }
+
+    /// Takes what differs from an earlier report, which is printed at the end: where a
+    /// format has it, else on standard error.
+    pub(super) fn show_drift(&mut self, drift: &Arc<Drift>) {
+        let mut is_shown = false;
+        for output in self.outputs.iter_mut().filter(|output| output.format.has_drift()) {
+            output.printer.set_drift(drift);
+            is_shown = true;
+        }
+        if !is_shown {
+            drift.lines().iter().for_each(|line| print_error(&line.text));
+        }
     }
 
     /// Whether nothing can be written any more.

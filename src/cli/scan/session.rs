@@ -9,8 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::FutureExt;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::baseline::{self, Baseline};
 use super::flags::Verbosity;
 use super::job::Job;
+use super::learn::Learn;
 use super::line::Line;
 use super::outputs::{Hosts, Outputs};
 use super::verdicts::{Verdicts, is_unrouted, unanswered};
@@ -61,6 +63,8 @@ struct Session {
     verbosity: Verbosity,
     shard: Option<ShardLabel>,
     verdicts: Verdicts,
+    baseline: Option<Baseline>,
+    learn: Option<Learn>,
     /// What may be wrong with hosts that gave no answer, in words.
     unanswered: Vec<String>,
     /// The gravest thing that has happened.
@@ -123,6 +127,8 @@ fn start(
         verbosity: job.verbosity,
         shard,
         verdicts: Verdicts::new(hosts != Hosts::One),
+        baseline: job.baseline,
+        learn: job.learn,
         unanswered: Vec::new(),
         exit: Exit::Whole,
         complaints: 0,
@@ -225,6 +231,9 @@ impl Session {
     fn judge(&mut self, report: &Report) {
         let Report { facts, comparison, .. } = report;
         self.verdicts.add(report, &self.head.order);
+        self.baseline.iter_mut().for_each(|baseline| baseline.add(report));
+        let are_many = self.hosts == Hosts::Many;
+        self.learn.iter_mut().for_each(|learn| learn.add(report, &self.head.order, are_many));
         if self.hosts != Hosts::Many && self.verbosity > Verbosity::Quiet {
             self.unanswered.extend(unanswered(report));
         }
@@ -269,6 +278,14 @@ impl Session {
         let shard = self.shard.map(|label| label.of_list(sweep.list_checksum()));
         let summary = Summary { shard, ..self.results.summary(sweep, cut, elapsed) };
         let is_broken = self.outputs.is_broken();
+        let drift = self.baseline.take().map(|baseline| Arc::new(baseline.end(&summary)));
+        let drifted = drift.as_deref().map_or(Exit::Whole, baseline::exit_of);
+        drift.iter().for_each(|drift| self.outputs.show_drift(drift));
+        let learned = self
+            .learn
+            .take()
+            .map_or(Exit::Whole, |learn| learn.end(&summary, &self.head.ports, self.verbosity));
+        let exit = exit.min(drifted).min(learned);
         let exit = exit.min(self.outputs.finish(&summary, &self.verdicts.into_lines()));
         if is_broken {
             return exit;
