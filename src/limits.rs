@@ -288,6 +288,14 @@ pub const FINDINGS_A_CHUNK: usize = 128;
 /// reader. A shorter report is made whole.
 pub const REPLY_CHUNK: usize = 16 << 10;
 
+/// The longest document about a sweep that waits for its end in memory, so that it can have
+/// a tag: some 400 hosts. A hundred such requests hold as much memory as one large scan.
+pub const MAX_TAGGED_BYTES: usize = 128 << 10;
+
+/// How long a document about a sweep waits for its end: well below the 60 s after which
+/// nginx and most load balancers give up on a reply.
+pub const TAG_PATIENCE: Duration = Duration::from_secs(20);
+
 /// How often a stream reports progress.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 

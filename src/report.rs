@@ -4,6 +4,7 @@
 //! how often ports were asked), so that two reports of one host can be compared
 //! for what they found. It is written as JSON, and read back from it.
 
+mod digest;
 mod document;
 mod merge;
 mod progress;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::digest::FactsDigest;
 pub(crate) use self::merge::{Merge, Source};
 pub(crate) use self::progress::{Meter, ProgressReport};
 pub(crate) use self::read::{Form, Piece, ReadError, read};

@@ -37,8 +37,15 @@ fn is_of_hosts(reason: IncompleteReason) -> bool {
 
 fn host(Report { facts, .. }: &Report) -> HostFacts {
     let reason = facts.reason.map_or(UNKNOWN, IncompleteReason::name);
-    let is_part = facts.reason == Some(IncompleteReason::TooManyAddresses);
-    let gap = (is_part || facts.addresses.is_empty()).then_some(Gap::NotScanned(reason));
+    let too_many = IncompleteReason::TooManyAddresses;
+    let gap = if facts.addresses.is_empty() {
+        Some(reason)
+    } else {
+        // Reports of earlier versions do not have the addresses that were left out.
+        let is_part = !facts.left_out.is_empty() || facts.reason == Some(too_many);
+        is_part.then_some(too_many.name())
+    };
+    let gap = gap.map(Gap::NotScanned);
     let range = PortSet::try_range(facts.from_port, facts.to_port).ok().map(Arc::new);
     let addresses = facts.addresses.iter().map(|address| {
         let mut ports = ports(address, reason);

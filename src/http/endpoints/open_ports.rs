@@ -12,6 +12,7 @@ use crate::admission::NotAdmitted;
 use crate::ask::{Outcome, Running};
 use crate::caller::Caller;
 use crate::http::app::App;
+use crate::http::exchange::etag::Known;
 use crate::http::exchange::held::Held;
 use crate::http::exchange::identity::Exchange;
 use crate::http::exchange::negotiation::{self, media_type, negotiate};
@@ -28,7 +29,10 @@ pub(crate) async fn get(
     headers: &HeaderMap,
 ) -> Reply {
     match checked(app, query, headers) {
-        Ok((request, format)) => answer(app, exchange, caller, request, format).await,
+        Ok((request, format)) => {
+            let known = Known::of(headers);
+            answer(app, (exchange, caller), request, format, &known).await
+        }
         Err(refusal) => *refusal,
     }
 }
@@ -58,10 +62,10 @@ fn checked(
 
 async fn answer(
     app: &App,
-    exchange: &Exchange,
-    caller: &Caller,
+    (exchange, caller): (&Exchange, &Caller),
     request: ScanRequest,
     format: Format,
+    known: &Known,
 ) -> Reply {
     let layout = request.layout;
     let mut audit = Audit::new(&app.metrics, &exchange.id, caller, &request);
@@ -75,7 +79,7 @@ async fn answer(
         Ok(Outcome::Running(running)) => match format {
             Format::Ndjson => streamed(running, format, Framing::Lines, audit),
             Format::Sse => streamed(running, format, Framing::Events, audit),
-            Format::Json | Format::Text => whole(running, format, audit, &mut steps).await,
+            Format::Json | Format::Text => whole(running, format, audit, (known, &mut steps)).await,
         },
     };
     with_timing(reply, &steps)
@@ -91,7 +95,7 @@ async fn whole(
     running: Running,
     format: Format,
     audit: Audit,
-    steps: &mut Vec<(&str, Duration)>,
+    (known, steps): (&Known, &mut Vec<(&str, Duration)>),
 ) -> Reply {
     running.ended().await;
     let report = match running.report() {
@@ -105,7 +109,7 @@ async fn whole(
     steps.push(("scan", running.scan().elapsed()));
     let reply = match format {
         Format::Text => scan_reply::open_ports_text(&report, running.request()),
-        _ => scan_reply::report(report, running.request()),
+        _ => scan_reply::report(report, running.request(), known),
     };
     // Until the body is taken, the request counts among the caller's.
     let entry = running.into_entry();

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::indent::Indenter;
 use super::report_text;
 use crate::ask::NotStarted;
+use crate::http::exchange::etag::{Known, Tag};
 use crate::http::exchange::negotiation::media_type;
 use crate::http::exchange::problems;
 use crate::http::exchange::reply::{Reply, ReplyBody, json_line, uncached, with_body};
@@ -17,10 +18,15 @@ use crate::report::{Report, TargetGroup};
 use crate::request::{Format, Layout, ScanRequest};
 use crate::resolve::ResolveError;
 
-pub(super) fn report(report: Report, request: &ScanRequest) -> Reply {
+/// The report, or 304 if the client has the same facts already.
+pub(super) fn report(report: Report, request: &ScanRequest, known: &Known) -> Reply {
     let mut reply = ended(&report, request, Format::Json);
+    let tag = report.facts.is_complete().then(|| Tag::of(request.layout, [&report.facts_digest()]));
     *reply.body_mut() = report_text::json(report, request);
-    reply
+    match tag {
+        Some(tag) => known.answer(&tag, reply),
+        None => reply,
+    }
 }
 
 /// One open port a line.

@@ -15,6 +15,7 @@ use super::{scan_reply, sweep_explain, sweep_list};
 use crate::ask::SweepEntry;
 use crate::caller::Caller;
 use crate::http::app::App;
+use crate::http::exchange::etag::Known;
 use crate::http::exchange::identity::Exchange;
 use crate::http::exchange::negotiation::{OF_SWEEP as FORMATS, media_type, negotiate};
 use crate::http::exchange::reply::Reply;
@@ -41,6 +42,13 @@ pub(crate) async fn get(
         Err(refusal) => return *refusal,
     };
     let hosts = Hosts { targets: Targets::Typed(request.typed.clone()), memory: None };
+    if format == Format::Json {
+        let known = Known::of(headers);
+        return match sweep_run::start(app, request, hosts, entry, audit).await {
+            Ok(running) => sweep_stream::document(running, &known).await,
+            Err(refusal) => *refusal,
+        };
+    }
     answer(app, request, format, hosts, entry, audit).await
 }
 

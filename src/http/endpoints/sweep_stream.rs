@@ -8,17 +8,21 @@
 use std::iter::Peekable;
 use std::time::{Instant, SystemTime};
 
-use futures_util::{FutureExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use hyper::body::Bytes;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
 use super::report_text::Chunks;
+use super::scan_reply;
 use super::stream::Framing;
 use super::sweep_run::{EVENTS_A_TURN, Event, RunningSweep};
-use crate::http::exchange::reply::{ReplyBody, growing};
+use crate::http::exchange::etag::{Known, Tag};
+use crate::http::exchange::negotiation::media_type;
+use crate::http::exchange::reply::{Reply, ReplyBody, growing};
 use crate::limits;
-use crate::report::{End, HostRecord, Meter, Record};
+use crate::report::{End, FactsDigest, HostRecord, Meter, Record};
+use crate::request::{Format, Layout};
 use crate::results::HostResult;
 use crate::sweep::Found;
 
@@ -33,20 +37,32 @@ pub(super) enum Form {
 
 /// The body of a reply that follows `sweep` until it ends.
 pub(super) fn body(sweep: RunningSweep, form: Form) -> ReplyBody {
-    let now = Instant::now();
-    let follower = Follower {
-        sweep,
-        form,
-        opening: matches!(form, Form::Document).then_some(r#"{"hosts":["#),
-        hosts: 0,
-        rest: None,
-        is_over: false,
-        progress_at: now + limits::PROGRESS_INTERVAL,
-        meter: Meter::new(now),
+    growing(Follower::new(sweep, form).into_chunks())
+}
+
+/// The reply with one JSON document. If it is short and done soon, it has a tag over what
+/// was found, or is 304 to a client that has that already. Any other begins before it is
+/// known what the tag would be.
+pub(super) async fn document(sweep: RunningSweep, known: &Known) -> Reply {
+    let begun = Instant::now();
+    let mut follower = Follower::new(sweep, Form::Document);
+    follower.facts = Some(Vec::new());
+    let (mut chunks, mut length) = (Vec::new(), 0);
+    let is_whole = loop {
+        let Some(chunk) = follower.next_chunk().await else { break true };
+        length += chunk.len();
+        chunks.push(chunk);
+        if length > limits::MAX_TAGGED_BYTES || begun.elapsed() > limits::TAG_PATIENCE {
+            break false;
+        }
     };
-    growing(stream::unfold(follower, |mut follower| async move {
-        Some((follower.next_chunk().await?, follower))
-    }))
+    let tag = follower.tag.take().filter(|_| is_whole);
+    let body = growing(stream::iter(chunks).chain(follower.into_chunks()));
+    let reply = scan_reply::stream(media_type(Format::Json), body);
+    match tag {
+        Some(tag) => known.answer(&tag, reply),
+        None => reply,
+    }
 }
 
 /// A client that follows a sweep.
@@ -62,9 +78,36 @@ struct Follower {
     is_over: bool,
     progress_at: Instant,
     meter: Meter,
+    /// What was found on each host; `None` if that is too much to keep, or not wanted.
+    facts: Option<Vec<FactsDigest>>,
+    /// The tag of the document, once it is known and if the sweep is complete.
+    tag: Option<Tag>,
 }
 
 impl Follower {
+    fn new(sweep: RunningSweep, form: Form) -> Self {
+        let now = Instant::now();
+        Self {
+            sweep,
+            form,
+            opening: (form == Form::Document).then_some(r#"{"hosts":["#),
+            hosts: 0,
+            rest: None,
+            is_over: false,
+            progress_at: now + limits::PROGRESS_INTERVAL,
+            meter: Meter::new(now),
+            facts: None,
+            tag: None,
+        }
+    }
+
+    /// What is still to be written.
+    fn into_chunks(self) -> impl Stream<Item = Bytes> + Send {
+        stream::unfold(self, |mut follower| async move {
+            Some((follower.next_chunk().await?, follower))
+        })
+    }
+
     /// Waits until there is something to write; `None` after the end.
     async fn next_chunk(&mut self) -> Option<Bytes> {
         if let Some(chunk) = self.rest.as_mut().and_then(Iterator::next) {
@@ -121,6 +164,8 @@ impl Follower {
                 let separator: &[u8] = if self.hosts == 0 { b"\n" } else { b",\n" };
                 self.hosts += 1;
                 chunk.extend_from_slice(separator);
+                self.facts = self.facts.take().filter(|facts| facts.len() < MOST_TAGGED_HOSTS);
+                self.facts.iter_mut().for_each(|facts| facts.push(report.facts_digest()));
                 let host = report.facts.domain.clone();
                 let written = Chunks::new(report, self.sweep.expected_of(&host), |report| {
                     serde_json::to_vec(report).expect("reports have string keys")
@@ -146,6 +191,11 @@ impl Follower {
     fn write_end(&mut self, chunk: &mut Vec<u8>) {
         self.is_over = true;
         let summary = self.sweep.end();
+        // Hosts are written in the order in which they were done.
+        self.tag = self.facts.take().filter(|_| summary.complete).map(|mut facts| {
+            facts.sort_unstable();
+            Tag::of(Layout::Line, &facts)
+        });
         match self.form {
             Form::Records(framing) => framing.write(chunk, &Record::End(End::Summary(&summary))),
             Form::Document => {
@@ -158,6 +208,9 @@ impl Follower {
         }
     }
 }
+
+/// More hosts than a document with a tag has room for.
+const MOST_TAGGED_HOSTS: usize = limits::MAX_TAGGED_BYTES / 128;
 
 /// What a chunk has left for the next record, or the beginning of the next report.
 const ROOM: usize = 1024;
