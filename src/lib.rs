@@ -64,7 +64,6 @@
 //! | `scan`      | the engine: plans, passes, fan-outs, sockets, findings                |
 //! | `sweep`     | scans of many hosts, in batches                                       |
 //! | `report`    | what a scan found (facts), separate from what it took (effort)           |
-//! | `expect`    | how facts differ from what ought to be open                           |
 //! | `watch`     | from the news of a watch to its records; whether a condition has come true and held |
 //! | `expect`, `drift` | how facts differ from what ought to be open, and from an earlier report |
 //! | `results`   | from the news of a sweep to the report on each host, and the summary       |

@@ -38,6 +38,10 @@ pub(crate) enum Need {
     Git,
     /// blackbox_exporter, as Debian calls it.
     BlackboxExporter,
+    /// ndiff.
+    Ndiff,
+    /// nmap.
+    Nmap,
 }
 
 /// A test of this program.
@@ -113,6 +117,8 @@ impl Need {
                 is_installed("prometheus-blackbox-exporter"),
                 "needs prometheus-blackbox-exporter: install it",
             ),
+            Self::Ndiff => (is_installed("ndiff"), "needs ndiff: install it"),
+            Self::Nmap => (is_installed("nmap"), "needs nmap: install it"),
             Self::Root => (rustix::process::getuid().is_root(), "needs to run as root"),
         };
         (!is_met).then_some(why)
