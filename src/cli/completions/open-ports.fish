@@ -30,6 +30,7 @@ complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "serve" -d 'An
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "scan" -d 'Scan hosts and print what is open.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "watch" -d 'Watch ports and print each change.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "merge" -d 'Merge the reports of shards into one.'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "diff" -d 'Compare two reports and print what changed.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "doctor" -d 'Print what limits scans on this machine, and what to change.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "healthcheck" -d 'Check that the service on this host is alive: exit status 0 if so, 1 if not, 2 if a setting is invalid. The flag and the variables are those of serve.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "completions" -d 'Print a completion script for a shell.'
@@ -86,6 +87,8 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-gr
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l output-json -d 'write JSON to this file, or to standard output (-) (also -oJ)' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect -d 'the ports that ought to be open on each host, or none; they are scanned, too. Exits with 5 if the open ports differ' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l expect-file -d 'scan the hosts in this file and expect these ports, each line like "web.internal 22,443"' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l against -d 'compare with an earlier report: JSON, NDJSON, or nmap\'s XML or grepable format, or - for standard input. Exits with 5 if a port changed' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l learn -d 'write what is open to this file, as --expect-file reads it' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l allow -d 'scan only what these rules allow; also OPEN_PORTS_ALLOW (default: any)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l deny -d 'never scan these, even if allowed; also OPEN_PORTS_DENY (default: none)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l shard -d 'scan one of several disjoint parts of the hosts, like 3/16; with auto, the part of a pod: JOB_COMPLETION_INDEX (from 0) of OPEN_PORTS_SHARDS' -r -f
@@ -93,6 +96,7 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l seed -d '
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s 4 -l ipv4 -d 'short for --family ipv4'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s 6 -l ipv6 -d 'short for --family ipv6'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l details -d 'list filtered ports too'
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l update -d 'with --learn, change only the lines of the file that are no longer true, and add those of new hosts; comments and order stay'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s v -l verbose -d 'print on standard error what is to be scanned, and a line for each host (also -vv)'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s q -l quiet -d 'print no progress and no notes; results, warnings and errors stay'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l dry-run -d 'send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms'
@@ -128,6 +132,11 @@ sarif\t''
 file-sd\t''"
 complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l output -d 'write to this file, which is replaced only by complete output' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -s h -l help -d 'Print help'
+complete -c open-ports -n "__fish_open_ports_using_subcommand diff" -l format -d 'format of the output (default: table)' -r -f -a "table\t''
+json\t''
+ndjson\t''"
+complete -c open-ports -n "__fish_open_ports_using_subcommand diff" -l output -d 'write to this file, which is replaced only by complete output' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand diff" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -l listen -d 'address and port that the service listens on (default: 127.0.0.1:8080, or the port in PORT)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -s h -l help -d 'Print help'

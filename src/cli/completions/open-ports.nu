@@ -66,6 +66,9 @@ module completions {
     --output-json: path       # write JSON to this file, or to standard output (-) (also -oJ)
     --expect: string          # the ports that ought to be open on each host, or none; they are scanned, too. Exits with 5 if the open ports differ
     --expect-file: path       # scan the hosts in this file and expect these ports, each line like "web.internal 22,443"
+    --against: path           # compare with an earlier report: JSON, NDJSON, or nmap's XML or grepable format, or - for standard input. Exits with 5 if a port changed
+    --learn: path             # write what is open to this file, as --expect-file reads it
+    --update                  # with --learn, change only the lines of the file that are no longer true, and add those of new hosts; comments and order stay
     --verbose(-v)             # print on standard error what is to be scanned, and a line for each host (also -vv)
     --quiet(-q)               # print no progress and no notes; results, warnings and errors stay
     --allow: string           # scan only what these rules allow; also OPEN_PORTS_ALLOW (default: any)
@@ -114,6 +117,18 @@ module completions {
     --output: path            # write to this file, which is replaced only by complete output
     --help(-h)                # Print help
     ...file: path             # what open-ports scan --shard wrote with --format json or ndjson, or - for standard input
+  ]
+
+  def "nu-complete open-ports diff format" [] {
+    [ "table" "json" "ndjson" ]
+  }
+
+  # Compare two reports and print what changed.
+  export extern "open-ports diff" [
+    --format: string@"nu-complete open-ports diff format" # format of the output (default: table)
+    --output: path            # write to this file, which is replaced only by complete output
+    --help(-h)                # Print help
+    ...file: path             # the earlier report and the later one: JSON or NDJSON of open-ports, nmap's XML (-oX) or grepable format (-oG), or - for standard input
   ]
 
   # Print what limits scans on this machine, and what to change.
