@@ -100,13 +100,13 @@ fn what_changed_is_printed_after_the_results() {
     let drift = &document["drift"];
     assert_eq!((&drift["same"], &drift["compared"]), (&json!(false), &json!(3)));
     assert_eq!(drift["changes"].as_array().unwrap().len(), 2);
-    let records = host.scan(&["--against", &baselines[1], "--format", "ndjson"]).stdout;
-    let records: Vec<Value> = records.lines().map(json).collect();
+    let text = host.scan(&["--against", &baselines[1], "--format", "ndjson"]).stdout;
+    let records: Vec<Value> = text.lines().map(json).collect();
     let types = records.iter().map(|record| record["type"].as_str().unwrap());
     let types: Vec<&str> = types.filter(|name| *name != "progress").collect();
     assert_eq!(types, ["port", "port", "change", "change", "drift", "end"]);
     // What was written is a baseline, too.
-    host.write("b.ndjson", &records.iter().map(|record| format!("{record}\n")).collect::<String>());
+    host.write("b.ndjson", &text);
     let again = host.scan(&["--against", &host.path("b.ndjson"), "--format", "table"]);
     assert_eq!(again.status.code(), Some(0), "{again:?}");
 }

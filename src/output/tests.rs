@@ -234,7 +234,7 @@ fn lines_of_json_end_with_a_record_that_says_whether_all_was_scanned() {
         last,
         "{\"type\":\"end\",\"summary\":{\"complete\":false,\"reason\":\"deadline\",\
          \"host_count\":1,\"address_count\":1,\"open\":1,\"closed\":90,\"filtered\":4,\
-         \"not_scanned\":6,\"unvisited_hosts\":0,\"elapsed_ms\":2050.0}}"
+         \"not_scanned\":6,\"unvisited_hosts\":0,\"elapsed_ms\":2050.0,\"nothing_open\":[]}}"
     );
 }
 
