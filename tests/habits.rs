@@ -201,7 +201,7 @@ fn who_forgets_scan_or_misspells_something_learns_what_was_meant() {
         ),
         (
             "no/command",
-            "no/command is not a command; the commands are serve, scan, watch, merge, doctor, healthcheck, \
+            "no/command is not a command; the commands are serve, scan, watch, merge, diff, doctor, healthcheck, \
              completions",
         ),
         ("scan web --prots 22", "--prots is not an option of scan; did you mean --ports?"),

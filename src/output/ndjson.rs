@@ -48,7 +48,10 @@ pub(super) struct NothingOpen(Option<Vec<String>>);
 
 impl NothingOpen {
     pub(super) fn new(hosts: Option<Vec<String>>) -> Self {
-        Self(hosts.filter(|hosts| hosts.len() <= MOST_NAMED))
+        let mut hosts = hosts.filter(|hosts| hosts.len() <= MOST_NAMED);
+        // Those of several shards.
+        hosts.iter_mut().for_each(|hosts| hosts.sort_unstable());
+        Self(hosts)
     }
 
     pub(super) fn note(&mut self, report: &Report) {
