@@ -79,6 +79,23 @@ pub(crate) struct Head {
     pub(crate) host_width: usize,
     /// Where it was written what is expected of the hosts.
     pub(crate) origins: Origins,
+    /// Whether something is expected of hosts.
+    pub(crate) expects: bool,
+    /// The name of the earlier report to compare with.
+    pub(crate) against: Option<String>,
+}
+
+/// What is known when two reports are compared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DiffHead<'a> {
+    /// The command line.
+    pub(crate) command: &'a str,
+    /// The name of the earlier report.
+    pub(crate) before: &'a str,
+    /// When the command started.
+    pub(crate) started: SystemTime,
+    /// Whether to use colours.
+    pub(crate) colour: Colour,
 }
 
 /// When reports on hosts are written, in formats that have them in order.
@@ -169,7 +186,7 @@ impl Format {
     /// Whether it has what differs from an earlier report.
     #[must_use]
     pub(crate) fn has_drift(self) -> bool {
-        matches!(self, Self::Table | Self::Json | Self::Ndjson)
+        matches!(self, Self::Table | Self::Json | Self::Ndjson | Self::Judged(_))
     }
 
     /// The format of that name.
@@ -322,6 +339,9 @@ impl<W: Write> Printer<W> {
         self.write_held()?;
         let (head, out, drift) = (&self.head, &mut self.out, self.drift.as_deref());
         if let Some(judge) = &mut self.judge {
+            if let Some(drift) = drift {
+                judge.drift(out, drift, head.against.as_deref())?;
+            }
             judge.end(out, head, summary)?;
         }
         match self.format {
@@ -387,14 +407,15 @@ impl<W: Write> Printer<W> {
 /// When it cannot be written.
 pub(crate) fn write_drift(
     format: Format,
+    head: &DiffHead<'_>,
     drift: &Drift,
-    colour: Colour,
     out: &mut impl Write,
 ) -> io::Result<()> {
     match format {
         Format::Json => json::drift(out, drift),
         Format::Ndjson => ndjson::drift(out, drift),
-        _ => table::drift(out, colour, drift),
+        Format::Judged(form) => judge::diff(form, head, drift, out),
+        _ => table::drift(out, head.colour, drift),
     }
 }
 

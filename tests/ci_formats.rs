@@ -284,7 +284,7 @@ fn without_an_expectation_there_is_nothing_to_judge() {
     ] {
         let ended = run(open_ports(&[&["scan", "127.0.0.1", "-p1"], arguments].concat()));
         assert_eq!(ended.status.code(), Some(2), "{ended:?}");
-        let error = format!("--format {name} needs --expect or --expect-file");
+        let error = format!("--format {name} needs --expect, --expect-file or --against");
         assert!(ended.stderr.contains(&error), "{ended:?}");
     }
 }
@@ -317,6 +317,100 @@ fn shards_are_judged_when_they_are_merged() {
     assert_eq!(sorted(junit(&merged.stdout)), sorted(whole));
     let cut = merge(&[&parts[0]]);
     assert_incomplete(&junit(&cut.stdout), Ending::Unknown);
+}
+
+#[test]
+fn what_changed_is_a_case_in_every_format() {
+    let kept = Listeners::bind(own_address(), 1);
+    let (address, host) = (kept.address, kept.address.to_string());
+    let (lost, closed) = (Listeners::bind(address, 1), Refused::bind(address));
+    let (lost_port, opened_port) = (*lost.ports.first().unwrap(), closed.port);
+    let ports = format!("{},{lost_port},{opened_port}", kept.list());
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (old, new) = (path("old.json"), path("new.json"));
+    let scan = |more: &[&str]| run(open_ports(&[&["scan", &host, "-p", &ports], more].concat()));
+    assert_eq!(scan(&["--output", &old]).status.code(), Some(0));
+    let same = |format| scan(&["--against", &old, "--format", format]);
+    for (cases, whole) in [(junit(&same("junit").stdout), 2), (tap(&same("tap").stdout), 2)] {
+        assert_eq!((count(&cases, Ending::Passed), cases.len()), (whole, whole), "{cases:?}");
+    }
+    assert_eq!(github(&same("github").stdout).0, []);
+    let green = same("sarif");
+    assert_eq!((green.status.code(), sarif(&green.stdout)), (Some(0), (vec![], true)));
+
+    drop((lost, closed));
+    let _opened = wait_for("the port to be free", || Listeners::bind_at(address, opened_port).ok());
+    scan(&["--output", &new]);
+    let texts = [
+        format!("{host}:{lost_port} was open, and is closed"),
+        format!("{host}:{opened_port} was closed, and is open"),
+    ];
+    let mut prints = BTreeSet::new();
+    for diff in [false, true] {
+        let changed = |format| {
+            let ended = match diff {
+                true => run(open_ports(&["diff", &old, &new, "--format", format])),
+                false => scan(&["--against", &old, "--format", format]),
+            };
+            assert_eq!(ended.status.code(), Some(5), "{ended:?}");
+            ended.stdout
+        };
+        for mut cases in [junit(&changed("junit")), tap(&changed("tap"))] {
+            cases.retain(|case| case.ending != Ending::Passed);
+            let mut wanted = [lost_port, opened_port].map(|port| Case {
+                host: Some(host.clone()),
+                claim: format!("port {port} is as before"),
+                ending: Ending::Failed,
+                place: Some(old.clone()),
+            });
+            cases.sort();
+            wanted.sort();
+            assert_eq!(cases, wanted);
+        }
+        let (annotations, _) = github(&changed("github"));
+        let (findings, is_whole) = sarif(&changed("sarif"));
+        assert!(is_whole);
+        prints.insert(findings.iter().map(|(_, print)| print.clone()).collect::<BTreeSet<_>>());
+        let findings = findings.into_iter().map(|(finding, _)| finding);
+        let found: Vec<_> = annotations.into_iter().chain(findings).collect();
+        assert_eq!(found.len(), 4, "{found:?}");
+        for finding in found {
+            let place = finding.file.as_deref().map(|place| place.trim_start_matches("file://"));
+            assert_eq!((place, finding.line), (Some(&*old), None));
+            assert!(texts.contains(&finding.text), "{finding:?}");
+        }
+    }
+    assert_eq!(prints.len(), 1, "the same findings of scan and diff");
+}
+
+#[test]
+fn what_could_not_be_compared_is_not_green() {
+    let host = own_address().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (old, new) = (path("old.json"), path("new.json"));
+    run(open_ports(&["scan", &host, "-p", "1-2000", "--output", &old]));
+    let cut = ["scan", &host, "-p", "1-2000", "--rate", "20", "--deadline-ms", "300"];
+    let ended = run(open_ports(&[&cut[..], &["--output", &new]].concat()));
+    assert_eq!(ended.status.code(), Some(4), "{ended:?}");
+    let diffs = ["diff", &old, &new].map(str::to_owned).to_vec();
+    let scans = cut.iter().copied().chain(["--against", &old]).map(str::to_owned).collect();
+    for arguments in [diffs, scans] {
+        let write = |format: &str| {
+            let arguments = arguments.iter().map(String::as_str).chain(["--format", format]);
+            let ended = run(open_ports(&arguments.collect::<Vec<_>>()));
+            assert_eq!(ended.status.code(), Some(4), "{ended:?}");
+            ended.stdout
+        };
+        assert!(count(&junit(&write("junit")), Ending::Unknown) > 0);
+        assert!(count(&tap(&write("tap")), Ending::Failed) > 0);
+        let (annotations, _) = github(&write("github"));
+        let (findings, _) = sarif(&write("sarif"));
+        assert!(!annotations.is_empty() && !findings.is_empty());
+        assert!(annotations.iter().all(|it| it.rule == "Not scanned"), "{annotations:?}");
+        assert!(findings.iter().all(|(it, _)| it.rule == "not-scanned"), "{findings:?}");
+    }
 }
 
 #[test]

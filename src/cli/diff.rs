@@ -2,15 +2,16 @@
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use argh::{ArgsInfo, FromArgs};
 
 use super::scan::baseline::{exit_of, survey};
 use super::scan::sink::Sink;
 use super::scan::style;
-use super::{Exit, failed, refused};
+use super::{Exit, NAME, failed, refused};
 use crate::drift::{BaselineError, compare};
-use crate::output::{Colour, Format, write_drift};
+use crate::output::{Colour, DiffHead, Format, write_drift};
 
 /// Compare two reports and print what changed.
 #[derive(Clone, Debug, FromArgs, ArgsInfo)]
@@ -33,7 +34,7 @@ pub(super) struct DiffArgs {
     #[argh(positional, arg_name = "file")]
     files: Vec<String>,
     /// format of the output (default: table)
-    #[argh(option, arg_name = "table|json|ndjson")]
+    #[argh(option, arg_name = "table|json|ndjson|junit|tap|github|sarif")]
     format: Option<String>,
     /// write to this file, which is replaced only by complete output
     #[argh(option, arg_name = "file")]
@@ -45,6 +46,7 @@ pub(super) fn run(args: &DiffArgs) -> Exit {
     let [before, now] = &args.files[..] else {
         return refused("name two reports: the earlier one, and the later one");
     };
+    let started = SystemTime::now();
     let name = args.format.as_deref().unwrap_or("table");
     let Some(format) = Format::named(name).filter(|format| format.has_drift()) else {
         let known = Format::ALL.iter().filter(|(_, format)| format.has_drift());
@@ -69,8 +71,10 @@ pub(super) fn run(args: &DiffArgs) -> Exit {
         }
     };
     let colour = if path.is_none() { style::colour(sink.is_terminal()) } else { Colour::No };
+    let command = format!("{NAME} diff {before} {now}");
+    let head = DiffHead { command: &command, before, started, colour };
     let mut out = BufWriter::new(sink);
-    let written = write_drift(format, &drift, colour, &mut out).and_then(|()| {
+    let written = write_drift(format, &head, &drift, &mut out).and_then(|()| {
         out.flush()?;
         out.into_inner().map_err(std::io::IntoInnerError::into_error)?.finish()
     });

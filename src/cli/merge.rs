@@ -168,6 +168,8 @@ fn merge(job: Job) -> Exit {
         order: TypedOrder::default(),
         host_width: files.iter().map(|file| file.host_width).max().unwrap_or_default(),
         origins: Origins::default(),
+        expects: true,
+        against: None,
     });
     let colour = if path.is_none() { style::colour(is_terminal) } else { Colour::No };
     let printer = Printer::new(format, head, BufWriter::new(sink)).with_colour(colour);

@@ -4,11 +4,15 @@
 //! A claim about something that was not scanned is unknown. No format may show an unknown
 //! claim as passed, and a run with one must not look green.
 
+mod drift;
+
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::judge::Closing;
 use crate::expect::Origin;
+use crate::ports::PortSet;
 use crate::report::{AddressFacts, Facts, IncompleteReason, Report, Summary};
 use crate::scan::PortState;
 
@@ -35,7 +39,7 @@ pub(crate) struct Check {
 }
 
 /// What ought to be so. It reads the same in every run, so that CI systems know it again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     /// This port is open.
     Open(u16),
@@ -45,6 +49,17 @@ pub(crate) enum Claim {
     NothingElse,
     /// Something is expected of the host.
     Expected,
+    /// These ports are in the state in which they were.
+    Same {
+        /// The ports.
+        ports: PortSet,
+        /// The address of the host, if it has several.
+        address: Option<IpAddr>,
+    },
+    /// All ports are in the state in which they were, but those that other claims name.
+    NothingElseChanged,
+    /// Both reports have all ports.
+    Compared,
     /// Everything was scanned.
     Whole,
     /// Something was judged.
@@ -73,6 +88,12 @@ pub(crate) enum Rule {
     MissingPort,
     /// Something was not scanned.
     NotScanned,
+    /// A port is open that was not.
+    PortOpened,
+    /// A port is not open that was.
+    PortLost,
+    /// Ports are filtered that were closed, or the reverse.
+    PortsShifted,
     /// Nothing is expected of any host.
     NothingExpected,
 }
@@ -136,10 +157,25 @@ impl Check {
 
 impl Claim {
     /// The port that it is about.
-    pub(super) fn port(self) -> Option<u16> {
+    pub(super) fn port(&self) -> Option<u16> {
         match self {
-            Self::Open(port) | Self::NotOpen(port) => Some(port),
-            Self::NothingElse | Self::Expected | Self::Whole | Self::Judged => None,
+            Self::Open(port) | Self::NotOpen(port) => Some(*port),
+            Self::Same { ports, .. } if ports.len() == 1 => Some(ports.first()),
+            _ => None,
+        }
+    }
+
+    /// What it is about: a port of `host`, several, or the host.
+    pub(super) fn target(&self, host: &str) -> String {
+        let target = target(host, self.port());
+        match self {
+            Self::Same { ports, address } => {
+                let several =
+                    if ports.len() == 1 { String::new() } else { format!(": ports {ports}") };
+                let at = address.map_or(String::new(), |address| format!(" ({address})"));
+                format!("{target}{several}{at}")
+            }
+            _ => target,
         }
     }
 }
@@ -151,6 +187,15 @@ impl fmt::Display for Claim {
             Self::NotOpen(port) => write!(f, "port {port} is not open"),
             Self::NothingElse => f.write_str("no other port is open"),
             Self::Expected => f.write_str("something is expected"),
+            Self::Same { ports, address } => {
+                let at = address.map_or(String::new(), |address| format!(" of {address}"));
+                match ports.len() {
+                    1 => write!(f, "port {ports}{at} is as before"),
+                    _ => write!(f, "ports {ports}{at} are as before"),
+                }
+            }
+            Self::NothingElseChanged => f.write_str("no other port changed"),
+            Self::Compared => f.write_str("every port was compared"),
             Self::Whole => f.write_str("everything was scanned"),
             Self::Judged => f.write_str("something was judged"),
         }
@@ -159,8 +204,15 @@ impl fmt::Display for Claim {
 
 impl Rule {
     /// Every rule.
-    pub(super) const ALL: [Self; 4] =
-        [Self::UnexpectedPort, Self::MissingPort, Self::NotScanned, Self::NothingExpected];
+    pub(super) const ALL: [Self; 7] = [
+        Self::UnexpectedPort,
+        Self::MissingPort,
+        Self::NotScanned,
+        Self::PortOpened,
+        Self::PortLost,
+        Self::PortsShifted,
+        Self::NothingExpected,
+    ];
 
     /// Its name, which never changes.
     pub(super) fn id(self) -> &'static str {
@@ -168,6 +220,9 @@ impl Rule {
             Self::UnexpectedPort => "unexpected-port",
             Self::MissingPort => "missing-port",
             Self::NotScanned => "not-scanned",
+            Self::PortOpened => "opened-port",
+            Self::PortLost => "lost-port",
+            Self::PortsShifted => "shifted-ports",
             Self::NothingExpected => "nothing-expected",
         }
     }
@@ -178,6 +233,9 @@ impl Rule {
             Self::UnexpectedPort => "Unexpected open port",
             Self::MissingPort => "Expected port is not open",
             Self::NotScanned => "Not scanned",
+            Self::PortOpened => "Port opened",
+            Self::PortLost => "Port is open no longer",
+            Self::PortsShifted => "Ports answer differently",
             Self::NothingExpected => "Nothing is expected",
         }
     }
@@ -196,6 +254,11 @@ impl Rule {
             Self::NotScanned => {
                 "Something was not scanned, so it is not known whether it is as expected. This is \
                  no finding about a port; scan again."
+            }
+            Self::PortOpened => "A port is open that was closed or filtered in the earlier report.",
+            Self::PortLost => "A port is closed or filtered that was open in the earlier report.",
+            Self::PortsShifted => {
+                "Ports were closed and are filtered, or the reverse: a firewall may have changed."
             }
             Self::NothingExpected => {
                 "Nothing is expected of any host that was scanned, so nothing was judged."

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use super::Head;
 use super::checks::{Check, Group, Judgement};
+use super::{DiffHead, Head};
 use super::{github, junit, sarif, tap};
+use crate::drift::Drift;
+use crate::expect::Origin;
 use crate::report::{Report, Summary};
 
 /// A form for CI systems.
@@ -74,7 +76,7 @@ impl Judge {
         }
     }
 
-    /// Judges the report on a host.
+    /// Judges the report on a host, if something is expected of hosts.
     ///
     /// # Errors
     /// As [`Self::begin`].
@@ -84,12 +86,31 @@ impl Judge {
         report: &Report,
         head: &Head,
     ) -> io::Result<()> {
+        if report.comparison.is_none() && !head.expects {
+            return Ok(());
+        }
         let origin = head.origins.of(&report.facts.domain);
         if origin.is_some() {
             self.seen.insert(report.facts.domain.clone());
         }
         self.judged += u64::from(report.comparison.is_some());
         self.group(out, &Group::of(report, origin))
+    }
+
+    /// Writes what differs from an earlier report.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub(crate) fn drift(
+        &mut self,
+        out: &mut impl Write,
+        drift: &Drift,
+        baseline: Option<&str>,
+    ) -> io::Result<()> {
+        self.judged += 1;
+        let baseline = baseline.map(|file| Origin { file, line: None });
+        let groups = Group::of_drift(drift, baseline);
+        groups.iter().try_for_each(|group| self.group(out, group))
     }
 
     /// Writes the claims about one host.
@@ -142,6 +163,23 @@ impl Judge {
             JudgeForm::Sarif => sarif::end(out, closing),
         }
     }
+}
+
+/// Writes what differs between two reports.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn diff(
+    form: JudgeForm,
+    head: &DiffHead<'_>,
+    drift: &Drift,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut judge = Judge::new(form);
+    judge.begin(out)?;
+    judge.drift(out, drift, Some(head.before))?;
+    let DiffHead { command, started, .. } = *head;
+    judge.close(out, &Closing { command, started, elapsed: Duration::ZERO, incomplete: None })
 }
 
 /// Why something of a sweep was not scanned, in words.

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::checks::{Group, Rule, target};
+use super::checks::{Group, Rule};
 use super::judge::{Closing, Counts};
 use crate::expect::Origin;
 
@@ -37,9 +37,8 @@ pub(super) fn group(out: &mut impl Write, group: &Group<'_>, before: Counts) -> 
     let mut is_first = before.broken + before.unknown == 0;
     for check in &group.checks {
         let Some((rule, why)) = check.broken() else { continue };
-        let port = check.claim.port();
-        let target = group.host.map(|host| target(host, port));
-        let kind = if port.is_some() { "port" } else { "host" };
+        let target = group.host.map(|host| check.claim.target(host));
+        let kind = if check.claim.port().is_some() { "port" } else { "host" };
         let index = Rule::ALL.iter().position(|&known| known == rule);
         // Where it was written may change, and what is wrong stays the same.
         let fingerprint = fingerprint(rule, target.as_deref().unwrap_or_default());

@@ -15,6 +15,8 @@ fn head(command: &str) -> Head {
         order: TypedOrder::default(),
         host_width: 0,
         origins: Origins::default(),
+        expects: false,
+        against: None,
     }
 }
 

@@ -50,6 +50,8 @@ pub(super) struct Job {
     pub(super) learn: Option<Learn>,
     /// Where these were written.
     pub(super) origins: Origins,
+    /// The name of the report to compare with.
+    pub(super) against: Option<String>,
     /// Of standard output; `None` chooses by where it goes.
     pub(super) format: Option<Format>,
     /// Files to write. If there are none, standard output is written.
@@ -103,8 +105,10 @@ impl Job {
         if let Some(flags) = &flags
             && let Some(name) = flags.judged()
             && expectations.is_empty()
+            && args.against.is_none()
         {
-            errors.add("--format", format!("{name} needs --expect or --expect-file"));
+            let error = format!("{name} needs --expect, --expect-file or --against");
+            errors.add("--format", error);
         }
         let (Some(flags), Some(policy), Some(shard), true) =
             (flags, policy, shard, errors.is_empty())
@@ -148,6 +152,7 @@ impl Job {
             seed: flags.seed,
             shard,
             origins: expectations.origins(args.expect_file.as_deref().unwrap_or_default()),
+            against: args.against.clone(),
             expectations,
             baseline,
             learn,

@@ -87,6 +87,8 @@ fn start(
         order: job.order,
         host_width: job.host_width,
         origins: job.origins,
+        expects: !job.expectations.is_empty(),
+        against: job.against,
     });
     let hosts = match job.first.remaining() {
         _ if !job.rest.is_exhausted() => Hosts::Many,

@@ -52,6 +52,8 @@ fn written(
         order: TypedOrder::default(),
         host_width: 0,
         origins: expectations.origins(name),
+        expects: true,
+        against: None,
     };
     let mut summary = Summary { complete: reason.is_none(), reason, ..Summary::default() };
     reports.iter().for_each(|report| summary.count(report));
