@@ -19,6 +19,9 @@ _open_ports() {
             open_ports,completions)
                 cmd="open_ports__subcmd__completions"
                 ;;
+            open_ports,diff)
+                cmd="open_ports__subcmd__diff"
+                ;;
             open_ports,doctor)
                 cmd="open_ports__subcmd__doctor"
                 ;;
@@ -44,7 +47,7 @@ _open_ports() {
 
     case "${cmd}" in
         open_ports)
-            opts="-h -V --help --version serve scan watch merge doctor healthcheck completions"
+            opts="-h -V --help --version serve scan watch merge diff doctor healthcheck completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -64,6 +67,39 @@ _open_ports() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        open_ports__subcmd__diff)
+            opts="-h --format --output --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "table json ndjson junit tap github sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -140,7 +176,7 @@ _open_ports() {
             return 0
             ;;
         open_ports__subcmd__scan)
-            opts="-p -4 -6 -v -q -h --ports --to-port --top --targets --exclude --family --ipv4 --ipv6 --timeout-ms --deadline-ms --rate --details --format --output --output-xml --output-grepable --output-json --expect --expect-file --verbose --quiet --allow --deny --dry-run --shard --seed --help"
+            opts="-p -4 -6 -v -q -h --ports --to-port --top --targets --exclude --family --ipv4 --ipv6 --timeout-ms --deadline-ms --rate --details --format --output --output-xml --output-grepable --output-json --expect --expect-file --against --learn --update --verbose --quiet --allow --deny --dry-run --shard --seed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -293,6 +329,36 @@ _open_ports() {
                     return 0
                     ;;
                 --expect-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --against)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --learn)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
                         oldifs="$IFS"

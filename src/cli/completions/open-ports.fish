@@ -134,7 +134,11 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l output -
 complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand diff" -l format -d 'format of the output (default: table)' -r -f -a "table\t''
 json\t''
-ndjson\t''"
+ndjson\t''
+junit\t''
+tap\t''
+github\t''
+sarif\t''"
 complete -c open-ports -n "__fish_open_ports_using_subcommand diff" -l output -d 'write to this file, which is replaced only by complete output' -r -F
 complete -c open-ports -n "__fish_open_ports_using_subcommand diff" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand doctor" -s h -l help -d 'Print help'

@@ -120,7 +120,7 @@ module completions {
   ]
 
   def "nu-complete open-ports diff format" [] {
-    [ "table" "json" "ndjson" ]
+    [ "table" "json" "ndjson" "junit" "tap" "github" "sarif" ]
   }
 
   # Compare two reports and print what changed.
