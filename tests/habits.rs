@@ -234,7 +234,7 @@ fn help_has_a_usage_of_one_line_and_names_the_values() {
         "  -p, --ports <list> ",
         " -iL, --targets <file> ",
         " -oX, --output-xml <file> ",
-        "      --format <table|plain|json|ndjson|csv|grepable|xml|junit|tap|github|sarif|file-sd>\n",
+        "      --format <table|plain|json|ndjson|csv|grepable|xml|junit|tap|github|sarif|\n                file-sd>\n",
         "  -4, --ipv4 ",
         "  -h, --help ",
         "  -Pn is accepted and changes nothing",

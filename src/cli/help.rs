@@ -79,6 +79,14 @@ fn value(PositionalInfo { name, optionality, .. }: &PositionalInfo<'_>) -> Strin
 fn entry(left: &str, description: &str) -> String {
     let column = " ".repeat(COLUMN);
     let described = lines(&column, description);
+    // A long list of values goes on below its first.
+    if left.len() > WIDTH
+        && let Some((first, more)) = left.split_at(WIDTH).0.rsplit_once('|')
+    {
+        let more = format!("{more}{}", left.split_at(WIDTH).1);
+        let below = left.find('<').map_or(COLUMN, |at| at + 1);
+        return format!("{first}|\n{}{more}\n{described}", " ".repeat(below));
+    }
     if left.len() + 2 > COLUMN {
         return format!("{left}\n{described}");
     }
