@@ -31,7 +31,7 @@ pub(super) fn end(
     let members = summary.strip_prefix('{').expect("a struct is an object");
     write!(out, "\n],")?;
     if let Some(drift) = drift {
-        write!(out, "\"drift\":{},\n", serde_json::to_string(drift)?)?;
+        writeln!(out, "\"drift\":{},", serde_json::to_string(drift)?)?;
     }
     writeln!(out, "{members}")
 }
