@@ -183,10 +183,7 @@ impl Comparison {
 
 /// Every port that a report has something on.
 fn asked(facts: &PortFacts) -> Option<PortSet> {
-    match &facts.asked {
-        Some(asked) => Some((**asked).clone()),
-        None => None,
-    }
+    facts.asked.as_deref().cloned()
 }
 
 /// The sets of ports that the same hosts lack for the same reason, as one.

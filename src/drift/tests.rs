@@ -10,9 +10,13 @@ fn set(ports: &str) -> PortSet {
     ports.parse().unwrap()
 }
 
+/// An address, sets of its ports with what is known of them, and what is known of the
+/// others.
+type Known<'a> = (&'a str, &'a [(&'a str, Fact)], Fact);
+
 /// What a run that asked for `asked` says of a host, by address: sets of ports with what
 /// is known of them, the last of the others.
-fn host(asked: &str, addresses: &[(&str, &[(&str, Fact)], Fact)]) -> HostFacts {
+fn host(asked: &str, addresses: &[Known<'_>]) -> HostFacts {
     let facts = |listed: &[(&str, Fact)], rest| PortFacts {
         asked: Some(Arc::new(set(asked))),
         count: None,
