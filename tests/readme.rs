@@ -37,14 +37,21 @@ fn the_scans_of_readme_do_what_it_shows() {
     assert!(examples.len() >= 4, "{examples:?}");
     for example in examples {
         let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ports.txt"), expected_ports()).unwrap();
         let ended = run_in(folder.path(), &example.command);
-        assert_eq!(ended.status.code(), Some(0), "{example:?}: {ended:?}");
-        assert_eq!(ended.stderr, "", "{example:?}");
+        if example.command.contains("--expect-file ") {
+            assert_eq!(ended.status.code(), Some(5), "{example:?}: {ended:?}");
+            assert_eq!(ended.stderr, "open-ports: 10.0.0.7: unexpected 22\n", "{example:?}");
+        } else {
+            assert_eq!(ended.status.code(), Some(0), "{example:?}: {ended:?}");
+            assert_eq!(ended.stderr, "", "{example:?}");
+        }
         // README shows all of the output or none.
         if !example.shown.is_empty() {
             assert_eq!(ended.stdout, example.shown, "{example:?}");
         }
-        if let Some(name) = output_of(&example.command) {
+        let output = output_of(&example.command);
+        if let Some(name) = output.filter(|name| name.ends_with(".ndjson")) {
             let text = fs::read_to_string(folder.path().join(name)).unwrap();
             assert_eq!(open_in(&text), [("10.0.0.7", 22), ("db.internal", 5432)].map(named));
             assert_eq!(ended.stdout, "");
@@ -106,6 +113,13 @@ fn examples(prompt: &str) -> Vec<Example> {
         }
     }
     found
+}
+
+/// The file of expected ports in docs/command.md.
+fn expected_ports() -> &'static str {
+    let shown = include_str!("../docs/command.md");
+    let (_, rest) = shown.split_once("```text\n# ports.txt\n").unwrap();
+    rest.split("```").next().unwrap()
 }
 
 /// Runs a line of a shell in `folder`, where names mean what they do in README.
