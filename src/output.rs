@@ -9,6 +9,7 @@
 mod checks;
 mod csv;
 mod file_sd;
+mod format;
 mod github;
 mod grepable;
 mod held;
@@ -28,6 +29,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub(crate) use self::format::Format;
 use self::held::Held;
 use self::judge::Judge;
 pub(crate) use self::judge::JudgeForm;
@@ -38,29 +40,6 @@ use crate::ports::PortSet;
 use crate::report::{PortReport, ProgressReport, Report, Summary, TargetGroup};
 use crate::sweep::Found;
 use crate::targets::TypedOrder;
-
-/// A form of output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// Columns for people.
-    Table,
-    /// A line `host:port` for each open port.
-    Plain,
-    /// One JSON document with a report for each host.
-    Json,
-    /// The records that the HTTP API streams, one a line.
-    Ndjson,
-    /// Comma-separated values, one finding a line.
-    Csv,
-    /// As nmap's -oG.
-    Grepable,
-    /// As nmap's -oX.
-    Xml,
-    /// What a CI system reads: whether the open ports are the expected ones.
-    Judged(JudgeForm),
-    /// Targets that Prometheus reads from a file.
-    FileSd,
-}
 
 /// What is known when a sweep starts.
 #[derive(Clone, Debug)]
@@ -136,64 +115,6 @@ pub(crate) struct Printer<W> {
     /// What differs from an earlier report, if there is one.
     drift: Option<Arc<Drift>>,
     nothing_open: ndjson::NothingOpen,
-}
-
-impl Format {
-    /// The formats by name.
-    pub(crate) const ALL: [(&'static str, Self); 12] = [
-        ("table", Self::Table),
-        ("plain", Self::Plain),
-        ("json", Self::Json),
-        ("ndjson", Self::Ndjson),
-        ("csv", Self::Csv),
-        ("grepable", Self::Grepable),
-        ("xml", Self::Xml),
-        ("junit", Self::Judged(JudgeForm::Junit)),
-        ("tap", Self::Judged(JudgeForm::Tap)),
-        ("github", Self::Judged(JudgeForm::Github)),
-        ("sarif", Self::Judged(JudgeForm::Sarif)),
-        ("file-sd", Self::FileSd),
-    ];
-
-    /// Whether it needs the whole report on each host, and not its findings alone.
-    #[must_use]
-    pub(crate) fn is_by_host(self) -> bool {
-        match self {
-            Self::Json | Self::Grepable | Self::Xml | Self::Judged(_) | Self::FileSd => true,
-            Self::Table | Self::Plain | Self::Ndjson | Self::Csv => false,
-        }
-    }
-
-    /// Whether it is about whether open ports are as expected.
-    #[must_use]
-    pub(crate) fn is_judged(self) -> bool {
-        matches!(self, Self::Judged(_))
-    }
-
-    /// Whether incomplete output must not replace a file that is there.
-    #[must_use]
-    pub(crate) fn is_all_or_nothing(self) -> bool {
-        self == Self::FileSd
-    }
-
-    /// Its name.
-    #[must_use]
-    pub(crate) fn name(self) -> &'static str {
-        let mut all = Self::ALL.iter();
-        all.find(|(_, format)| *format == self).map_or("", |&(name, _)| name)
-    }
-
-    /// Whether it has what differs from an earlier report.
-    #[must_use]
-    pub(crate) fn has_drift(self) -> bool {
-        matches!(self, Self::Table | Self::Json | Self::Ndjson | Self::Judged(_))
-    }
-
-    /// The format of that name.
-    #[must_use]
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, format)| format)
-    }
 }
 
 impl Verdict {
