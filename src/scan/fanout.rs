@@ -389,10 +389,10 @@ enum Step {
 
 /// One look at the readiness set for so many attempts: the call then costs
 /// under 2 % of them, and an answer waits at most some 0.3 ms to be seen.
-const WATCH_EVERY: u32 = 64;
+pub(super) const WATCH_EVERY: u32 = 64;
 
 /// Steps between yields, half a millisecond or so.
-const YIELD_EVERY: u32 = 64;
+pub(super) const YIELD_EVERY: u32 = 64;
 
 #[cfg(test)]
 mod tests;

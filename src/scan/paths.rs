@@ -12,16 +12,17 @@
 //! (see `networks`).
 
 mod networks;
+mod path;
 mod rtt;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::networks::Networks;
 use self::networks::{Bound, View};
-use self::rtt::Cluster;
+use self::path::Path;
 use super::outcome::{Answer, PortState, Reason, Sender};
 use super::plan::Target;
 use crate::limits;
@@ -37,36 +38,6 @@ pub(super) struct Paths {
     revision: AtomicU32,
     /// What the neighbours of silent addresses show, in a sweep.
     view: Option<View>,
-}
-
-/// The path to one address, as all fan-outs of a scan see it.
-#[derive(Debug, Default)]
-struct Path {
-    /// Whether the address is this host's loopback: nobody stands between.
-    loopback: bool,
-    known: Mutex<Known>,
-    /// How long the evidence lets an attempt wait, in microseconds: 0 without
-    /// any.
-    strong: AtomicU32,
-    /// How long strong evidence lets the first of several attempts wait.
-    brief: AtomicU32,
-    weak: AtomicU32,
-    accepted: AtomicU32,
-    refused: AtomicU32,
-    /// The shortest wait that ended in silence in this pass, in microseconds.
-    shortest: AtomicU32,
-    /// The longest that a whole pass waited, in microseconds.
-    longest: AtomicU32,
-    /// Passes that ended with silent ports.
-    passes: AtomicU32,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    accepted: Cluster,
-    refused: Cluster,
-    /// The shortest wait that ended in silence, for each pass that had one.
-    waits: Vec<Duration>,
 }
 
 /// What a target's own answer was, as evidence of how far it is.
@@ -303,82 +274,6 @@ impl Paths {
     }
 }
 
-impl Path {
-    fn new(loopback: bool) -> Self {
-        Self { loopback, shortest: AtomicU32::new(NO_SILENCE), ..Self::default() }
-    }
-
-    /// Whether an answer that took `rough` or less could teach anything.
-    // Once the estimate is good, few samples keep it so; but a late one counts.
-    fn wants(&self, answered: Answered, rough: Duration) -> bool {
-        let (count, timeout) = match answered {
-            Answered::Accepted => (&self.accepted, &self.strong),
-            Answered::Refused => (&self.refused, &self.weak),
-        };
-        let count = count.fetch_add(1, Ordering::Relaxed);
-        count < ALL_SAMPLES
-            || count.is_multiple_of(SPARSE_SAMPLES)
-            || duration(timeout).is_some_and(|timeout| rough > timeout)
-    }
-
-    /// Takes a measured round-trip time into account. True if waits changed.
-    fn sample(&self, answered: Answered, rtt: Duration) -> bool {
-        let mut known = self.known();
-        let before = self.evidence(&known);
-        match answered {
-            Answered::Accepted => known.accepted.sample(rtt),
-            Answered::Refused => known.refused.sample(rtt),
-        };
-        let (strong, weak) = self.evidence(&known);
-        let brief = known.accepted.brief_timeout();
-        self.brief.store(brief.map_or(0, microseconds), Ordering::Relaxed);
-        self.strong.store(strong.map_or(0, microseconds), Ordering::Relaxed);
-        self.weak.store(weak.map_or(0, microseconds), Ordering::Relaxed);
-        let weaker_or_stronger = before.0.is_some() != strong.is_some();
-        weaker_or_stronger || before.1.is_some() != weak.is_some()
-    }
-
-    fn end_pass(&self) {
-        let shortest = self.shortest.swap(NO_SILENCE, Ordering::Relaxed);
-        if shortest == NO_SILENCE {
-            return;
-        }
-        self.known().waits.push(Duration::from_micros(shortest.into()));
-        self.passes.fetch_add(1, Ordering::Relaxed);
-        self.longest.fetch_max(shortest, Ordering::Relaxed);
-    }
-
-    fn timing(&self) -> Option<PathTiming> {
-        let known = self.known();
-        let cluster = known.best();
-        Some(PathTiming { rtt: cluster.rtt()?, timeout: cluster.timeout()? })
-    }
-
-    /// How long strong and weak evidence let an attempt wait.
-    fn evidence(&self, known: &Known) -> (Option<Duration>, Option<Duration>) {
-        let weak = known.accepted.timeout().max(known.refused.timeout());
-        let strong = known.accepted.timeout().filter(|_| known.accepted.is_strong());
-        (strong.or(weak.filter(|_| self.loopback)), weak)
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Known {
-    /// Passes that waited as long as the slowest answer takes, or `ceiling`.
-    fn useful_passes(&self, ceiling: Duration) -> usize {
-        let needed = self.best().slowest().min(ceiling);
-        self.waits.iter().filter(|&&wait| wait >= needed).count()
-    }
-
-    /// The strongest evidence: answers of open ports, if there are any.
-    fn best(&self) -> &Cluster {
-        if self.accepted.rtt().is_some() { &self.accepted } else { &self.refused }
-    }
-}
-
 /// `None` for 0.
 fn duration(microseconds: &AtomicU32) -> Option<Duration> {
     let us = microseconds.load(Ordering::Relaxed);
@@ -394,10 +289,6 @@ const NO_SILENCE: u32 = u32::MAX;
 
 /// Linux repeats a SYN after 1 s (TCP_TIMEOUT_INIT).
 const SYN_REPEATED: Duration = Duration::from_secs(1);
-
-const ALL_SAMPLES: u32 = 64;
-/// After [`ALL_SAMPLES`], one in so many is taken.
-const SPARSE_SAMPLES: u32 = 16;
 
 /// By how much each pass after the second waits longer than the one before.
 const GROWTH: f64 = 1.5;

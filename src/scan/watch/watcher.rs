@@ -13,12 +13,12 @@ use tokio::time::{Sleep, sleep};
 use super::rounds::{Missed, Rounds};
 use super::tracker::Tracker;
 use super::{Change, MissedReason, Posted, WatchCounts, WatchNews};
-use crate::scan::fanout::FanoutPlan;
 use crate::scan::fanout::deadlines::Deadlines;
 use crate::scan::fanout::network::Network;
 use crate::scan::fanout::probe::Judgement;
 use crate::scan::fanout::slots::Slots;
 use crate::scan::fanout::waits::Waits;
+use crate::scan::fanout::{FanoutPlan, WATCH_EVERY, YIELD_EVERY};
 use crate::scan::outcome::{Answer, PortState, Reason, Shortage, Verdict};
 use crate::scan::plan::{ScanPlan, Target};
 use crate::scan::stats::InFlight;
@@ -393,12 +393,6 @@ impl<N> Drop for Watcher<N> {
         self.reported.report(&self.plan.stats, 0);
     }
 }
-
-/// As for a fan-out: the look costs little then, and an answer waits a moment at most.
-const WATCH_EVERY: u32 = 64;
-
-/// Steps between yields, half a millisecond or so.
-const YIELD_EVERY: u32 = 64;
 
 /// How often missed probes are told.
 const TELL_EVERY: Duration = Duration::from_secs(1);
