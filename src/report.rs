@@ -251,7 +251,7 @@ fn incomplete_reason(tallies: &[AddressTally], is_cut: bool) -> Option<Incomplet
 }
 
 /// What bounds a scan that is shorter need not be known.
-const LONG: Duration = Duration::from_secs(1);
+pub(crate) const LONG: Duration = Duration::from_secs(1);
 
 /// The ports that are open on at least one of several addresses, each once and in
 /// ascending order.

@@ -2,12 +2,14 @@
 //!
 //! The service and the command make both from the news of a sweep.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::expect::{Expectation, Expectations};
 use crate::ports::PortSet;
-use crate::report::{IncompleteReason, Report, Subject, Summary};
+use crate::report::{IncompleteReason, LONG, Report, Subject, Summary};
 use crate::resolve::ResolveError;
+use crate::scan::Bound;
 use crate::sweep::{HostEnd, HostOutcome, Sweep};
 
 /// What is known of a sweep so far.
@@ -18,6 +20,8 @@ pub(crate) struct Results {
     rows: bool,
     expectations: Expectations,
     summary: Summary,
+    /// How long batches took, by what bound them. Those of several hosts count for each.
+    times: BTreeMap<Bound, Duration>,
 }
 
 /// The result of one host.
@@ -33,11 +37,11 @@ impl Results {
     /// The results of a sweep over `ports`. With `rows`, a report has a row for each
     /// finding.
     pub(crate) fn new(ports: PortSet, rows: bool, expectations: Expectations) -> Self {
-        Self { ports, rows, expectations, summary: Summary::default() }
+        Self { ports, rows, expectations, summary: Summary::default(), times: BTreeMap::new() }
     }
 
     /// The result of a host.
-    pub(crate) fn of(&self, HostEnd { host, outcome }: HostEnd) -> HostResult {
+    pub(crate) fn of(&mut self, HostEnd { host, outcome }: HostEnd) -> HostResult {
         let subject = Subject {
             domain: &host,
             ports: &self.ports,
@@ -51,6 +55,9 @@ impl Results {
         };
         match outcome {
             HostOutcome::Scanned { tallies, timing, left_out, elapsed, stopped } => {
+                if let Some(bound) = timing.bound_by {
+                    *self.times.entry(bound).or_default() += elapsed;
+                }
                 let subject = Subject { left_out: &left_out, ..subject };
                 let mut report = Report::new(&subject, &tallies, &timing, elapsed);
                 if stopped && !report.facts.is_complete() {
@@ -108,6 +115,8 @@ impl Results {
         }
         summary.complete = summary.reason.is_none();
         summary.elapsed = elapsed;
+        let longest = self.times.iter().max_by_key(|(_, time)| **time);
+        summary.bound_by = longest.filter(|_| elapsed >= LONG).map(|(&bound, _)| bound);
         summary.ports = Some(self.ports.clone());
         summary
     }

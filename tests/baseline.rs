@@ -164,7 +164,7 @@ fn what_is_open_becomes_what_is_expected() {
     let (address, file) = (host.address, host.path("ports"));
     let learned = host.scan(&["--learn", &file]);
     assert_eq!(learned.status.code(), Some(0), "{learned:?}");
-    assert!(learned.stderr.contains(": 1 lines added, 0 changed"), "{learned:?}");
+    assert!(learned.stderr.contains(": 1 line added, 0 changed"), "{learned:?}");
     let met = run(open_ports(&["scan", "--expect-file", &file, "-p", &host.ports]));
     assert_eq!(met.status.code(), Some(0), "{met:?}");
     let other = own_address();

@@ -504,6 +504,7 @@ fn what_the_deadline_leaves_is_counted_and_the_rate_is_kept() {
     );
     // Some more than ten, because the bucket may be full at the start.
     assert!(count("closed") + count("filtered") <= 30, "{summary}");
+    assert_eq!(summary["bound_by"], "rate", "{summary}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{IncompleteReason, Report, ShardLabel};
 use crate::ports::PortSet;
-use crate::scan::{PortState, Reason};
+use crate::scan::{Bound, PortState, Reason};
 
 /// What is known when a sweep is over. Each target of the `hosts` is in one of the
 /// four counts.
@@ -43,6 +43,9 @@ pub(crate) struct Summary {
     /// How long it took.
     #[serde(rename = "elapsed_ms", with = "as_milliseconds")]
     pub(crate) elapsed: Duration,
+    /// What most of the time was spent on, if it took long enough for that to matter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bound_by: Option<Bound>,
     /// The ports of each host.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "as_list")]
     pub(crate) ports: Option<PortSet>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a scan spent most of its time on, and so what would have to change for it to
 /// be faster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bound {
     /// Work of this machine.

@@ -116,7 +116,8 @@ impl Learn {
                 0 => String::new(),
                 silent => format!(", none for {silent} hosts that gave no answer"),
             };
-            print_error(&format!("{name}: {added} lines added, {changed} changed{silent}"));
+            let lines = if added == 1 { "line" } else { "lines" };
+            print_error(&format!("{name}: {added} {lines} added, {changed} changed{silent}"));
         }
         if self.partial > 0 { Exit::Incomplete } else { Exit::Whole }
     }
