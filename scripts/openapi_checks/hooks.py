@@ -79,8 +79,6 @@ def sensible(query):
         query.pop("pretty", None)
     if "deadlineMs" in query:
         query["deadlineMs"] = min(int(query["deadlineMs"]), MAX_DEADLINE_MS)
-    if "shard" in query:
-        query["shard"] = f"{chosen % 3 + 1}/3"
     sensible_ports(query, chosen)
     return query
 
@@ -94,6 +92,8 @@ def sensible_sweep(query):
         query["exclude"] = EXCLUDES[chosen % len(EXCLUDES)]
     if "deadlineMs" in query:
         query["deadlineMs"] = min(int(query["deadlineMs"]), MAX_DEADLINE_MS)
+    if "shard" in query:
+        query["shard"] = f"{chosen % 3 + 1}/3"
     sensible_ports(query, chosen)
     return query
 
