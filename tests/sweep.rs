@@ -46,7 +46,9 @@ fn memory_stays_below_sixteen_megabytes() {
             child.try_wait().unwrap()
         });
         assert!(ended.success());
-        assert!((1..16 * 1024).contains(&peak), "{format}: {peak} kB");
+        // Of a build for debugging, more pages of code are in memory.
+        let larger = if cfg!(debug_assertions) { 4 * 1024 } else { 0 };
+        assert!((1..16 * 1024 + larger).contains(&peak), "{format}: {peak} kB");
     }
 }
 
