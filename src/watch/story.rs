@@ -20,6 +20,8 @@ pub(crate) struct Story {
     ports: Vec<(IpAddr, u16)>,
     /// For each port, the first host that has its address.
     names: Vec<String>,
+    /// For each port, when its last state began, as it was reported.
+    dates: Vec<Option<(Instant, SystemTime)>>,
     judge: Option<Judge>,
     /// When the time for the condition is over.
     over_at: Option<Instant>,
@@ -77,6 +79,7 @@ impl Story {
                 behind: Vec::new(),
                 until: now + OPENING_PATIENCE,
             }),
+            dates: vec![None; ports.len()],
             told: VecDeque::new(),
             progress_at: now + limits::PROGRESS_INTERVAL,
             changes: 0,
@@ -185,14 +188,16 @@ impl Story {
     /// Makes the first record, if that was not done, and those that waited for it.
     fn open(&mut self) {
         let Some(Opening { states, later, behind, .. }) = self.opening.take() else { return };
-        let rows = self.ports.iter().zip(&self.names).zip(&states);
-        let rows = rows.map(|((&(address, port), host), first)| StateRow {
+        let dates = states.iter().map(|first| first.map(|first| (first.at, time_of(first.at))));
+        self.dates = dates.collect();
+        let rows = self.ports.iter().zip(&self.names).zip(states.iter().zip(&self.dates));
+        let rows = rows.map(|((&(address, port), host), (first, date))| StateRow {
             host: host.clone(),
             address,
             port,
             state: first.map(|first| first.to),
             reason: first.map(|first| first.reason),
-            at: first.map(|first| time_of(first.at)),
+            at: date.map(|(_, at)| at),
         });
         let states = rows.collect();
         self.told.push_back(WatchRecord::States { at: SystemTime::now(), states });
@@ -206,7 +211,9 @@ impl Story {
         let &Change { index, from, to, reason, at } = change;
         let (address, port) = self.ports[index];
         self.changes += 1;
-        let (at, host) = (time_of(at), self.names[index].clone());
+        let began = at;
+        let (at, host) = (time_of(began), self.names[index].clone());
+        self.dates[index] = Some((began, at));
         self.told.push_back(WatchRecord::Change { at, host, address, port, from, to, reason });
     }
 
@@ -224,7 +231,8 @@ impl Story {
     fn end(&mut self, outcome: Outcome) {
         self.open();
         self.stage = Stage::Told;
-        let held_since = self.judge.as_ref().and_then(Judge::held_since).map(time_of);
+        let held_since = self.judge.as_ref().and_then(Judge::held_since);
+        let held_since = held_since.map(|since| self.reported(since));
         let unmet = match (outcome, &self.judge) {
             (Outcome::NotMet | Outcome::Unknown, Some(judge)) => judge.unmet(),
             _ => Vec::new(),
@@ -237,6 +245,13 @@ impl Story {
             elapsed_ms: milliseconds(self.begun.elapsed()),
             counts: self.counts(),
         });
+    }
+
+    /// The time of day of a moment. It is the same each time, also if the clock was set
+    /// meanwhile.
+    fn reported(&self, moment: Instant) -> SystemTime {
+        let known = self.dates.iter().flatten().find(|(began, _)| *began == moment);
+        known.map_or_else(|| time_of(moment), |&(_, at)| at)
     }
 
     fn wake_at(&self, now: Instant) -> Instant {
