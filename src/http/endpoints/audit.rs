@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::ask::{self, Asked, NotStarted};
+use crate::ask::{self, Asked, Checks, NotStarted};
 use crate::caller::Caller;
 use crate::log::Array;
 use crate::metrics::Metrics;
@@ -87,15 +87,7 @@ impl Audit {
                 self.scan = Some((Arc::clone(running.scan()), Instant::now()));
             }
             Ok(ask::Outcome::Explained(_)) => self.outcome = Outcome::Explained,
-            Err(NotStarted::NotAdmitted(_)) => self.outcome = Outcome::NotAdmitted,
-            Err(NotStarted::NotResolved(ResolveError::NotLookedUp { .. })) => {
-                self.outcome = Outcome::NotLookedUp;
-            }
-            Err(NotStarted::NotResolved(_)) => self.outcome = Outcome::NotResolved,
-            Err(NotStarted::Refused(_)) => {
-                self.metrics.count_refusal(&checks.rule);
-                self.outcome = Outcome::Refused;
-            }
+            Err(reason) => self.outcome = Outcome::not_started(reason, checks, &self.metrics),
         }
     }
 
@@ -140,6 +132,19 @@ impl Drop for Audit {
 }
 
 impl Outcome {
+    /// Why a request led to nothing that runs. Counts a refusal.
+    pub(super) fn not_started(reason: &NotStarted, checks: &Checks, metrics: &Metrics) -> Self {
+        match reason {
+            NotStarted::NotAdmitted(_) => Self::NotAdmitted,
+            NotStarted::NotResolved(ResolveError::NotLookedUp { .. }) => Self::NotLookedUp,
+            NotStarted::NotResolved(_) => Self::NotResolved,
+            NotStarted::Refused(_) => {
+                metrics.count_refusal(&checks.rule);
+                Self::Refused
+            }
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::audit;
-use crate::ask::{AskedWatch, NotStarted};
+use crate::ask::AskedWatch;
 use crate::caller::Caller;
 use crate::log::Array;
 use crate::metrics::Metrics;
 use crate::request::watch::WatchRequest;
-use crate::resolve::ResolveError;
 use crate::watch::{Counts, Outcome};
 
 /// The record of one request for a watch. It is written when it is dropped, so that there
@@ -55,19 +54,9 @@ impl WatchAudit {
     pub(super) fn asked(&mut self, AskedWatch { checks, outcome }: &AskedWatch) {
         self.addresses.clone_from(&checks.addresses);
         self.rule.clone_from(&checks.rule);
-        let outcome = match outcome {
-            Ok(_) => return,
-            Err(NotStarted::NotAdmitted(_)) => audit::Outcome::NotAdmitted,
-            Err(NotStarted::NotResolved(ResolveError::NotLookedUp { .. })) => {
-                audit::Outcome::NotLookedUp
-            }
-            Err(NotStarted::NotResolved(_)) => audit::Outcome::NotResolved,
-            Err(NotStarted::Refused(_)) => {
-                self.metrics.count_refusal(&checks.rule);
-                audit::Outcome::Refused
-            }
-        };
-        self.outcome = outcome.name();
+        if let Err(reason) = outcome {
+            self.outcome = audit::Outcome::not_started(reason, checks, &self.metrics).name();
+        }
     }
 
     /// Notes what was counted so far.
