@@ -15,7 +15,7 @@ use crate::http::app::App;
 use crate::http::exchange::etag::Known;
 use crate::http::exchange::held::Held;
 use crate::http::exchange::identity::Exchange;
-use crate::http::exchange::negotiation::{self, media_type, negotiate};
+use crate::http::exchange::negotiation::{self, media_type};
 use crate::http::exchange::reply::Reply;
 use crate::http::exchange::{problems, query};
 use crate::request::{Format, ScanRequest};
@@ -39,10 +39,7 @@ pub(crate) async fn get(
 
 /// Answers what `HEAD` asks: the same checks, but nothing is looked up.
 pub(crate) fn head(app: &App, query: &str, headers: &HeaderMap) -> Reply {
-    match checked(app, query, headers) {
-        Ok((_, format)) => scan_reply::head(media_type(format)),
-        Err(refusal) => *refusal,
-    }
+    scan_reply::head_of(checked(app, query, headers))
 }
 
 fn checked(
@@ -53,9 +50,7 @@ fn checked(
     let (params, errors) = query::parse(query);
     let invalid = |errors| Box::new(problems::invalid_parameters(errors));
     let request = errors.then(ScanRequest::try_new(&params, &app.ceilings)).map_err(invalid)?;
-    let offer = &negotiation::OF_SCAN;
-    let format = negotiate(request.format, headers, offer);
-    let format = format.map_err(|_| Box::new(problems::not_acceptable(offer)))?;
+    let format = scan_reply::format(request.format, headers, &negotiation::OF_SCAN)?;
     request.check_format(format).map_err(invalid)?;
     Ok((request, format))
 }

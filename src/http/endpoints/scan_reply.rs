@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use super::indent::Indenter;
 use super::report_text;
 use crate::ask::NotStarted;
 use crate::http::exchange::etag::{Known, Tag};
-use crate::http::exchange::negotiation::media_type;
+use crate::http::exchange::negotiation::{media_type, negotiate};
 use crate::http::exchange::problems;
 use crate::http::exchange::reply::{Reply, ReplyBody, json_line, uncached, with_body};
 use crate::report::{Report, TargetGroup};
@@ -71,6 +71,26 @@ pub(super) fn stream(media_type: &'static str, body: ReplyBody) -> Reply {
     // Without it, nginx holds records back until it has a page of them.
     reply.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     reply
+}
+
+/// The format of a reply, of those on `offer`.
+///
+/// # Errors
+/// The reply, when the client accepts none of them.
+pub(super) fn format(
+    named: Option<Format>,
+    headers: &HeaderMap,
+    offer: &[Format],
+) -> Result<Format, Box<Reply>> {
+    negotiate(named, headers, offer).map_err(|_| Box::new(problems::not_acceptable(offer)))
+}
+
+/// The reply to `HEAD`, after the checks that `GET` makes too.
+pub(super) fn head_of<T>(checked: Result<(T, Format), Box<Reply>>) -> Reply {
+    match checked {
+        Ok((_, format)) => head(media_type(format)),
+        Err(refusal) => *refusal,
+    }
 }
 
 /// The reply to `HEAD` where `GET` would scan.

@@ -17,7 +17,7 @@ use crate::caller::Caller;
 use crate::http::app::App;
 use crate::http::exchange::etag::Known;
 use crate::http::exchange::identity::Exchange;
-use crate::http::exchange::negotiation::{OF_SWEEP as FORMATS, media_type, negotiate};
+use crate::http::exchange::negotiation::{OF_SWEEP as FORMATS, media_type};
 use crate::http::exchange::reply::Reply;
 use crate::http::exchange::{problems, query};
 use crate::request::Format;
@@ -91,10 +91,7 @@ where
 
 /// Answers what `HEAD` asks: the same checks as of `GET`, but nothing is looked up.
 pub(crate) fn head(app: &App, query: &str, headers: &HeaderMap) -> Reply {
-    match checked(app, query, &OF_SWEEP, headers) {
-        Ok((_, format)) => scan_reply::head(media_type(format)),
-        Err(refusal) => *refusal,
-    }
+    scan_reply::head_of(checked(app, query, &OF_SWEEP, headers))
 }
 
 /// A valid request, from a query with the parameters in `table`.
@@ -115,8 +112,7 @@ fn checked(
     headers: &HeaderMap,
 ) -> Result<(SweepRequest, Format), Box<Reply>> {
     let request = valid(app, query, table)?;
-    let format = negotiate(request.format, headers, &FORMATS);
-    let format = format.map_err(|_| Box::new(problems::not_acceptable(&FORMATS)))?;
+    let format = scan_reply::format(request.format, headers, &FORMATS)?;
     Ok((request, format))
 }
 

@@ -19,7 +19,7 @@ use crate::ask::RunningWatch;
 use crate::caller::Caller;
 use crate::http::app::App;
 use crate::http::exchange::identity::Exchange;
-use crate::http::exchange::negotiation::{OF_WATCH as FORMATS, media_type, negotiate};
+use crate::http::exchange::negotiation::{OF_WATCH as FORMATS, media_type};
 use crate::http::exchange::reply::{Reply, ReplyBody, growing};
 use crate::http::exchange::{problems, query};
 use crate::request::Format;
@@ -66,10 +66,7 @@ pub(crate) async fn get(
 
 /// Answers what `HEAD` asks: the same checks, but nothing is looked up.
 pub(crate) fn head(app: &App, query: &str, headers: &HeaderMap) -> Reply {
-    match checked(app, query, headers) {
-        Ok((_, format)) => scan_reply::head(media_type(format)),
-        Err(refusal) => *refusal,
-    }
+    scan_reply::head_of(checked(app, query, headers))
 }
 
 fn checked(
@@ -80,8 +77,7 @@ fn checked(
     let (params, errors) = query::parse_as(query, &OF_WATCH);
     let request = errors.then(WatchRequest::try_new(&params, &app.ceilings));
     let request = request.map_err(|errors| Box::new(problems::invalid_parameters(errors)))?;
-    let format = negotiate(request.format, headers, &FORMATS);
-    let format = format.map_err(|_| Box::new(problems::not_acceptable(&FORMATS)))?;
+    let format = scan_reply::format(request.format, headers, &FORMATS)?;
     Ok((request, format))
 }
 
