@@ -1,4 +1,4 @@
-//! `open-ports watch`: tells of each change of a few ports, and waits for states.
+//! `open-ports watch`: reports each change of a few ports, and waits until they have given states.
 
 mod job;
 mod printer;

@@ -1,4 +1,4 @@
-//! Watches ports: asks them again and again, and tells of each change once.
+//! Watches ports: asks them again and again, and reports each change once.
 //!
 //! A fan-out ends each target once, in passes. A watch has rounds that overlap: a round
 //! starts on time, whatever the probes before it wait for, so that the time of a change
