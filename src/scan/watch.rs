@@ -12,6 +12,7 @@
 
 mod loss;
 mod rounds;
+mod shortfall;
 mod tracker;
 mod watcher;
 

@@ -6,6 +6,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use oorandom::Rand64;
 use serde::Deserialize;
 
@@ -190,6 +192,30 @@ pub(crate) fn settles(program: &Path, seed: u64) -> io::Result<Vec<String>> {
     Ok(faults)
 }
 
+/// Opens the port before the kernel repeats the SYN of a probe that was silent, and lets
+/// the watch see the answer to that late.
+pub(crate) fn repeated_syns_date_nothing(program: &Path, seed: u64) -> io::Result<Vec<String>> {
+    let lab = lab("", seed)?;
+    let mut filter = Filter::open(&lab.hosts)?;
+    filter.flip("80", Some("drop"))?;
+    let arguments = ["-p", "80", "--until", "80=open", "--within", "1m", "--every", "10ms"];
+    let watch = Watch::start(&lab.hosts, program, &arguments)?;
+    // Some probes are in flight, and none of them has been silent for as long as it may.
+    thread::sleep(Duration::from_millis(300));
+    watch.signal(Signal::SIGSTOP)?;
+    let opened = filter.flip("80", None)?;
+    // By now the kernel has repeated all of them.
+    thread::sleep(Duration::from_millis(1500));
+    watch.signal(Signal::SIGCONT)?;
+    let (code, end) = watch.end()?;
+    let since = end["held_since"].as_str().and_then(|it| humantime::parse_rfc3339(it).ok());
+    let is_right = since.is_some_and(|since| since >= opened.before);
+    if code == Some(0) && end["outcome"] == "met" && is_right {
+        return Ok(Vec::new());
+    }
+    Ok(vec![format!("{code:?}, {end}, opened {:?}", opened.before)])
+}
+
 /// The share of a core that a watch of 100 ports takes, asked every 20 ms.
 pub(crate) fn load(program: &Path, rule: Option<&str>) -> io::Result<f64> {
     let lab = lab("", 1)?;
@@ -305,10 +331,14 @@ impl Watch {
         }
     }
 
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = Pid::from_raw(self.process.id().cast_signed());
+        Ok(kill(pid, signal)?)
+    }
+
     /// Stops it, and returns the changes that it told, and how many probes it missed.
     fn stop(mut self) -> io::Result<(Changes, u64)> {
-        let pid = nix::unistd::Pid::from_raw(self.process.id().cast_signed());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
+        self.signal(Signal::SIGTERM)?;
         let (mut changes, mut missed) = (Vec::new(), None);
         while let Some(record) = self.next()? {
             match record {

@@ -37,6 +37,9 @@ pub(crate) fn all() -> Vec<Trial> {
     let of_watches = [
         trial(&lacks, "watch: loss alone is no change", || no_faults(flips::loss_is_no_change)),
         trial(&lacks, "watch: what settles is right in 10 of 10", || no_faults(flips::settles)),
+        trial(&lacks, "watch: an answer to a repeated SYN dates nothing", || {
+            no_faults(flips::repeated_syns_date_nothing)
+        }),
     ];
     let scans = of_the_lab.into_iter().chain(scenarios).chain(attached).chain(routed);
     scans.chain(watched).chain(of_watches).collect()

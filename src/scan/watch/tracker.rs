@@ -79,7 +79,7 @@ impl Tracker {
         self.first.wrapping_add(after)
     }
 
-    /// A probe could not be sent.
+    /// A probe could not be sent, or its answer may be about a later time.
     pub(crate) fn abandon(&mut self, number: u32) {
         self.end(number, Fate::Void);
     }

@@ -11,8 +11,10 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{Sleep, sleep};
 
 use super::rounds::{Missed, Rounds};
+use super::shortfall::{Shortfall, TELL_EVERY};
 use super::tracker::Tracker;
 use super::{Change, MissedReason, Posted, WatchCounts, WatchNews};
+use crate::limits;
 use crate::scan::fanout::deadlines::Deadlines;
 use crate::scan::fanout::network::Network;
 use crate::scan::fanout::probe::Judgement;
@@ -46,9 +48,9 @@ pub(super) struct Watcher<N> {
     patient: Deadlines,
     timer: Pin<Box<Sleep>>,
     held: Option<Held>,
-    counts: WatchCounts,
-    missed: Vec<(MissedReason, u64)>,
-    tell_missed_at: Instant,
+    /// Probes that were sent.
+    sent: u64,
+    shortfall: Shortfall,
     news: Vec<WatchNews>,
     /// Ports of which more is known than was posted.
     unposted: Vec<u32>,
@@ -106,9 +108,8 @@ impl<N: Network> Watcher<N> {
             patient: Deadlines::default(),
             timer: Box::pin(sleep(Duration::ZERO)),
             held: None,
-            counts: WatchCounts::default(),
-            missed: Vec::new(),
-            tell_missed_at: now,
+            sent: 0,
+            shortfall: Shortfall::new(now),
             news: Vec::new(),
             unposted: Vec::new(),
             reported: InFlight::default(),
@@ -128,7 +129,11 @@ impl<N: Network> Watcher<N> {
         for port in self.unposted.drain(..) {
             posted.known[port as usize] = self.trackers[port as usize].known();
         }
-        posted.counts = WatchCounts { rounds: self.rounds.begun(), ..self.counts };
+        posted.counts = WatchCounts {
+            rounds: self.rounds.begun(),
+            probes: self.sent,
+            missed: self.shortfall.total(),
+        };
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -199,7 +204,7 @@ impl<N: Network> Watcher<N> {
             return false;
         };
         self.rounds.asked(now);
-        self.counts.probes += 1;
+        self.sent += 1;
         if self.flights.len() <= slot as usize {
             self.flights.resize(slot as usize + 1, Flight::default());
         }
@@ -244,6 +249,9 @@ impl<N: Network> Watcher<N> {
             Answer::Short(errno) => return self.fall_short(slot, errno),
         };
         let (target, elapsed) = (self.slots[slot].target, self.slots[slot].started.elapsed());
+        if elapsed >= limits::WATCH_TIMEOUT {
+            return self.abandon(slot);
+        }
         let handshake_time = || self.network.handshake_time(slot);
         self.plan.paths.learn(target, self.plan.purpose, answer, elapsed, handshake_time);
         let sighting = || self.network.sighting(slot);
@@ -314,10 +322,16 @@ impl<N: Network> Watcher<N> {
     /// A probe could not be sent.
     fn fall_short(&mut self, slot: u32, errno: Errno) {
         self.plan.stats.count_error(errno);
+        self.shortfall.add(MissedReason::Shortage(Shortage::of(errno)), 1);
+        self.abandon(slot);
+    }
+
+    /// Ends a probe that says nothing about its port at the time when it started: it was
+    /// never sent, or its answer was seen so late that it may be to a repeated SYN.
+    fn abandon(&mut self, slot: u32) {
         let Flight { port, number } = self.flights[slot as usize];
         self.trackers[port as usize].abandon(number);
         self.slots.vacate(slot, &mut self.network);
-        self.miss(MissedReason::Shortage(Shortage::of(errno)), 1);
         self.after(port);
     }
 
@@ -349,24 +363,9 @@ impl<N: Network> Watcher<N> {
 
     fn count_round(&mut self, Missed { unsent, late }: Missed, now: Instant) {
         let reason = self.held.take().map_or(MissedReason::Late, |held| held.reason);
-        self.miss(reason, unsent);
-        self.miss(MissedReason::Late, late);
-        if now >= self.tell_missed_at && !self.missed.is_empty() {
-            self.tell_missed_at = now + TELL_EVERY;
-            let missed = std::mem::take(&mut self.missed).into_iter();
-            self.news.extend(missed.map(|(reason, probes)| WatchNews::Missed { probes, reason }));
-        }
-    }
-
-    fn miss(&mut self, reason: MissedReason, probes: u64) {
-        if probes == 0 {
-            return;
-        }
-        self.counts.missed += probes;
-        match self.missed.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, count)) => *count += probes,
-            None => self.missed.push((reason, probes)),
-        }
+        self.shortfall.add(reason, unsent);
+        self.shortfall.add(MissedReason::Late, late);
+        self.news.extend(self.shortfall.news(now));
     }
 
     /// Sets the timer to what comes first; ready if that has passed.
@@ -393,6 +392,3 @@ impl<N> Drop for Watcher<N> {
         self.reported.report(&self.plan.stats, 0);
     }
 }
-
-/// How often missed probes are told.
-const TELL_EVERY: Duration = Duration::from_secs(1);
