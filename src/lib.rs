@@ -124,6 +124,9 @@ pub mod limits;
 mod log;
 pub mod machine;
 #[cfg(feature = "server")]
+#[allow(dead_code, unused_imports, reason = "being built")]
+mod matrix;
+#[cfg(feature = "server")]
 mod metrics;
 #[cfg(feature = "server")]
 mod output;

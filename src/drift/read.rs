@@ -81,8 +81,8 @@ fn ours(from: impl BufRead) -> Result<Survey, BaselineError> {
         match piece {
             Piece::Host(report) => survey.add_report(&report),
             Piece::Found { host, finding, .. } => records.found(host, &finding),
-            Piece::NotScanned { host, reason } => records.not_scanned(&host, reason),
-            Piece::Remark(_) => {}
+            Piece::NotScanned { host, reason, .. } => records.not_scanned(&host, reason),
+            Piece::AcceptsEverything(_) | Piece::Remark(_) => {}
         }
         Ok(())
     });

@@ -36,7 +36,11 @@ pub(crate) enum Piece {
         host: String,
         /// Why.
         reason: IncompleteReason,
+        /// Why it was not scanned at all, as a sentence.
+        detail: Option<String>,
     },
+    /// A host that accepts connections on ports that nobody uses, in records.
+    AcceptsEverything(String),
     /// A line of the scan's standard error, which logs of containers mix with its
     /// output.
     Remark(String),
@@ -130,7 +134,14 @@ fn records(mut from: impl BufRead, visit: &mut Visit<'_>) -> Result<Option<Summa
                 let at = timestamp.and_then(|text| humantime::parse_rfc3339(&text).ok());
                 visit(Piece::Found { host: host.into(), finding, at })?;
             }
-            Ok(ReadRecord::Host { host, reason }) => visit(Piece::NotScanned { host, reason })?,
+            Ok(ReadRecord::Host { host, reason, detail, accepts_everything }) => {
+                if !accepts_everything.is_empty() {
+                    visit(Piece::AcceptsEverything(host.clone()))?;
+                }
+                if let Some(reason) = reason {
+                    visit(Piece::NotScanned { host, reason, detail })?;
+                }
+            }
             Ok(ReadRecord::End { summary }) => end = Some(summary),
             Ok(ReadRecord::Other) => {}
             // The last line is not whole.
@@ -172,7 +183,11 @@ enum ReadRecord {
     },
     Host {
         host: String,
-        reason: IncompleteReason,
+        // A host that was scanned as a whole may differ from what was expected.
+        reason: Option<IncompleteReason>,
+        detail: Option<String>,
+        #[serde(default)]
+        accepts_everything: Vec<IpAddr>,
     },
     End {
         summary: Summary,
@@ -282,7 +297,8 @@ mod tests {
             pieces.push(match piece {
                 Piece::Host(report) => report.facts.domain,
                 Piece::Found { host, finding, .. } => format!("{host}:{}", finding.port),
-                Piece::NotScanned { host, reason } => format!("{host}: {reason}"),
+                Piece::NotScanned { host, reason, .. } => format!("{host}: {reason}"),
+                Piece::AcceptsEverything(host) => format!("{host}: accepts everything"),
                 Piece::Remark(line) => line,
             });
             Ok(())

@@ -92,13 +92,13 @@ impl Merged {
                 of_host.entry(finding.address).or_default().push(finding);
                 Ok(())
             }
-            Piece::NotScanned { host, reason } => {
+            Piece::NotScanned { host, reason, .. } => {
                 let report = Report::not_scanned(&self.subject(&host), reason);
                 self.judge(&report);
                 self.printer.host(&Arc::new(report))
             }
             // It was printed when the file was looked at.
-            Piece::Remark(_) => Ok(()),
+            Piece::AcceptsEverything(_) | Piece::Remark(_) => Ok(()),
         }
     }
 
