@@ -89,10 +89,12 @@ pub(crate) enum Format {
     Sse,
     /// One open port per line.
     Text,
+    /// A page for a browser without scripts.
+    Html,
 }
 
 impl Format {
-    const ALL: [Self; 4] = [Self::Json, Self::Ndjson, Self::Sse, Self::Text];
+    const ALL: [Self; 5] = [Self::Json, Self::Ndjson, Self::Sse, Self::Text, Self::Html];
 
     /// The word for it in a query.
     fn name(self) -> &'static str {
@@ -101,6 +103,7 @@ impl Format {
             Self::Ndjson => "ndjson",
             Self::Sse => "sse",
             Self::Text => "text",
+            Self::Html => "html",
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::endpoints::page::{Facts, Page};
 use super::exchange::site::Hosts;
 use crate::admission::Admission;
 use crate::ask::{Asker, SharedAsker};
@@ -32,6 +33,8 @@ pub struct App {
     pub(super) hosts: Hosts,
     /// The callers. `None`: no token is wanted.
     pub(super) tokens: Option<Arc<TokenFile>>,
+    /// What browsers are shown.
+    pub(super) page: Page,
     pub(super) metrics: Arc<Metrics>,
     /// Set when the service is to stop: `/readyz` then answers 503, and watches end.
     pub(super) stopping: watch::Sender<bool>,
@@ -82,6 +85,7 @@ impl App {
             ceilings: config.ceilings,
             timeout_offset: config.timeout_offset,
             hosts: Hosts::new(listen, config.hosts.clone()),
+            page: Page::new(Facts { tokens: tokens.is_some() }),
             tokens,
             metrics: Arc::new(metrics),
             stopping: watch::Sender::new(false),

@@ -7,6 +7,7 @@ mod indent;
 pub(super) mod metrics;
 pub(super) mod open_ports;
 pub(super) mod openapi;
+pub(super) mod page;
 pub(super) mod probe;
 mod probe_metrics;
 mod probe_text;

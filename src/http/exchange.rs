@@ -1,6 +1,7 @@
 //! What all requests and replies have in common.
 
 pub(super) mod authorization;
+pub(super) mod content_policy;
 pub(super) mod etag;
 pub(super) mod held;
 pub(super) mod identity;

@@ -5,6 +5,7 @@
 //! | GET, HEAD       | `/livez`        | 200 while the process runs         | no    |
 //! | GET, HEAD       | `/readyz`       | 200 until the service is to stop   | no    |
 //! | GET, HEAD       | `/`             | help, in plain text                | yes   |
+//! | GET, HEAD       | `/`             | to a browser, the page             | no    |
 //! | GET, HEAD       | `/open-ports`   | a scan; HEAD only checks the query | yes   |
 //! | GET, HEAD, POST | `/sweep`        | a scan of many hosts               | yes   |
 //! | GET, HEAD       | `/sd`           | the same as targets of Prometheus  | yes   |
@@ -33,7 +34,7 @@ use super::endpoints::{health, help, metrics, open_ports, openapi, probe, sd, sw
 use super::exchange::identity::Exchange;
 use super::exchange::reply::Reply;
 use super::exchange::site::{Hosts, Links};
-use super::exchange::{authorization, problems};
+use super::exchange::{authorization, negotiation, problems};
 use crate::caller::Caller;
 use crate::limits;
 use crate::metrics::Metrics;
@@ -81,6 +82,7 @@ enum Route {
     Livez,
     Readyz,
     Help,
+    Page,
     OpenPorts,
     Sweep,
     Discovery,
@@ -100,10 +102,11 @@ struct Facts {
 }
 
 impl Route {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Livez,
         Self::Readyz,
         Self::Help,
+        Self::Page,
         Self::OpenPorts,
         Self::Sweep,
         Self::Discovery,
@@ -119,6 +122,7 @@ impl Route {
             Self::Livez => Facts { path: "/livez", wants_token: false, ..read },
             Self::Readyz => Facts { path: "/readyz", wants_token: false, ..read },
             Self::Help => Facts { path: "/", ..read },
+            Self::Page => Facts { path: "/", wants_token: false, ..read },
             Self::OpenPorts => Facts { path: "/open-ports", links: Links::Refused, ..read },
             Self::Sweep => {
                 Facts { path: "/sweep", methods: READ_AND_POST, links: Links::Refused, ..read }
@@ -133,7 +137,9 @@ impl Route {
 
     fn of<B>(request: &Request<B>) -> Option<Self> {
         let path = request.uri().path();
-        Self::ALL.into_iter().find(|route| route.facts().path == path)
+        let route = Self::ALL.into_iter().find(|route| route.facts().path == path)?;
+        let is_page = route == Self::Help && negotiation::prefers_pages(request.headers());
+        Some(if is_page { Self::Page } else { route })
     }
 
     fn refuse_method(self, method: &Method) -> Option<Reply> {
@@ -171,6 +177,7 @@ where
         Some(Route::Livez) => health::alive(),
         Some(Route::Readyz) => health::ready(app),
         Some(Route::Help) => help::help(&app.hosts.asked(request)),
+        Some(Route::Page) => app.page.reply(headers),
         Some(Route::OpenPorts) if method == Method::HEAD => open_ports::head(app, query, headers),
         Some(Route::OpenPorts) => {
             Box::pin(open_ports::get(app, exchange, &caller, query, headers)).await
@@ -227,7 +234,7 @@ const READ_AND_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -270,12 +277,20 @@ mod tests {
         let documented = document["paths"].as_object().unwrap();
         assert_eq!(documented.keys().map(String::as_str).collect::<BTreeSet<_>>(), paths());
         for route in Route::ALL {
-            let Facts { path, wants_token, .. } = route.facts();
+            let Facts { path, .. } = route.facts();
             let operations = documented[path].as_object().unwrap();
+            let at_path = Route::ALL.map(Route::facts).into_iter().filter(|at| at.path == path);
+            let tokens: BTreeSet<bool> = at_path.map(|at| at.wants_token).collect();
+            let wants_token = tokens.contains(&true);
+            // Without a list of its own, an operation has that of the document.
+            let security = match (wants_token, tokens.contains(&false)) {
+                (true, false) => None,
+                (true, true) => Some(json!([{ "token": [] }, {}])),
+                (false, _) => Some(json!([])),
+            };
             for (method, operation) in operations.iter().filter(|(name, _)| *name != "parameters") {
                 assert!(methods(route).contains(&&*method.to_uppercase()), "{method} {path}");
-                // Without a list of its own, an operation has that of the document.
-                assert_eq!(operation.get("security").is_none(), wants_token, "{method} {path}");
+                assert_eq!(operation.get("security"), security.as_ref(), "{method} {path}");
                 let responses = &operation["responses"];
                 assert_eq!(responses.get("401").is_some(), wants_token, "{method} {path}");
                 assert!(responses.get("405").is_some(), "{method} {path}");

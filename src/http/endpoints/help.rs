@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use hyper::StatusCode;
+use hyper::header::VARY;
 
+use super::page::VARIES;
 use crate::fields::plain;
 use crate::http::exchange::reply::{PLAIN, Reply, with_body};
 use crate::request::parameters::{Omitted, PARAMETERS, Parameter};
@@ -13,7 +15,9 @@ use crate::request::watch::parameters::OF_WATCH;
 
 /// The help, with examples that ask `host`.
 pub(crate) fn help(host: &str) -> Reply {
-    with_body(StatusCode::OK, PLAIN, HELP.replace("{host}", host).into())
+    let mut reply = with_body(StatusCode::OK, PLAIN, HELP.replace("{host}", host).into());
+    reply.headers_mut().insert(VARY, VARIES);
+    reply
 }
 
 /// The help, with `{host}` where its examples name the service.

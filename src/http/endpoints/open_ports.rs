@@ -74,7 +74,9 @@ async fn answer(
         Ok(Outcome::Running(running)) => match format {
             Format::Ndjson => streamed(running, format, Framing::Lines, audit),
             Format::Sse => streamed(running, format, Framing::Events, audit),
-            Format::Json | Format::Text => whole(running, format, audit, (known, &mut steps)).await,
+            Format::Json | Format::Text | Format::Html => {
+                whole(running, format, audit, (known, &mut steps)).await
+            }
         },
     };
     with_timing(reply, &steps)

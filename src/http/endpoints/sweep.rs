@@ -145,7 +145,7 @@ async fn answer(
         Format::Sse => Form::Records(Framing::Events),
         Format::Json => Form::Document,
         // No sweep is written as text.
-        Format::Ndjson | Format::Text => Form::Records(Framing::Lines),
+        Format::Ndjson | Format::Text | Format::Html => Form::Records(Framing::Lines),
     };
     if request.explain {
         return sweep_explain::reply(&request, &hosts.targets, &entry, audit).await;

@@ -2,7 +2,8 @@
 //! different (RFC 9110, sections 8.8.3 and 13.1.2).
 //!
 //! A tag is the same for the same facts in the same layout: how long a scan took, and
-//! how often it asked, is no part of what it found. An incomplete reply has no tag.
+//! how often it asked, is no part of what it found. An incomplete reply has no tag. A
+//! reply that scans nothing has the tag of its body.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -30,7 +31,15 @@ impl Tag {
         digest.update(env!("CARGO_PKG_VERSION"));
         digest.update([0, u8::from(layout == Layout::Indented)]);
         facts.into_iter().for_each(|facts| digest.update(facts));
-        let digest = digest.finalize();
+        Self::from_digest(&digest.finalize())
+    }
+
+    /// The tag of a reply that has always this body.
+    pub(crate) fn of_body(body: &[u8]) -> Self {
+        Self::from_digest(&Sha256::digest(body))
+    }
+
+    fn from_digest(digest: &[u8]) -> Self {
         let hex: String = digest[..TAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
         Self(format!("\"{hex}\""))
     }

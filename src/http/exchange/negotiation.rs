@@ -2,7 +2,7 @@
 //! header, RFC 9110, section 12.5.1.
 
 use hyper::HeaderMap;
-use hyper::header::ACCEPT;
+use hyper::header::{ACCEPT, ACCEPT_ENCODING};
 
 use crate::request::Format;
 
@@ -47,6 +47,25 @@ pub(crate) fn weight_of(headers: &HeaderMap, media_type: &str) -> u16 {
     weight(&ranges(headers), media_type).unwrap_or(0)
 }
 
+/// Whether the client prefers a page to plain text, as browsers do.
+pub(crate) fn prefers_pages(headers: &HeaderMap) -> bool {
+    negotiate(None, headers, &OF_HELP) == Ok(Format::Html)
+}
+
+/// Whether the `Accept-Encoding` fields allow a content coding: RFC 9110, section 12.5.3.
+pub(crate) fn allows_coding(headers: &HeaderMap, coding: &str) -> bool {
+    let fields = headers.get_all(ACCEPT_ENCODING);
+    let weight_of = |wanted: &str| {
+        let texts = fields.iter().filter_map(|field| field.to_str().ok());
+        texts.flat_map(|text| text.split(',')).find_map(|text| {
+            let mut parts = text.split(';').map(str::trim);
+            let is_it = parts.next()?.eq_ignore_ascii_case(wanted);
+            is_it.then(|| quality(parts).unwrap_or(0))
+        })
+    };
+    weight_of(coding).or_else(|| weight_of("*")).is_some_and(|weight| weight > 0)
+}
+
 /// The media type of a format.
 pub(crate) fn media_type(format: Format) -> &'static str {
     match format {
@@ -54,6 +73,7 @@ pub(crate) fn media_type(format: Format) -> &'static str {
         Format::Ndjson => "application/x-ndjson",
         Format::Sse => "text/event-stream",
         Format::Text => "text/plain; charset=utf-8",
+        Format::Html => "text/html; charset=utf-8",
     }
 }
 
@@ -75,15 +95,7 @@ impl<'a> Range<'a> {
     fn read(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let (kind, subtype) = parts.next()?.split_once('/')?;
-        let quality = parts.find_map(|part| {
-            let (name, value) = part.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
-        });
-        let quality = quality.map_or(Some(1.0), |quality| quality.parse::<f32>().ok())?;
-        // A weight has at most three decimals.
-        let thousandths = (quality.clamp(0.0, 1.0) * 1000.0).round();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
-        Some(Self { kind, subtype, weight: thousandths as u16 })
+        Some(Self { kind, subtype, weight: quality(parts)? })
     }
 
     /// How precisely the range matches `media_type`; 0: it does not.
@@ -99,11 +111,28 @@ impl<'a> Range<'a> {
     }
 }
 
+/// The weight among these parameters, in thousandths; 1000 if none is there, `None` if it
+/// is no number.
+fn quality<'a>(mut parameters: impl Iterator<Item = &'a str>) -> Option<u16> {
+    let quality = parameters.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
+    });
+    let quality = quality.map_or(Some(1.0), |quality| quality.parse::<f32>().ok())?;
+    // A weight has at most three decimals.
+    let thousandths = (quality.clamp(0.0, 1.0) * 1000.0).round();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
+    Some(thousandths as u16)
+}
+
 /// The weight of `media_type`, from the range that matches it most precisely.
 fn weight(ranges: &[Range<'_>], media_type: &str) -> Option<u16> {
     let fits = ranges.iter().map(|range| (range.fit(media_type), range.weight));
     fits.filter(|&(fit, _)| fit > 0).max_by_key(|&(fit, _)| fit).map(|(_, weight)| weight)
 }
+
+/// The formats of the help, the preferred one first.
+const OF_HELP: [Format; 2] = [Format::Text, Format::Html];
 
 /// The formats of a scan of one host, the preferred one first.
 pub(crate) const OF_SCAN: [Format; 4] = [Format::Json, Format::Text, Format::Ndjson, Format::Sse];
@@ -163,6 +192,49 @@ mod tests {
         let headers = [(ACCEPT, "image/png".parse().unwrap())].into_iter().collect();
         assert_eq!(negotiate(Some(Format::Sse), &headers, &OF_SCAN), Ok(Format::Sse));
         assert_eq!(negotiate(None, &HeaderMap::new(), &OF_SCAN), Ok(Format::Json));
+    }
+
+    #[test]
+    fn who_prefers_a_page_is_a_browser() {
+        for (accept, is_page) in [
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", true),
+            ("text/html, text/*;q=0.5, image/*", true),
+            ("text/html", true),
+            ("TEXT/HTML;q=0.2", true),
+            ("text/html;q=0.4, text/plain;q=0.5", false),
+            ("text/html, text/plain, */*;q=0.01", false),
+            ("*/*", false),
+            ("text/*", false),
+            ("", false),
+            ("application/json", false),
+            ("text/html;q=0, */*", false),
+        ] {
+            let headers = [(ACCEPT, accept.parse().unwrap())].into_iter().collect();
+            assert_eq!(prefers_pages(&headers), is_page, "{accept}");
+        }
+        assert!(!prefers_pages(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_coding_is_used_if_the_client_allows_it() {
+        for (fields, is_allowed) in [
+            (&["gzip, deflate, br, zstd"][..], true),
+            (&["br", "GZIP;q=0.5"], true),
+            (&["*"], true),
+            (&["gzip;q=0, *"], false),
+            (&["gzip;q=x"], false),
+            (&["br, *;q=0"], false),
+            (&["identity"], false),
+            (&["x-gzip"], false),
+            (&[""], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(ACCEPT_ENCODING, field.parse().unwrap());
+            }
+            assert_eq!(allows_coding(&headers, "gzip"), is_allowed, "{fields:?}");
+        }
     }
 
     #[test]
