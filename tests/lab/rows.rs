@@ -1,6 +1,6 @@
 //! The scenarios: first those of the table, then those that only tests run.
 
-use super::scenario::{Family, Goal, Host, Limits, Rest, Rtt, Scenario, Wall, Wire};
+use super::scenario::{Family, Goal, Host, Limits, Rest, Rtt, Scenario, Wall, Way, Wire};
 
 /// The rows of the table that `scripts/lab-bench` measures.
 pub(crate) const TABLE: &[Scenario] = &[
@@ -12,8 +12,9 @@ pub(crate) const TABLE: &[Scenario] = &[
     },
     Scenario { name: "65,535 filtered, 10 open, 5 closed", goal: in_seconds(1.3, 5), ..SILENT },
     Scenario {
-        name: "65,535 filtered, 10 open, 5 closed, 1,024 descriptors",
+        name: "65,535 filtered, 10 open, 5 closed, 1,024 descriptors, the command",
         descriptors: 1024,
+        by: Way::Command,
         goal: in_seconds(15.0, 5),
         ..SILENT
     },
@@ -137,6 +138,7 @@ pub(crate) const PLAIN: Scenario = Scenario {
     wall: None,
     limits: NO_LIMITS,
     descriptors: 20_000,
+    by: Way::Service,
     goal: Goal { seconds: None, runs: 1 },
 };
 

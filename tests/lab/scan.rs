@@ -13,13 +13,19 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::hosts::Hosts;
-use super::scenario::Scenario;
+use super::scenario::{Scenario, Way};
 
 /// The program's report, and how long it took.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
     pub(crate) report: Report,
     pub(crate) elapsed: Duration,
+}
+
+/// What the command reports.
+#[derive(Debug, Deserialize)]
+struct Whole {
+    hosts: Vec<Report>,
 }
 
 /// The part of a report that scenarios check.
@@ -59,6 +65,9 @@ pub(crate) fn scan(
     address: &str,
 ) -> io::Result<Observed> {
     hosts.on_scanner(|| {
+        if scenario.by == Way::Command {
+            return at_the_prompt(binary, scenario, address);
+        }
         let service = Service::start(binary, scenario.descriptors)?;
         let query = format!("/open-ports?domain={address}&toPort={}", scenario.ports);
         let started = Instant::now();
@@ -66,6 +75,28 @@ pub(crate) fn scan(
         let elapsed = started.elapsed();
         Ok(Observed { report: serde_json::from_str(&body)?, elapsed })
     })
+}
+
+/// Scans with the command; its whole run counts.
+fn at_the_prompt(binary: &Path, scenario: &Scenario, address: &str) -> io::Result<Observed> {
+    let mut command = limited(binary, scenario.descriptors);
+    command.args(["scan", address, "-p", &format!("1-{}", scenario.ports)]);
+    command.args(["--format", "json", "--details"]).stdin(Stdio::null());
+    let started = Instant::now();
+    let output = command.output()?;
+    let elapsed = started.elapsed();
+    let mut whole: Whole = serde_json::from_slice(&output.stdout)?;
+    match whole.hosts.pop() {
+        Some(report) if whole.hosts.is_empty() => Ok(Observed { report, elapsed }),
+        _ => Err(io::Error::other("the report is not of one host")),
+    }
+}
+
+/// `binary`, with so many descriptors.
+fn limited(binary: &Path, descriptors: u32) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nofile={descriptors}:{descriptors}")).arg(binary);
+    command
 }
 
 /// The program, serving on this host, ended on drop.
@@ -76,9 +107,7 @@ struct Service {
 
 impl Service {
     fn start(binary: &Path, descriptors: u32) -> io::Result<Self> {
-        let mut process = Command::new("prlimit")
-            .arg(format!("--nofile={descriptors}:{descriptors}"))
-            .arg(binary)
+        let mut process = limited(binary, descriptors)
             .args(["--listen", "127.0.0.1:0", "--log-format", "text"])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

@@ -31,7 +31,17 @@ pub(crate) struct Scenario {
     pub(crate) limits: Limits,
     /// Descriptors that the scanner may open.
     pub(crate) descriptors: u32,
+    pub(crate) by: Way,
     pub(crate) goal: Goal,
+}
+
+/// How the scan is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Over HTTP. The service keeps some descriptors for its clients.
+    Service,
+    /// At the prompt.
+    Command,
 }
 
 /// The address family that a scan uses.
