@@ -194,7 +194,7 @@ def sparse(prefix, alive):
                 about=f"{1 << (32 - prefix):,} addresses of which {alive} answer, each with three ports open and two "
                 "closed (`scripts/lab`); nobody answers for the others. *Fast* is to ask those once; `open-ports` "
                 "asks twice, and waits 0.4 s for one of the answers, so that it finds hosts that are farther than "
-                "their neighbours.",
+                "their neighbours. zmap lists whatever answers, so the closed ports are its phantoms.",
                 hosts=f"10.92.0.0/{prefix}",
                 ports=",".join(map(str, SPARSE_PORTS)),
                 ours=ours,
@@ -217,7 +217,8 @@ def attached():
                 title="An attached /20 with 64 hosts, 4 ports each",
                 about="4,094 addresses of the network that the scanner is attached to, of which 64 answer, each with "
                 "three ports open and one closed (`scripts/lab`). The kernel looks for each of the others for 3 s, "
-                "and its table of neighbours has room for some hundred at once.",
+                "and its table of neighbours has room for some hundred at once. nmap as root does not ask the kernel: "
+                "it looks for hosts with ARP packets of its own.",
                 hosts="10.91.0.0/20",
                 ports="22,80,443,8080",
                 ours=ours,
