@@ -43,6 +43,40 @@ fn the_format_of_a_file_follows_from_its_ending_or_the_flag() {
 }
 
 #[test]
+fn one_scan_writes_several_files() {
+    let listeners = Listeners::bind(own_address(), 2);
+    let (host, ports) = (listeners.address.to_string(), listeners.list());
+    let folder = tempfile::tempdir().unwrap();
+    let files = [
+        ("-oX", "found.xml", "portid=\"PORT\""),
+        ("-oG", "found.gnmap", "PORT/open/tcp"),
+        ("-oJ", "found.json", "\"open_ports\":[PORTS]"),
+        ("--output", "found.csv", "PORT,tcp,open"),
+        ("--output", "found.txt", "HOST:PORT\n"),
+    ];
+    let paths = files.map(|(_, name, _)| folder.path().join(name).to_str().unwrap().to_owned());
+    let mut arguments = vec![&*host, "-p", &ports];
+    for ((flag, ..), path) in files.iter().zip(&paths) {
+        arguments.extend([flag, &**path]);
+    }
+    let ended = scan(&arguments);
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""), "{ended:?}");
+    for ((flag, _, found), path) in files.iter().zip(&paths) {
+        let text = fs::read_to_string(path).unwrap();
+        for port in ports.split(',') {
+            let found = found.replace("PORTS", &ports).replace("PORT", port);
+            let found = found.replace("HOST", &host);
+            assert!(text.contains(&found), "{flag} without {found}: {text}");
+        }
+    }
+    // A file that cannot be written is named before a probe is sent.
+    let nowhere = folder.path().join("none/found.xml").to_str().unwrap().to_owned();
+    let ended = scan(&[&host, "-p", &ports, "-oX", &nowhere, "-oG", &paths[1]]);
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(ended.stderr.contains(&nowhere), "{ended:?}");
+}
+
+#[test]
 fn a_family_can_be_one_digit_and_no_ping_is_no_news() {
     let listeners = Listeners::bind(own_address(), 1);
     let (host, port) = (listeners.address.to_string(), listeners.list());
