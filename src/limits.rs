@@ -250,8 +250,8 @@ pub const DEFAULT_SCRAPE_TIMEOUT: Duration = Duration::from_secs(120);
 /// blackbox_exporter. A reply takes milliseconds; this is for a busy machine.
 pub const DEFAULT_TIMEOUT_OFFSET: Duration = Duration::from_millis(500);
 
-/// The longest such time that can be configured. Prometheus scrapes once a minute unless
-/// it is told otherwise.
+/// The longest such time that can be configured. Prometheus scrapes once a minute by
+/// default.
 pub const MAX_TIMEOUT_OFFSET: Duration = Duration::from_secs(60);
 
 /// How long a probe waits for its turn, and at most half of its time: as long as the scan
