@@ -38,7 +38,7 @@ use crate::policy::{Policy, Refusal};
 use crate::ports::PortSet;
 use crate::request::ScanRequest;
 use crate::resolve::{Patience, ResolveError, Resolved, Resolver, Terms};
-use crate::scan::{Keep, Order, Scan, Scanner};
+use crate::scan::{Keep, Order, Scan, Scanner, States};
 
 /// Resolves hosts, checks their addresses against policy, and starts scans of
 /// those that are allowed.
@@ -186,6 +186,7 @@ fn options(request: &ScanRequest, deadline: Duration) -> ScanOptions {
         deadline: Some(deadline),
         rate: request.rate,
         keep: if request.details { Keep::NotClosed } else { Keep::Open },
+        states: if request.states { States::Mapped } else { States::Counted },
         order: Order::Ascending,
     }
 }

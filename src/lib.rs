@@ -94,6 +94,7 @@
 //! | baseline, drift | an earlier report; what differs from it |
 //! | claim | one thing that ought to be so; it holds, is broken, unknown or not judged |
 //! | watch, round | ports asked again and again; one probe of each of them |
+//! | standing, run | what is known of a port while a scan runs; successive ports of which the same is known |
 //! | condition | the states that ports of a watch are to have |
 #![forbid(unsafe_code)]
 

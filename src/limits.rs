@@ -104,8 +104,10 @@ pub const PROBE_MEMORY: usize = 9 << 10;
 /// lists are dropped, once more to be sorted.
 pub const TARGET_MEMORY: usize = 24;
 
-/// The most memory, in bytes, of a scan that a request can ask for.
-pub const LARGEST_SCAN_MEMORY: usize = MAX_ADDRESSES * u16::MAX as usize * TARGET_MEMORY;
+/// The most memory, in bytes, of a scan that a request can ask for. The state of every
+/// port takes two bits, and its silence one.
+pub const LARGEST_SCAN_MEMORY: usize =
+    MAX_ADDRESSES * (u16::MAX as usize * TARGET_MEMORY + (u16::MAX as usize * 3).div_ceil(8) + 1);
 
 /// How long a fan-out keeps trying while every attempt fails because a resource has
 /// run out. Then it leaves the rest as not scanned.
@@ -298,6 +300,14 @@ pub const TAG_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often a stream reports progress.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often it does, and says which ports are in which state, to a client that asked for
+/// states. It draws them, and a picture that moves less often looks stuck.
+pub const STATES_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How many runs of ports are written to a stream at once, about 12 KB: what a stream
+/// keeps in memory for a slow reader.
+pub const RUNS_A_CHUNK: usize = 512;
 
 /// How long a client may read nothing of its reply. Then its connection is closed, and
 /// its scan stops.

@@ -129,20 +129,20 @@ impl PortSet {
     /// The ports that are in one of the sets or in both.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        Self::from_merged(self.bounds().chain(other.bounds()).collect())
+        Self::from_merged(self.ranges().chain(other.ranges()).collect())
     }
 
     /// The ports that are in one of many sets or in several; `None` without a set.
     #[must_use]
     pub fn union_of(sets: &[Self]) -> Option<Self> {
-        let bounds: Vec<(u16, u16)> = sets.iter().flat_map(Self::bounds).collect();
+        let bounds: Vec<(u16, u16)> = sets.iter().flat_map(Self::ranges).collect();
         (!bounds.is_empty()).then(|| Self::from_merged(bounds))
     }
 
     /// The ports that are in both sets; `None` when there are none.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Option<Self> {
-        self.overlap(&other.bounds().collect::<Vec<_>>())
+        self.overlap(&other.ranges().collect::<Vec<_>>())
     }
 
     /// The ports of this set that are not in `other`; `None` when there are
@@ -151,7 +151,7 @@ impl PortSet {
     pub fn difference(&self, other: &Self) -> Option<Self> {
         let mut gaps = Vec::new();
         let mut start = Some(1);
-        for (first, last) in other.bounds() {
+        for (first, last) in other.ranges() {
             gaps.extend(start.filter(|&start| start < first).map(|start| (start, first - 1)));
             start = last.checked_add(1);
         }
@@ -162,7 +162,7 @@ impl PortSet {
     /// What lies within one of `others`, which are sorted and disjoint.
     fn overlap(&self, others: &[(u16, u16)]) -> Option<Self> {
         let mut common = Vec::new();
-        for (first, last) in self.bounds() {
+        for (first, last) in self.ranges() {
             let near = others.partition_point(|other| other.1 < first);
             let reached = others[near..].iter().take_while(|other| other.0 <= last);
             common.extend(reached.map(|other| (first.max(other.0), last.min(other.1))));
@@ -221,7 +221,8 @@ impl PortSet {
         Ok(Self::from_merged(written))
     }
 
-    fn bounds(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
+    /// The ranges of successive ports, in ascending order: the first and the last of each.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
         self.ranges.iter().map(|range| (range.first, range.last))
     }
 

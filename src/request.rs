@@ -42,6 +42,8 @@ pub(crate) struct ScanRequest {
     pub(crate) timeout: Duration,
     /// Whether to report every port that is not closed.
     pub(crate) details: bool,
+    /// Whether a stream is to have the states of all ports.
+    pub(crate) states: bool,
     /// How long the scan may take.
     pub(crate) deadline: Duration,
     /// The limit on probes per second.
@@ -172,16 +174,17 @@ impl ScanRequest {
             .and_then(|family| including(family, host.as_ref(), "domain", &mut errors));
         let format = read_format(params, &mut errors);
         let details = fields::boolean(params.get("details"), "details", &mut errors);
+        let states = fields::boolean(params.get("states"), "states", &mut errors);
         let layout = fields::boolean(params.get("pretty"), "pretty", &mut errors)
             .map(|pretty| if pretty { Layout::Indented } else { Layout::Line });
         let explain = fields::boolean(params.get("explain"), "explain", &mut errors);
         let expectation = read_expectation(params, &mut errors);
         let ports = with_expected(ports, expectation.as_ref());
         let fail_status = read_fail_status(params, &mut errors);
-        if let (Some(Some(format)), Some(false), Some(layout), Some(status)) =
-            (format, explain, layout, fail_status)
+        if let (Some(Some(format)), Some(false), Some(layout), Some(states), Some(status)) =
+            (format, explain, layout, states, fail_status)
         {
-            errors = errors.or(unfit(format, layout, status));
+            errors = errors.or(unfit(format, layout, states, status));
         }
         // Without an error, each of them is there.
         let valid = || {
@@ -192,6 +195,7 @@ impl ScanRequest {
                 ports: ports?,
                 timeout: timeout?,
                 details: details?,
+                states: states?,
                 deadline: deadline?,
                 rate: rate?,
                 format: format?,
@@ -213,7 +217,7 @@ impl ScanRequest {
         if self.explain {
             return Ok(());
         }
-        let errors = unfit(format, self.layout, self.fail_status);
+        let errors = unfit(format, self.layout, self.states, self.fail_status);
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 }
@@ -358,15 +362,19 @@ fn read_fail_status(params: &ScanParams, errors: &mut FieldErrors) -> Option<Opt
 }
 
 /// What cannot be had in `format`.
-fn unfit(format: Format, layout: Layout, fail_status: Option<u16>) -> FieldErrors {
+fn unfit(format: Format, layout: Layout, states: bool, fail_status: Option<u16>) -> FieldErrors {
+    let is_stream = matches!(format, Format::Ndjson | Format::Sse);
     let mut errors = FieldErrors::default();
     if layout == Layout::Indented && format != Format::Json {
         errors.add("pretty", "needs the format json");
     }
-    if fail_status.is_some() && matches!(format, Format::Ndjson | Format::Sse) {
+    if states && !is_stream {
+        errors.add("states", "needs the format ndjson or sse");
+    }
+    if fail_status.is_some() && is_stream {
         errors.add(
             "expectFailStatus",
-            "needs the format json or text: a stream sends its status first",
+            "needs the format json, text or html: a stream sends its status first",
         );
     }
     errors

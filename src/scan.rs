@@ -43,6 +43,8 @@ use self::connect::Sockets;
 use self::fanout::FanoutPlan;
 use self::findings::Shared;
 pub use self::findings::rows::{Finding, Findings};
+pub(crate) use self::findings::states::StateMap;
+pub use self::findings::states::{Moment, Standing, StateRun};
 pub use self::findings::tally::{AddressTally, Totals};
 pub use self::findings::{Milestone, ScanTiming};
 use self::gate::pacer::Pacer;
@@ -51,7 +53,7 @@ pub use self::outcome::{PortState, Reason, Shortage};
 use self::passes::Passes;
 pub use self::paths::PathTiming;
 use self::paths::{Networks, Paths, Purpose};
-pub use self::plan::{Keep, Order, ScanPlan};
+pub use self::plan::{Keep, Order, ScanPlan, States};
 pub use self::running::{Again, Progress, Scan};
 pub use self::stats::{EngineStats, RTT_BUCKETS, RttCounts};
 pub use self::watch::{Change, Known, MissedReason, Watch, WatchCounts, WatchNews};
@@ -156,7 +158,8 @@ impl Scanner {
     /// Outside a tokio runtime with I/O and time.
     pub fn try_start(&self, plan: &ScanPlan) -> Result<Scan, NoMemory> {
         let targets = plan.addresses.len().saturating_mul(plan.ports.len() as usize);
-        let memory = self.memory.take(targets.saturating_mul(limits::TARGET_MEMORY))?;
+        let bytes = targets.saturating_mul(limits::TARGET_MEMORY);
+        let memory = self.memory.take(bytes.saturating_add(StateMap::bytes_for(plan)))?;
         let passes = self.passes(plan, Some(memory), Sockets::try_new);
         Ok(Scan::start(passes, self.longest(plan)))
     }

@@ -29,7 +29,7 @@ use crate::ask::{ScanOptions, SweepAsker};
 use crate::host::Family;
 use crate::ports::PortSet;
 use crate::resolve::ResolveError;
-use crate::scan::{Keep, Order, Progress, Totals};
+use crate::scan::{Keep, Order, Progress, States, Totals};
 use crate::targets::{AddressSet, HostList, HostListError, HostSet};
 
 /// What to probe in a sweep.
@@ -278,6 +278,7 @@ impl Sweep {
             deadline: self.plan.until.map(|until| until.duration_since(Instant::now())),
             rate: None,
             keep: self.plan.keep,
+            states: States::Counted,
             order: Order::Shuffled(self.plan.seed.wrapping_add(self.batches)),
         }
     }

@@ -4,10 +4,11 @@
 mod support;
 
 use std::alloc::System;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use open_ports::ports::PortSet;
-use open_ports::scan::{ScanPlan, Scanner};
+use open_ports::scan::{ScanPlan, Scanner, States};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::runtime::Runtime;
 
@@ -17,8 +18,12 @@ use support::{FANOUTS, own_address, runtime};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
+/// Held by the test that measures.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn sixty_times_the_ports_take_no_more_allocations() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let silent = Silent::bind(own_address(), 40);
     let runtime = runtime();
     let plan = |first, last| ScanPlan {
@@ -49,6 +54,37 @@ fn sixty_times_the_ports_take_no_more_allocations() {
     let mixed = allocations(&runtime, &scanner, &more);
     eprintln!("with silent ports among them: {waiting} for 40, {mixed} for 60,000");
     assert!(mixed <= waiting + 64, "{waiting} for 40 ports, {mixed} for 60,000");
+}
+
+#[test]
+fn states_cost_memory_only_where_they_are_kept() {
+    const PORTS: u16 = 60_000;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = runtime();
+    let scanner = Scanner::new(4096, FANOUTS);
+    let ports = PortSet::try_range(1, PORTS).unwrap();
+    let counted = ScanPlan::new(vec![own_address()], ports);
+    let mapped = ScanPlan { states: States::Mapped, ..counted.clone() };
+    // Threads and pools that are made once in a process.
+    bytes(&runtime, &scanner, &counted);
+    let least = |plan| (0..5).map(|_| bytes(&runtime, &scanner, plan)).min().unwrap();
+    let (without, with) = (least(&counted), least(&mapped));
+    eprintln!("bytes allocated: {without}, with states {with}");
+    // Three bits for each port, and for each fan-out a list that doubles up to 6 KB.
+    let map = usize::from(PORTS) * 3 / 8;
+    assert!(with >= without + map, "{without} bytes, with states {with}");
+    assert!(with <= without + map + 3 * 16 * 1024 + SLACK, "{without} bytes, with states {with}");
+}
+
+/// How much two runs of the same scan differ: tables in flight double or do not.
+const SLACK: usize = 64 * 1024;
+
+fn bytes(runtime: &Runtime, scanner: &Scanner, plan: &ScanPlan) -> usize {
+    let region = Region::new(ALLOCATOR);
+    let tallies = runtime.block_on(scanner.scan(plan));
+    let change = region.change();
+    assert_eq!(tallies[0].not_scanned, 0);
+    change.bytes_allocated
 }
 
 fn allocations(runtime: &Runtime, scanner: &Scanner, plan: &ScanPlan) -> usize {

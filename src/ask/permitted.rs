@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::policy::{Decision, Policy, Refusal};
 use crate::ports::PortSet;
 use crate::resolve::Resolved;
-use crate::scan::{Keep, Order, ScanPlan};
+use crate::scan::{Keep, Order, ScanPlan, States};
 use crate::services;
 
 /// Addresses and ports that policy allows to scan.
@@ -70,6 +70,8 @@ pub struct ScanOptions {
     pub rate: Option<NonZeroU32>,
     /// Which verdicts to keep port by port.
     pub keep: Keep,
+    /// Whether to keep the state of every port.
+    pub states: States,
     /// Which target comes when.
     pub order: Order,
 }
@@ -131,7 +133,7 @@ impl Permitted {
     }
 
     pub(super) fn plan(&self, options: ScanOptions) -> ScanPlan {
-        let ScanOptions { timeout, deadline, rate, keep, order } = options;
+        let ScanOptions { timeout, deadline, rate, keep, states, order } = options;
         ScanPlan {
             addresses: self.addresses.clone(),
             ports: self.ports.clone(),
@@ -139,6 +141,7 @@ impl Permitted {
             deadline,
             rate,
             keep,
+            states,
             canaries: self.canaries.clone(),
             order,
         }

@@ -9,7 +9,7 @@ use crate::admission::{Admitted, Entry};
 use crate::limits;
 use crate::report::{Report, Subject};
 use crate::request::ScanRequest;
-use crate::scan::{NoMemory, Scan, Shortage};
+use crate::scan::{NoMemory, Scan, Shortage, StateMap};
 
 /// A scan that runs for a request. Dropping it stops the scan, unless other
 /// requests share it.
@@ -66,6 +66,14 @@ impl Running {
     /// When the scan goes on for other requests and there is no memory for a copy
     /// of its findings.
     pub(crate) fn report(&self) -> Result<(Report, usize), NoMemory> {
+        self.report_and_states().map(|(report, found, _)| (report, found))
+    }
+
+    /// The same and, of a scan that goes on and keeps states, those at that moment.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn report_and_states(&self) -> Result<(Report, usize, Option<StateMap>), NoMemory> {
         let Self { request, left_out, .. } = self;
         let subject = Subject {
             domain: &request.domain,
@@ -76,7 +84,7 @@ impl Running {
         };
         let scan = self.scan();
         let finished = scan.milestones().borrow().finished;
-        let mut tallies = scan.try_tallies()?;
+        let (mut tallies, states) = scan.try_tallies_and_states()?;
         if !finished {
             // The scan goes on for other requests; this one's time is up.
             for tally in tallies.iter_mut().filter(|tally| tally.not_scanned > 0) {
@@ -84,7 +92,8 @@ impl Running {
             }
         }
         let found = tallies.iter().map(|tally| tally.findings.len()).sum();
-        Ok((Report::new(&subject, &tallies, &scan.timing(), scan.elapsed()), found))
+        let report = Report::new(&subject, &tallies, &scan.timing(), scan.elapsed());
+        Ok((report, found, states))
     }
 
     /// Lets go of the scan. The request counts towards its caller's limits until

@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::ports::PortSet;
 use crate::request::watch::WatchRequest;
 use crate::resolve::{Patience, Terms};
-use crate::scan::{Keep, Order, Watch};
+use crate::scan::{Keep, Order, States, Watch};
 
 /// How a watch goes about its ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +60,14 @@ impl Asker {
     /// Outside a tokio runtime with I/O and time.
     pub(crate) fn watch(&self, permitted: &Permitted, options: WatchOptions) -> Watch {
         let WatchOptions { every, timeout, rate } = options;
-        let (deadline, keep, order) = (None, Keep::NotClosed, Order::Ascending);
-        let plan = permitted.plan(ScanOptions { timeout, deadline, rate, keep, order });
+        let plan = permitted.plan(ScanOptions {
+            timeout,
+            deadline: None,
+            rate,
+            keep: Keep::NotClosed,
+            states: States::Counted,
+            order: Order::Ascending,
+        });
         self.scanner.watch(&plan, every)
     }
 }

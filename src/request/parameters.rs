@@ -143,7 +143,7 @@ pub(super) const fn milliseconds(duration: Duration) -> u64 {
 const PORT: Values = Values::Number { least: 1, most: 65_535, setting: None };
 
 /// All parameters, in the order of the documentation.
-pub(crate) const PARAMETERS: [Parameter; 14] = [
+pub(crate) const PARAMETERS: [Parameter; 15] = [
     Parameter {
         name: "domain",
         meaning: "host to scan",
@@ -236,6 +236,15 @@ pub(crate) const PARAMETERS: [Parameter; 14] = [
         examples: &[],
     },
     Parameter {
+        name: "states",
+        meaning: "have a stream say which ports are in which state",
+        more: "It needs the format ndjson or sse. Records of type states come with those of type \
+               progress, four times a second, and once before the end.",
+        values: Values::Boolean,
+        omitted: Omitted::Default("false"),
+        examples: &[],
+    },
+    Parameter {
         name: "expect",
         meaning: "ports that ought to be open; the report lists what differs",
         more: "Written like ports. They are scanned, too.",
@@ -251,7 +260,7 @@ pub(crate) const PARAMETERS: [Parameter; 14] = [
         name: "expectFailStatus",
         meaning: "status of the reply if the scan is incomplete or not as expected",
         more: "With it, curl -f succeeds only if everything was scanned and is as expected. It needs \
-               expect, and the format json or text: a stream sends its status before its end.",
+               expect, and the format json, text or html: a stream sends its status before its end.",
         values: Values::Words(&["409", "412", "424"]),
         omitted: Omitted::Otherwise("`200`"),
         examples: &[],
@@ -260,7 +269,7 @@ pub(crate) const PARAMETERS: [Parameter; 14] = [
         name: "format",
         meaning: "format of the reply, instead of `Accept`",
         more: "",
-        values: Values::Words(&["json", "ndjson", "sse", "text"]),
+        values: Values::Words(&["json", "ndjson", "sse", "text", "html"]),
         omitted: Omitted::Otherwise("by `Accept`, or `json`"),
         examples: &[],
     },

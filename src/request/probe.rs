@@ -72,6 +72,7 @@ impl ProbeRequest {
                 family: family?,
                 ports: ports?,
                 timeout: timeout?,
+                states: false,
                 details: false,
                 deadline: time,
                 rate: rate?,

@@ -58,7 +58,7 @@ fn every_bad_field_is_reported_at_once() {
          details must be true or false; domain is required; expect 22 is listed more than once; \
          expectFailStatus must be 409, 412 or 424; \
          explain must be true or false; family must be any, ipv4 or ipv6; \
-         format must be json, ndjson, sse or text; fromPort must be 1 to 65535; \
+         format must be json, ndjson, sse, text or html; fromPort must be 1 to 65535; \
          pretty must be true or false; rate must be 1 to 1000 probes per second; timeoutMs must be 50 to 30000 ms; toPort must be 1 to 65535"
     );
 }
@@ -98,7 +98,8 @@ fn a_status_for_failure_needs_an_expectation_and_a_reply_that_waits_for_the_end(
         wrong(&[("expect", "80"), ("explain", "true")]),
         "expectFailStatus cannot be combined with explain, which scans nothing"
     );
-    let refusal = "expectFailStatus needs the format json or text: a stream sends its status first";
+    let refusal =
+        "expectFailStatus needs the format json, text or html: a stream sends its status first";
     for format in ["ndjson", "sse"] {
         assert_eq!(wrong(&[("expect", "80"), ("format", format)]), refusal);
     }
@@ -106,6 +107,27 @@ fn a_status_for_failure_needs_an_expectation_and_a_reply_that_waits_for_the_end(
     let request = with(&[("expect", "80")]).unwrap();
     assert_eq!(request.check_format(Format::Sse).unwrap_err().to_string(), refusal);
     assert_eq!(request.check_format(Format::Text), Ok(()));
+}
+
+#[test]
+fn only_a_stream_has_the_states_of_ports() {
+    let given = [("domain", "localhost"), ("toPort", "80")];
+    let with = |more: &[(&'static str, &'static str)]| read(&[&given[..], more].concat());
+    let wrong = |more: &[(&'static str, &'static str)]| with(more).unwrap_err().to_string();
+    let refusal = "states needs the format ndjson or sse";
+    for format in ["json", "text", "html"] {
+        assert_eq!(wrong(&[("states", "true"), ("format", format)]), refusal);
+    }
+    assert_eq!(wrong(&[("states", "yes")]), "states must be true or false");
+    let request = with(&[("states", "true")]).unwrap();
+    assert_eq!(request.check_format(Format::Json).unwrap_err().to_string(), refusal);
+    for format in [Format::Ndjson, Format::Sse] {
+        assert_eq!(request.check_format(format), Ok(()));
+    }
+    // An explanation is JSON, and has no states.
+    let explained = with(&[("states", "true"), ("explain", "true"), ("format", "json")]).unwrap();
+    assert_eq!(explained.check_format(Format::Json), Ok(()));
+    assert!(!with(&[]).unwrap().states);
 }
 
 #[test]

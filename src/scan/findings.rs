@@ -7,6 +7,7 @@
 
 pub(crate) mod rows;
 pub(crate) mod stage;
+pub(crate) mod states;
 pub(crate) mod tally;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 
 use self::rows::{ROW_BYTES, SortedRows};
 use self::stage::{Attempts, Stage};
+use self::states::{Moment, StateMap, StateRun};
 use self::tally::{AddressTally, Tallies};
 use super::bound::Bound;
 use super::budget::memory::{MemoryShare, NoMemory, ScanMemory};
@@ -75,7 +77,7 @@ impl Shared {
         memory: Option<(MemoryShare, ScanMemory)>,
     ) -> Self {
         Self {
-            tallies: Mutex::new(Tallies::new(plan)),
+            tallies: Mutex::new(Tallies::whole(plan)),
             timing: Mutex::new(ScanTiming::default()),
             stage: Mutex::default(),
             ended: Mutex::new(None),
@@ -97,15 +99,30 @@ impl Shared {
         tallies.by_address(&sorted)
     }
 
-    pub(super) fn try_tallies(&self) -> Result<Vec<AddressTally>, NoMemory> {
+    pub(super) fn try_tallies(&self) -> Result<(Vec<AddressTally>, Option<StateMap>), NoMemory> {
         let Some((_, memory)) = self.memory.as_ref().filter(|_| !self.milestone.borrow().finished)
         else {
-            return Ok(self.tallies());
+            return Ok((self.tallies(), None));
         };
         let tallies = self.lock();
-        let copy = memory.take(tallies.found() * ROW_BYTES)?;
-        let sorted = Arc::new(tallies.sorted(Some(Arc::new(copy))));
-        Ok(tallies.by_address(&sorted))
+        let states = tallies.states();
+        let of_states = states.map_or(0, StateMap::bytes);
+        let memory = Arc::new(memory.take(tallies.found() * ROW_BYTES + of_states)?);
+        let sorted = Arc::new(tallies.sorted(Some(Arc::clone(&memory))));
+        Ok((tallies.by_address(&sorted), states.map(|states| states.copy(memory))))
+    }
+
+    /// The runs of an address's ports from `from` on, `most` at most; none if the plan keeps
+    /// no states.
+    pub(super) fn state_runs(
+        &self,
+        address: u16,
+        from: u16,
+        most: usize,
+        moment: Moment,
+    ) -> Vec<StateRun> {
+        let tallies = self.lock();
+        tallies.states().map_or_else(Vec::new, |states| states.runs(address, from, most, moment))
     }
 
     /// Notifies of every finding and of the end.

@@ -31,7 +31,7 @@ use super::findings::{ScanTiming, Shared};
 use super::gate::pacer::Pacer;
 use super::outcome::{Outcome, PortState};
 use super::paths::Purpose;
-use super::plan::{ScanPlan, Target};
+use super::plan::{ScanPlan, States, Target};
 use crate::machine::neighbours::{Neighbour, Neighbours};
 
 /// What the task of a scan works with.
@@ -200,7 +200,9 @@ where
             });
         }
         if let Some(unasked) = canaries.difference(&self.plan.ports) {
-            let plan = Arc::new(ScanPlan { ports: unasked, ..ScanPlan::clone(&self.plan) });
+            let plan =
+                ScanPlan { ports: unasked, states: States::Counted, ..ScanPlan::clone(&self.plan) };
+            let plan = Arc::new(plan);
             let aside = Self {
                 shared: Arc::new(Shared::new(&plan, Arc::clone(&self.shared.stats), None)),
                 fanout_plan: self.fanout_plan.clone(),
@@ -221,11 +223,11 @@ where
 
     /// Counts targets that stayed silent in all passes as filtered.
     fn give_verdict(&self, silent: &[Target]) {
-        let mut part = Tallies::new(&self.plan);
+        let mut part = Tallies::part(&self.plan);
         for &target in silent {
             part.record(&Outcome { target, verdict: SILENCE, rtt: None });
             // In parts, so that this list is not held twice in memory.
-            if part.found() >= ROWS_AT_ONCE {
+            if part.found() >= ROWS_AT_ONCE || part.is_full() {
                 self.shared.absorb(&mut part);
             }
         }

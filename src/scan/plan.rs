@@ -22,6 +22,8 @@ pub struct ScanPlan {
     pub rate: Option<NonZeroU32>,
     /// Which ports to keep in the findings.
     pub keep: Keep,
+    /// Whether to keep the state of every port, the closed ones too.
+    pub states: States,
     /// Ports that nobody uses. An address with suspiciously many open ports is
     /// asked for these as well; `None` asks for none.
     pub canaries: Option<PortSet>,
@@ -57,6 +59,15 @@ pub enum Keep {
     NotClosed,
 }
 
+/// What a scan keeps about its ports besides the findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum States {
+    /// How many are in which state.
+    Counted,
+    /// Also which: [`Scan::state_runs`](super::Scan::state_runs) has them at any time.
+    Mapped,
+}
+
 impl ScanPlan {
     /// A plan with the default timeout, no deadline and no rate, that keeps
     /// the open ports.
@@ -69,6 +80,7 @@ impl ScanPlan {
             deadline: None,
             rate: None,
             keep: Keep::Open,
+            states: States::Counted,
             canaries: None,
             order: Order::Ascending,
         }

@@ -1,5 +1,6 @@
 //! The handle on a running scan: its progress, its findings so far and its end.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,9 @@ use super::budget::memory::NoMemory;
 use super::fanout::network::Network;
 use super::findings::rows::Finding;
 use super::findings::stage::Stage;
+#[cfg(feature = "server")]
+use super::findings::states::StateMap;
+use super::findings::states::{Moment, StateRun};
 use super::findings::tally::{AddressTally, Totals};
 use super::findings::{Milestone, ScanTiming, Shared};
 use super::gate::until::Until;
@@ -191,7 +195,38 @@ impl Scan {
     /// # Errors
     /// When other scans hold that memory.
     pub fn try_tallies(&self) -> Result<Vec<AddressTally>, NoMemory> {
+        self.shared.try_tallies().map(|(tallies, _)| tallies)
+    }
+
+    /// The same and, of a scan that still runs and keeps states, those at that moment.
+    ///
+    /// # Errors
+    /// The same.
+    #[cfg(feature = "server")]
+    pub(crate) fn try_tallies_and_states(
+        &self,
+    ) -> Result<(Vec<AddressTally>, Option<StateMap>), NoMemory> {
         self.shared.try_tallies()
+    }
+
+    /// The addresses of the plan.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.shared.lock().addresses().to_vec()
+    }
+
+    /// What is known of the ports of one address from `from` on: `most` runs at most, in
+    /// ascending order. `address` is an index of the plan's addresses. There are none if
+    /// the plan only counts states.
+    #[must_use]
+    pub fn state_runs(
+        &self,
+        address: u16,
+        from: u16,
+        most: usize,
+        moment: Moment,
+    ) -> Vec<StateRun> {
+        self.shared.state_runs(address, from, most, moment)
     }
 }
 

@@ -4,7 +4,8 @@
 //! report. It holds back one chunk at most, however slowly it is read; the scan
 //! itself does not wait.
 
-use std::time::Instant;
+use std::mem;
+use std::time::{Duration, Instant};
 
 use futures_util::stream;
 use hyper::body::Bytes;
@@ -14,6 +15,7 @@ use tokio::time::sleep_until;
 
 use super::audit::Audit;
 use super::report_text::Chunks;
+use super::stream_states::StateRecords;
 use crate::ask::Running;
 use crate::http::exchange::reply::{ReplyBody, growing};
 use crate::limits;
@@ -32,6 +34,8 @@ pub(super) enum Framing {
 /// The body of a reply that follows `running` until it ends.
 pub(super) fn body(running: Running, framing: Framing, audit: Audit) -> ReplyBody {
     let now = Instant::now();
+    let interval =
+        if running.request().states { limits::STATES_INTERVAL } else { limits::PROGRESS_INTERVAL };
     let follower = Follower {
         milestones: running.scan().milestones(),
         running,
@@ -39,7 +43,10 @@ pub(super) fn body(running: Running, framing: Framing, audit: Audit) -> ReplyBod
         audit: Some(audit),
         end: None,
         written: 0,
-        progress_at: now + limits::PROGRESS_INTERVAL,
+        states: None,
+        drawn: 0,
+        interval,
+        progress_at: now + interval,
         meter: Meter::new(now),
     };
     growing(stream::unfold(follower, |mut follower| async move {
@@ -58,6 +65,12 @@ struct Follower {
     end: Option<Chunks>,
     /// Findings written so far.
     written: usize,
+    /// Records of states that are being written.
+    states: Option<StateRecords>,
+    /// Of how many targets something was known when such records were last written.
+    drawn: u64,
+    /// How often there is a record of progress.
+    interval: Duration,
     progress_at: Instant,
     meter: Meter,
 }
@@ -65,8 +78,9 @@ struct Follower {
 impl Follower {
     /// Waits until there is something to write; `None` after the end.
     async fn next_chunk(&mut self) -> Option<Bytes> {
-        if let Some(end) = &mut self.end {
-            return end.next();
+        let rest = self.rest();
+        if rest.is_some() || self.end.is_some() {
+            return rest;
         }
         let mut is_over = false;
         loop {
@@ -90,6 +104,11 @@ impl Follower {
         }
     }
 
+    /// The next chunk of what has begun.
+    fn rest(&mut self) -> Option<Bytes> {
+        self.state_chunk().or_else(|| self.end.as_mut()?.next())
+    }
+
     /// Records of the next findings.
     fn findings(&mut self) -> Bytes {
         let scan = self.running.scan();
@@ -106,31 +125,49 @@ impl Follower {
         let (scan, now) = (self.running.scan(), Instant::now());
         let progress = scan.progress();
         let look = self.meter.look(&progress, Some(progress.total), scan.elapsed(), now);
-        self.progress_at = now + limits::PROGRESS_INTERVAL;
+        self.progress_at = now + self.interval;
+        let known = progress.done + progress.silent;
+        if self.running.request().states && mem::replace(&mut self.drawn, known) != known {
+            self.states = Some(StateRecords::so_far(self.framing, scan.addresses()));
+        }
         let mut chunk = Vec::new();
         self.framing.write(&mut chunk, &Record::Progress(look));
         chunk.into()
     }
 
-    /// The first chunk of the findings that are left and the last record.
+    /// The next chunk of the records of states that have begun.
+    fn state_chunk(&mut self) -> Option<Bytes> {
+        let chunk = self.states.as_mut()?.next(self.running.scan());
+        if chunk.is_none() {
+            self.states = None;
+        }
+        chunk
+    }
+
+    /// The first chunk of what is left: findings, states and the last record.
     fn begin_end(&mut self) -> Option<Bytes> {
         // Without its last record, a stream is not whole.
-        let (report, found) = self.running.report().ok()?;
+        let (report, found, states) = self.running.report_and_states().ok()?;
         if let Some(audit) = self.audit.take() {
             audit.reported(&report);
         }
         // A scan that goes on for others may have found more meanwhile.
         let left = self.running.scan().findings(self.written, found - self.written);
-        let expectation = self.running.request().expectation.as_ref();
-        let chunks = Chunks::new(report, expectation, |report| {
+        let mut ports = Vec::new();
+        for finding in &left {
+            self.framing.write(&mut ports, &Record::port(finding));
+        }
+        let request = self.running.request();
+        if request.states {
+            let addresses = self.running.scan().addresses();
+            self.states = Some(StateRecords::in_the_end(self.framing, addresses, states));
+        }
+        self.end = Some(Chunks::new(report, request.expectation.as_ref(), |report| {
             let mut text = Vec::new();
-            for finding in &left {
-                self.framing.write(&mut text, &Record::port(finding));
-            }
             self.framing.write(&mut text, &Record::End(End::Report(report)));
             text
-        });
-        self.end.insert(chunks).next()
+        }));
+        if ports.is_empty() { self.rest() } else { Some(ports.into()) }
     }
 }
 
@@ -141,10 +178,20 @@ impl Framing {
 
     /// Writes any record, whose type is called `name`.
     pub(super) fn write_as(self, chunk: &mut Vec<u8>, name: &str, record: &impl Serialize) {
+        self.open(chunk, name);
+        serde_json::to_writer(&mut *chunk, record).expect("records have string keys");
+        self.close(chunk);
+    }
+
+    /// Writes what comes before a record whose type is called `name`.
+    pub(super) fn open(self, chunk: &mut Vec<u8>, name: &str) {
         if self == Self::Events {
             chunk.extend_from_slice(format!("event: {name}\ndata: ").as_bytes());
         }
-        serde_json::to_writer(&mut *chunk, record).expect("records have string keys");
+    }
+
+    /// Writes what comes after a record.
+    pub(super) fn close(self, chunk: &mut Vec<u8>) {
         chunk.extend_from_slice(match self {
             Self::Lines => b"\n",
             Self::Events => b"\n\n",

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::rows::{Finding, Findings, Row, Rows, SortedRows};
+use super::states::{Kept, NEWS_AT_ONCE, Standing, StateMap};
 use crate::scan::budget::memory::MemoryShare;
 use crate::scan::outcome::{Outcome, PortState, Reason, Shortage, Verdict};
 use crate::scan::plan::{Keep, ScanPlan, Target};
@@ -52,6 +53,8 @@ pub(crate) struct Tallies {
     addresses: Vec<Counts>,
     /// In the order found.
     rows: Rows,
+    /// What is known port by port.
+    states: Kept,
     /// Targets with an outcome.
     done: u64,
     shortage: Option<Shortage>,
@@ -75,11 +78,22 @@ impl AddressTally {
 }
 
 impl Tallies {
-    pub(crate) fn new(plan: &Arc<ScanPlan>) -> Self {
+    /// Those of one fan-out.
+    pub(crate) fn part(plan: &Arc<ScanPlan>) -> Self {
+        Self::new(plan, Kept::part_of(plan))
+    }
+
+    /// Those of a scan.
+    pub(crate) fn whole(plan: &Arc<ScanPlan>) -> Self {
+        Self::new(plan, Kept::whole_of(plan))
+    }
+
+    fn new(plan: &Arc<ScanPlan>, states: Kept) -> Self {
         Self {
             plan: Arc::clone(plan),
             addresses: vec![Counts::default(); plan.addresses.len()],
             rows: Rows::default(),
+            states,
             done: 0,
             shortage: None,
         }
@@ -96,6 +110,7 @@ impl Tallies {
                 return;
             }
         };
+        self.states.note(target, Standing::State(state));
         match state {
             PortState::Open => counts.open += 1,
             PortState::Closed => counts.closed += 1,
@@ -110,14 +125,19 @@ impl Tallies {
         }
     }
 
+    /// Keeps in mind that `target` was asked and did not answer, if states are kept.
+    pub(crate) fn note_silence(&mut self, target: Target) {
+        self.states.note(target, Standing::Silent);
+    }
+
     /// Counts every port of an unreachable address as filtered.
     pub(crate) fn write_off(&mut self, address: u16, reason: Reason) {
         let ports = &self.plan.ports;
         self.addresses[usize::from(address)].filtered[reason.index()] = ports.len();
         self.done += u64::from(ports.len());
-        if self.plan.keep == Keep::NotClosed {
-            for port in ports.iter() {
-                let target = Target { address, port };
+        for target in ports.iter().map(|port| Target { address, port }) {
+            self.states.note(target, Standing::State(PortState::Filtered));
+            if self.plan.keep == Keep::NotClosed {
                 self.rows.push(Row::new(target, PortState::Filtered, reason, None));
             }
         }
@@ -133,6 +153,7 @@ impl Tallies {
         self.done += std::mem::take(&mut part.done);
         self.fall_short(part.shortage);
         self.rows.append(&mut part.rows);
+        self.states.absorb(&mut part.states);
         for (whole, part) in self.addresses.iter_mut().zip(&mut part.addresses) {
             whole.open += std::mem::take(&mut part.open);
             whole.closed += std::mem::take(&mut part.closed);
@@ -168,6 +189,26 @@ impl Tallies {
     /// How many targets have an outcome.
     pub(crate) fn done(&self) -> u64 {
         self.done
+    }
+
+    /// Whether there is something to hand over.
+    pub(crate) fn has_news(&self) -> bool {
+        self.done > 0 || self.states.news() > 0
+    }
+
+    /// Whether so much is known port by port that a busy fan-out hands it over.
+    pub(crate) fn is_full(&self) -> bool {
+        self.states.news() >= NEWS_AT_ONCE
+    }
+
+    /// What is known of every port, if that is kept.
+    pub(crate) fn states(&self) -> Option<&StateMap> {
+        self.states.map()
+    }
+
+    /// The addresses of the plan.
+    pub(crate) fn addresses(&self) -> &[IpAddr] {
+        &self.plan.addresses
     }
 
     /// How many findings there are.

@@ -37,7 +37,7 @@ pub(super) struct Part {
 impl Part {
     pub(super) fn new(plan: &Arc<ScanPlan>, shared: Arc<Shared>, started: Instant) -> Self {
         Self {
-            tallies: Tallies::new(plan),
+            tallies: Tallies::part(plan),
             observations: Observations::default(),
             end: PassEnd::default(),
             attempts: Attempts::default(),
@@ -79,6 +79,8 @@ impl Part {
                 SILENCE => {
                     self.attempts.silent += 1;
                     self.end.silent.push(outcome.target);
+                    self.tallies.note_silence(outcome.target);
+                    self.hand_over_if_full(fanout.taken);
                     continue;
                 }
                 // An ICMP error comes from a filter, and most systems limit how many
@@ -94,6 +96,7 @@ impl Part {
             }
             self.tallies.record(&outcome);
             self.observations.record(&outcome);
+            self.hand_over_if_full(fanout.taken);
         }
         self.hand_over(fanout.taken);
         let held_up = fanout.times().total();
@@ -108,6 +111,13 @@ impl Part {
         self.end
     }
 
+    /// Hands over without a pause, so that a list of states does not grow.
+    fn hand_over_if_full(&mut self, taken: u64) {
+        if self.tallies.is_full() {
+            self.hand_over(taken);
+        }
+    }
+
     /// Hands over what there is, of a fan-out that has taken so many targets.
     fn hand_over(&mut self, taken: u64) {
         let started = taken - std::mem::replace(&mut self.taken, taken);
@@ -116,7 +126,7 @@ impl Part {
             // Before the outcomes, so that what is done was asked.
             self.shared.note_attempts(attempts);
         }
-        if self.tallies.done() > 0 {
+        if self.tallies.has_news() {
             self.observations.hand_over(&self.shared.stats);
             self.shared.absorb(&mut self.tallies);
         }

@@ -8,6 +8,7 @@ use crate::limits;
 use crate::ports::PortSet;
 use crate::scan::Scanner;
 use crate::scan::fanout::network::script::{CLOSED, OPEN, Reply, Script};
+use crate::scan::findings::states::{Moment, Standing};
 use crate::scan::findings::tally::AddressTally;
 use crate::scan::outcome::{Answer, Reason, Sender, Shortage};
 
@@ -118,6 +119,39 @@ async fn an_address_that_accepts_on_ports_that_nobody_uses_accepts_everything() 
     }
     let (tallies, _) = run(&plan(3, "1-50"), &script()).await;
     assert_eq!(accepts(tallies), [false; 3], "nobody asked for canaries");
+}
+
+#[tokio::test]
+async fn states_that_are_kept_are_those_that_are_counted() {
+    // More ports than a fan-out keeps before it hands over.
+    const PORTS: u16 = 3_000;
+    let reply = |target: Target, attempt: u32| match (target.port % 5, attempt) {
+        (0, _) => Reply::Soon(OPEN),
+        (1, _) | (2, 1) => Reply::Never,
+        _ => Reply::Now(CLOSED),
+    };
+    let scanner = Scanner::new(4096, NonZeroUsize::new(2).unwrap());
+    for states in [States::Counted, States::Mapped] {
+        let script = Script::new(reply);
+        let plan = ScanPlan { states, ..plan(2, &format!("1-{PORTS}")) };
+        let passes = scanner.passes(&plan, None, move |_| Ok(script.network()));
+        let shared = Arc::clone(&passes.shared);
+        passes.run().await;
+        let runs = |address| shared.state_runs(address, 1, usize::MAX, Moment::Running);
+        for (address, tally) in (0..).zip(shared.tallies()) {
+            let count = |wanted| {
+                let of_state = runs(address).into_iter().filter(|run| run.standing == wanted);
+                of_state.map(|run| u32::from(run.last - run.first) + 1).sum::<u32>()
+            };
+            let kept = [PortState::Open, PortState::Closed, PortState::Filtered]
+                .map(|state| count(Standing::State(state)));
+            let counted = [tally.open, tally.closed, tally.filtered_total()];
+            match states {
+                States::Mapped => assert_eq!(kept, counted),
+                States::Counted => assert!(runs(address).is_empty()),
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::scan::findings::states::Moment;
+use crate::scan::plan::States;
 
 const PORTS: u16 = 40;
 const ADDRESSES: u8 = 3;
@@ -45,9 +47,10 @@ proptest! {
             usize::from(PORTS) * usize::from(ADDRESSES),
         ),
         hand_over_every in 1_usize..50,
+        states in prop::sample::select(&[States::Counted, States::Mapped][..]),
     ) {
-        let plan = plan(keep);
-        let (mut whole, mut parts) = (Tallies::new(&plan), [0; 2].map(|_| Tallies::new(&plan)));
+        let plan = Arc::new(ScanPlan { states, ..ScanPlan::clone(&plan(keep)) });
+        let (mut whole, mut parts) = (Tallies::whole(&plan), [0; 2].map(|_| Tallies::part(&plan)));
         for (number, (verdict, second)) in ends.iter().enumerate() {
             let port = u16::try_from(number).unwrap() % PORTS + 1;
             let address = u16::try_from(number).unwrap() / PORTS;
@@ -57,7 +60,7 @@ proptest! {
             }
             if number % hand_over_every == 0 {
                 whole.absorb(part);
-                prop_assert_eq!((part.done(), part.found()), (0, 0));
+                prop_assert!((part.done(), part.found(), part.has_news()) == (0, 0, false));
             }
         }
         parts.iter_mut().for_each(|part| whole.absorb(part));
@@ -84,6 +87,18 @@ proptest! {
             let of_address = &ends[index * usize::from(PORTS)..][..usize::from(PORTS)];
             let open = (1..).zip(of_address).filter(|(_, (verdict, _))| *verdict == Some(OPEN));
             prop_assert!(tally.findings.open_ports().eq(open.map(|(port, _)| port)));
+            let runs = whole.states().map(|map| map.runs(u16::try_from(index).unwrap(), 1, 99, Moment::Ended));
+            prop_assert_eq!(runs.is_some(), states == States::Mapped);
+            if let Some(runs) = runs {
+                let known = runs.iter().flat_map(|run| {
+                    (run.first..=run.last).map(move |port| (port, run.standing))
+                });
+                let wanted = (1_u16..).zip(of_address).map(|(port, (verdict, _))| match verdict {
+                    Some(Verdict::Port(state, _)) => (port, Standing::State(*state)),
+                    Some(Verdict::NotScanned(_)) | None => (port, Standing::Unknown),
+                });
+                prop_assert!(known.eq(wanted), "{runs:?}");
+            }
             sums.open += u64::from(tally.open);
             sums.closed += u64::from(tally.closed);
             sums.filtered += u64::from(tally.filtered_total());
@@ -96,7 +111,7 @@ proptest! {
 #[test]
 fn an_address_written_off_has_all_its_ports_filtered_and_the_others_none() {
     for (keep, found) in [(Keep::Open, 0), (Keep::NotClosed, usize::from(PORTS))] {
-        let mut tallies = Tallies::new(&plan(keep));
+        let mut tallies = Tallies::whole(&plan(keep));
         tallies.write_off(1, Reason::HostUnreach);
         let filtered = |tally: &AddressTally| tally.filtered[Reason::HostUnreach.index()];
         let by_address = by_address(&tallies);
@@ -108,7 +123,7 @@ fn an_address_written_off_has_all_its_ports_filtered_and_the_others_none() {
 
 #[test]
 fn a_shortage_is_the_reason_only_where_something_was_not_scanned() {
-    let mut tallies = Tallies::new(&plan(Keep::Open));
+    let mut tallies = Tallies::whole(&plan(Keep::Open));
     (1..=PORTS).for_each(|port| tallies.record(&outcome(0, port, OPEN)));
     let unknown = Verdict::NotScanned(Shortage::UnknownError);
     tallies.record(&outcome(1, 7, unknown));
@@ -119,7 +134,7 @@ fn a_shortage_is_the_reason_only_where_something_was_not_scanned() {
 
 #[test]
 fn half_of_the_ports_open_are_suspicious_unless_they_are_few() {
-    let mut tallies = Tallies::new(&plan(Keep::Open));
+    let mut tallies = Tallies::whole(&plan(Keep::Open));
     (1..=20).for_each(|port| tallies.record(&outcome(0, port, OPEN)));
     (1..=19).for_each(|port| tallies.record(&outcome(1, port, OPEN)));
     assert_eq!(tallies.suspiciously_open(), [0]);
@@ -127,7 +142,7 @@ fn half_of_the_ports_open_are_suspicious_unless_they_are_few() {
     assert!(!tallies.is_open(Target { address: 1, port: 20 }));
 
     let few = ScanPlan { ports: "1-10".parse().unwrap(), ..ScanPlan::clone(&plan(Keep::Open)) };
-    let mut tallies = Tallies::new(&Arc::new(few));
+    let mut tallies = Tallies::whole(&Arc::new(few));
     (1..=9).for_each(|port| tallies.record(&outcome(0, port, OPEN)));
     assert!(tallies.suspiciously_open().is_empty());
     tallies.record(&outcome(0, 10, OPEN));
