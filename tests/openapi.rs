@@ -63,6 +63,9 @@ fn with(service: &Service, name: &str, value: &Value) -> Reply {
     if name == "expectFailStatus" {
         pairs.push(("expect", "none"));
     }
+    if name == "states" {
+        pairs.push(("format", "ndjson"));
+    }
     pairs.push((name, &value));
     let query: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut connection = Connection::open(service.address);
@@ -262,7 +265,9 @@ fn replies_to_scans_are_documented_with_their_header_fields() {
         (200, ask(&format!("{scanned}&explain=true"), &[])),
         (200, ask(&format!("{scanned}&format=text"), &[])),
         (200, ask(&format!("{scanned}&expect=none"), &[])),
+        (200, ask(&format!("{scanned}&format=html"), &[])),
         (409, ask(&format!("{scanned}&expect=none&expectFailStatus=409"), &[])),
+        (409, ask(&format!("{scanned}&expect=none&expectFailStatus=409&format=html"), &[])),
         (412, ask(&format!("{scanned}&expect=none&expectFailStatus=412&format=text"), &[])),
         (424, ask(&format!("{scanned}&expect=none&expectFailStatus=424"), &[])),
         (400, ask("/open-ports", &[])),

@@ -32,6 +32,7 @@ support::trials::main! {
     a_stream_that_was_cut_has_no_end_record_and_no_last_chunk,
     a_reader_that_pauses_costs_no_memory_and_gets_everything_in_the_end: OwnNetwork,
     each_port_of_an_address_without_a_route_has_its_row: OwnNetwork,
+    a_page_costs_a_connection_and_one_that_scans_costs_a_stream: OwnNetwork,
 }
 
 /// Two open ports, a refused and a silent one of one address, and closed ports above
@@ -186,8 +187,8 @@ fn a_format_is_negotiated_and_the_query_takes_precedence() {
         reply.header("content-type").unwrap().to_owned()
     };
     assert_eq!(media_type(&query, "*/*"), "application/json");
-    assert_eq!(media_type(&query, "text/html, */*;q=0.1"), "application/json");
-    assert_eq!(media_type(&query, "text/html"), "application/json");
+    assert_eq!(media_type(&query, "text/html, */*;q=0.1"), "text/html; charset=utf-8");
+    assert_eq!(media_type(&query, "text/html, application/json"), "application/json");
     assert_eq!(
         media_type(&query, "application/json;q=0.1, text/plain"),
         "text/plain; charset=utf-8"
@@ -360,6 +361,45 @@ fn a_reader_that_pauses_costs_no_memory_and_gets_everything_in_the_end() {
     let report = &records.last().unwrap()["report"];
     assert_eq!(report["addresses"][0]["ports"].as_array().unwrap().len(), 65_535);
     assert_eq!(report["addresses"][0]["filtered_by"], json!({ "admin-prohibited": 65_535 }));
+}
+
+fn a_page_costs_a_connection_and_one_that_scans_costs_a_stream() {
+    const TABS: usize = 50;
+    let quotas = ["--max-scans", "64", "--max-scans-per-caller", "64"];
+    let rss = |service: &Service| service.status("VmRSS");
+    // What 50 streams take: of scans of all ports, which have an answer a second.
+    let of_streams = |more: &str| {
+        let service = serve(&quotas);
+        let idle = rss(&service);
+        let open = || {
+            let address = own_address();
+            let query =
+                format!("/open-ports?domain={address}&ports=all&rate=1&format=ndjson{more}");
+            Streamed::open(service.address, &query, &[])
+        };
+        let mut streams: Vec<Streamed> = (0..TABS).map(|_| open()).collect();
+        let wanted = if more.is_empty() { "progress" } else { "states" };
+        for stream in &mut streams {
+            while stream.record().expect("a record")["type"] != wanted {}
+        }
+        assert_eq!(sample(&service, "open_ports_scans_running"), TABS as f64);
+        rss(&service) - idle
+    };
+    let (plain, drawn) = (of_streams(""), of_streams("&states=true"));
+    let service = serve(&quotas);
+    let idle = rss(&service);
+    let mut tabs: Vec<Connection> = (0..TABS).map(|_| Connection::open(service.address)).collect();
+    for tab in &mut tabs {
+        tab.send(request_head("GET", "/", &[("Accept", "text/html")]));
+        assert_eq!(tab.reply().status, 200);
+    }
+    let pages = rss(&service) - idle;
+    println!("{TABS} streams {plain} kB, with states {drawn} kB, {TABS} idle pages {pages} kB");
+    // 24 KiB for the states of all ports, 6 KiB for what each fan-out found last, and the
+    // record that is written.
+    assert!(drawn <= plain + TABS as u64 * 64, "{plain} kB, with states {drawn} kB");
+    // A browser keeps a connection for a while. The page itself is there once, twice.
+    assert!(pages <= TABS as u64 * 64 + 1024, "{pages} kB");
 }
 
 fn each_port_of_an_address_without_a_route_has_its_row() {

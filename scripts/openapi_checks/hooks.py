@@ -68,6 +68,12 @@ def sensible(query):
     # An explanation is JSON whatever the format; leave most streams to be streams.
     if "format" in query and chosen % 4:
         query.pop("explain", None)
+    # A stream has states.
+    if str(query.get("states")).lower() == "true":
+        if "expectFailStatus" in query:
+            del query["states"]
+        else:
+            query["format"] = ("ndjson", "sse")[chosen % 2]
     # A gate waits for the end of a scan that it can judge.
     if "expectFailStatus" in query:
         query.setdefault("expect", "none")

@@ -30,7 +30,9 @@ use hyper::body::{Body, Bytes};
 use hyper::{HeaderMap, Method, Request};
 
 use super::app::App;
-use super::endpoints::{health, help, metrics, open_ports, openapi, probe, sd, sweep, watch};
+use super::endpoints::{
+    health, help, metrics, open_ports, openapi, probe, result_page, sd, sweep, watch,
+};
 use super::exchange::identity::Exchange;
 use super::exchange::reply::Reply;
 use super::exchange::site::{Hosts, Links};
@@ -56,6 +58,10 @@ where
         Ok(()) => answer(app, &exchange, route, request, body).await,
         Err(refusal) => *refusal,
     };
+    let query = request.uri().query().unwrap_or_default();
+    if route == Some(Route::OpenPorts) && open_ports::prefers_page(query, request.headers()) {
+        reply = result_page::of_problem(reply, query);
+    }
     app.metrics.count_request(label(route), reply.status().as_u16());
     exchange.label(&mut reply);
     reply

@@ -1,11 +1,13 @@
 //! `GET /open-ports`: from the query to a report, a stream or a refusal.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 
 use super::audit::Audit;
+use super::result_page;
 use super::scan_reply::{self, with_timing};
 use super::stream::{self, Framing};
 use crate::admission::NotAdmitted;
@@ -30,8 +32,8 @@ pub(crate) async fn get(
 ) -> Reply {
     match checked(app, query, headers) {
         Ok((request, format)) => {
-            let known = Known::of(headers);
-            answer(app, (exchange, caller), request, format, &known).await
+            let wanted = Wanted { format, known: Known::of(headers), query };
+            answer(app, (exchange, caller), request, &wanted).await
         }
         Err(refusal) => *refusal,
     }
@@ -39,7 +41,34 @@ pub(crate) async fn get(
 
 /// Answers what `HEAD` asks: the same checks, but nothing is looked up.
 pub(crate) fn head(app: &App, query: &str, headers: &HeaderMap) -> Reply {
-    scan_reply::head_of(checked(app, query, headers))
+    let checked = checked(app, query, headers);
+    let is_page = matches!(checked, Ok((_, Format::Html)));
+    let reply = scan_reply::head_of(checked);
+    if is_page { result_page::with_policy(reply) } else { reply }
+}
+
+/// Whether this is a browser that is to be shown a page, also if there is a problem.
+pub(crate) fn prefers_page(query: &str, headers: &HeaderMap) -> bool {
+    matches!(query::word(query, "format"), None | Some("" | "html"))
+        && negotiation::negotiate(None, headers, offer(query)) == Ok(Format::Html)
+}
+
+/// The formats for `query`. JSON that is indented, and an explanation, are no page: a
+/// browser whose user asks for them shows JSON.
+fn offer(query: &str) -> &'static [Format] {
+    let is_set = |name| query::word(query, name) == Some("true");
+    if is_set("pretty") || is_set("explain") {
+        &negotiation::OF_SCAN_DATA
+    } else {
+        &negotiation::OF_SCAN
+    }
+}
+
+/// What a reply depends on besides its scan.
+struct Wanted<'a> {
+    format: Format,
+    known: Known,
+    query: &'a str,
 }
 
 fn checked(
@@ -47,10 +76,16 @@ fn checked(
     query: &str,
     headers: &HeaderMap,
 ) -> Result<(ScanRequest, Format), Box<Reply>> {
-    let (params, errors) = query::parse(query);
+    // A form without scripts sends also the fields that were left empty.
+    let filled = if prefers_page(query, headers) {
+        Cow::Owned(query::without_empty(query))
+    } else {
+        Cow::Borrowed(query)
+    };
+    let (params, errors) = query::parse(&filled);
     let invalid = |errors| Box::new(problems::invalid_parameters(errors));
     let request = errors.then(ScanRequest::try_new(&params, &app.ceilings)).map_err(invalid)?;
-    let format = scan_reply::format(request.format, headers, &negotiation::OF_SCAN)?;
+    let format = scan_reply::format(request.format, headers, offer(query))?;
     request.check_format(format).map_err(invalid)?;
     Ok((request, format))
 }
@@ -59,8 +94,7 @@ async fn answer(
     app: &App,
     (exchange, caller): (&Exchange, &Caller),
     request: ScanRequest,
-    format: Format,
-    known: &Known,
+    to: &Wanted<'_>,
 ) -> Reply {
     let layout = request.layout;
     let mut audit = Audit::new(&app.metrics, &exchange.id, caller, &request);
@@ -71,11 +105,11 @@ async fn answer(
     let reply = match asked.outcome {
         Err(reason) => scan_reply::not_started(&reason),
         Ok(Outcome::Explained(explanation)) => scan_reply::explanation(&explanation, layout),
-        Ok(Outcome::Running(running)) => match format {
-            Format::Ndjson => streamed(running, format, Framing::Lines, audit),
-            Format::Sse => streamed(running, format, Framing::Events, audit),
+        Ok(Outcome::Running(running)) => match to.format {
+            Format::Ndjson => streamed(running, to.format, Framing::Lines, audit),
+            Format::Sse => streamed(running, to.format, Framing::Events, audit),
             Format::Json | Format::Text | Format::Html => {
-                whole(running, format, audit, (known, &mut steps)).await
+                whole(running, audit, (to, &mut steps)).await
             }
         },
     };
@@ -90,9 +124,8 @@ fn streamed(running: Running, format: Format, framing: Framing, audit: Audit) ->
 /// Replies once the scan has ended.
 async fn whole(
     running: Running,
-    format: Format,
     audit: Audit,
-    (known, steps): (&Known, &mut Vec<(&str, Duration)>),
+    (to, steps): (&Wanted<'_>, &mut Vec<(&str, Duration)>),
 ) -> Reply {
     running.ended().await;
     let report = match running.report() {
@@ -104,9 +137,10 @@ async fn whole(
     };
     audit.reported(&report);
     steps.push(("scan", running.scan().elapsed()));
-    let reply = match format {
+    let reply = match to.format {
         Format::Text => scan_reply::open_ports_text(&report, running.request()),
-        _ => scan_reply::report(report, running.request(), known),
+        Format::Html => scan_reply::page(report, running.request(), to.query),
+        _ => scan_reply::report(report, running.request(), &to.known),
     };
     // Until the body is taken, the request counts among the caller's.
     let entry = running.into_entry();

@@ -8,7 +8,7 @@ use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use super::indent::Indenter;
-use super::report_text;
+use super::{report_text, result_page};
 use crate::ask::NotStarted;
 use crate::http::exchange::etag::{Known, Tag};
 use crate::http::exchange::negotiation::{media_type, negotiate};
@@ -34,6 +34,13 @@ pub(super) fn open_ports_text(report: &Report, request: &ScanRequest) -> Reply {
     let mut reply = ended(report, request, Format::Text);
     *reply.body_mut() = report_text::lines(report);
     reply
+}
+
+/// A page for a browser without scripts, in answer to `query`.
+pub(super) fn page(report: Report, request: &ScanRequest, query: &str) -> Reply {
+    let mut reply = ended(&report, request, Format::Html);
+    *reply.body_mut() = result_page::body(report, query);
+    result_page::with_policy(reply)
 }
 
 /// The reply about a scan that has ended, without its body.

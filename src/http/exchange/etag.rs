@@ -7,7 +7,7 @@
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use hyper::{HeaderMap, StatusCode};
 use sha2::{Digest as _, Sha256};
 
@@ -73,6 +73,7 @@ impl Known {
             *reply.status_mut() = StatusCode::NOT_MODIFIED;
             *reply.body_mut() = Full::new(Bytes::new()).boxed_unsync();
             reply.headers_mut().remove(CONTENT_TYPE);
+            reply.headers_mut().remove(CONTENT_ENCODING);
         }
         reply.headers_mut().insert(ETAG, tag.value());
         reply

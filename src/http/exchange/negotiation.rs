@@ -135,7 +135,12 @@ fn weight(ranges: &[Range<'_>], media_type: &str) -> Option<u16> {
 const OF_HELP: [Format; 2] = [Format::Text, Format::Html];
 
 /// The formats of a scan of one host, the preferred one first.
-pub(crate) const OF_SCAN: [Format; 4] = [Format::Json, Format::Text, Format::Ndjson, Format::Sse];
+pub(crate) const OF_SCAN: [Format; 5] =
+    [Format::Json, Format::Text, Format::Ndjson, Format::Sse, Format::Html];
+
+/// Those of them for programs.
+pub(crate) const OF_SCAN_DATA: [Format; 4] =
+    [Format::Json, Format::Text, Format::Ndjson, Format::Sse];
 
 /// The formats of a sweep, the preferred one first.
 pub(crate) const OF_SWEEP: [Format; 3] = [Format::Ndjson, Format::Json, Format::Sse];
@@ -168,20 +173,35 @@ mod tests {
             ("application/*;q=0.5, text/plain;q=0.4", Format::Json),
             ("application/json;q=0.3, text/plain;q=0.4", Format::Text),
             ("application/json;q=0, */*;q=0.1", Format::Text),
-            ("text/html, application/xhtml+xml, */*;q=0.8", Format::Json),
-            ("text/html, text/plain; charset=utf-8; q=0.9", Format::Text),
-            ("text/html", Format::Json),
-            ("text/html, application/xhtml+xml, image/webp", Format::Json),
-            ("text/html, application/json;q=0", Format::Text),
+            ("text/html, application/xhtml+xml, */*;q=0.8", Format::Html),
+            ("text/html, text/plain; charset=utf-8; q=0.9", Format::Html),
+            ("text/html;q=0.9, text/plain", Format::Text),
+            ("text/html, application/json", Format::Json),
+            ("text/html", Format::Html),
+            ("text/html, application/xhtml+xml, image/webp", Format::Html),
         ] {
             assert_eq!(negotiated(accept), Ok(format), "{accept}");
         }
     }
 
     #[test]
+    fn a_browser_gets_the_first_format_that_it_does_not_refuse_where_no_page_is_on_offer() {
+        for (accept, format) in [
+            ("text/html, application/xhtml+xml, */*;q=0.8", Format::Json),
+            ("text/html, text/plain; charset=utf-8; q=0.9", Format::Text),
+            ("text/html", Format::Json),
+            ("text/html, application/xhtml+xml, image/webp", Format::Json),
+            ("text/html, application/json;q=0", Format::Text),
+        ] {
+            let headers = [(ACCEPT, accept.parse().unwrap())].into_iter().collect();
+            assert_eq!(negotiate(None, &headers, &OF_SCAN_DATA), Ok(format), "{accept}");
+        }
+    }
+
+    #[test]
     fn a_client_that_accepts_no_format_on_offer_is_refused() {
         for accept in
-            ["image/*", "application/json;q=0", "*/*;q=0", "text/html;q=0", "text/html, */*;q=0"]
+            ["image/*", "application/json;q=0", "*/*;q=0", "text/html;q=0", "image/*, */*;q=0"]
         {
             assert_eq!(negotiated(accept), Err(NotAcceptable), "{accept}");
         }

@@ -262,8 +262,8 @@ pub(crate) fn limit_reached(refusal: &NotAdmitted) -> String {
     }
 }
 
-/// A problem document.
-#[derive(Debug, Serialize)]
+/// A problem document. Its reply has it as an extension too, for who writes it otherwise.
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Problem {
     #[serde(flatten)]
     kind: Kind,
@@ -275,7 +275,7 @@ pub(crate) struct Problem {
 }
 
 /// What made policy refuse.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Decided {
     address: IpAddr,
     rule: String,
@@ -298,6 +298,22 @@ impl Problem {
         self
     }
 
+    /// What kind of problem it is, in a few words.
+    pub(crate) fn title(&self) -> &'static str {
+        self.kind.title
+    }
+
+    /// What is wrong, as a sentence.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// What is wrong with each field, a message at a time.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = (&str, &str)> {
+        let errors = self.errors.iter();
+        errors.flat_map(|(field, messages)| messages.iter().map(move |text| (field, &**text)))
+    }
+
     /// The document as sent, its newline included.
     pub(crate) fn to_bytes(&self) -> Bytes {
         json_line(self)
@@ -305,7 +321,9 @@ impl Problem {
 
     pub(crate) fn into_reply(self) -> Reply {
         let status = StatusCode::from_u16(self.kind.status).expect("problems have a valid status");
-        with_body(status, PROBLEM_TYPE, self.to_bytes())
+        let mut reply = with_body(status, PROBLEM_TYPE, self.to_bytes());
+        reply.extensions_mut().insert(self);
+        reply
     }
 }
 

@@ -20,6 +20,18 @@ pub fn parse(query: &str) -> (ScanParams, FieldErrors) {
     read(query, ScanParams::default())
 }
 
+/// `query` without the parameters that have no value.
+pub(crate) fn without_empty(query: &str) -> String {
+    let is_filled = |pair: &&str| !matches!(pair.split_once('='), Some((_, "")));
+    query.split('&').filter(is_filled).collect::<Vec<_>>().join("&")
+}
+
+/// The text of `name` in `query`, as it stands there: for words that need no decoding.
+pub(crate) fn word<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = query.split('&');
+    pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
 /// Reads the parameters in `table`. The rest is as for [`parse`].
 pub(crate) fn parse_as(query: &str, table: &'static [Parameter]) -> (ScanParams, FieldErrors) {
     read(query, ScanParams::of(table))
@@ -188,6 +200,21 @@ mod tests {
     fn what_cannot_be_decoded_is_still_given() {
         let (params, _) = parse("ports=%&domain=%ff");
         assert_eq!((params.get("ports"), params.get("domain")), (Some(""), Some("")));
+    }
+
+    #[test]
+    fn fields_that_were_left_empty_are_left_out() {
+        for (query, filled) in [
+            ("domain=a&timeoutMs=&expect=&ports=22", "domain=a&ports=22"),
+            ("domain=", ""),
+            ("domain=a%3D&x", "domain=a%3D&x"),
+            ("expect==", "expect=="),
+            ("", ""),
+        ] {
+            assert_eq!(without_empty(query), filled);
+        }
+        assert_eq!(word("domain=a&format=html", "format"), Some("html"));
+        assert_eq!(word("formats=html&format", "format"), None);
     }
 
     fn encode(text: &str) -> String {
