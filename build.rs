@@ -1,6 +1,7 @@
-//! Gives the program the revision that it is built from, as the variable
-//! `BUILD_REVISION` of its compilation.
+//! Gives the program the revision that it is built from, and the page without what only
+//! those who write it need.
 //!
+//! The revision is the variable `BUILD_REVISION` of the compilation.
 //! `OPEN_PORTS_REVISION` of the environment names the revision where there is no
 //! repository, as in an image's build. Otherwise git does; "-dirty" follows if the
 //! program's own files have changed since. Without both it is "unknown".
@@ -8,6 +9,8 @@
 #![allow(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 
 use std::env;
+use std::error::Error;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,6 +18,9 @@ use std::process::Command;
 const SOURCES: [&str; 4] = ["Cargo.lock", "Cargo.toml", "build.rs", "src"];
 
 fn main() {
+    if let Err(error) = write_page() {
+        println!("cargo::error=the page: {error}");
+    }
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     for path in SOURCES {
         println!("cargo::rerun-if-changed={path}");
@@ -32,6 +38,19 @@ fn main() {
     }
     // `cargo run` also sets it for the program, which takes OPEN_PORTS_… for settings.
     println!("cargo::rustc-env=BUILD_REVISION={revision}");
+}
+
+/// Writes the style and the script of the page without comments and indentation, to
+/// `page.css` and `page.js` of the output.
+fn write_page() -> Result<(), Box<dyn Error>> {
+    let out = env::var("OUT_DIR")?;
+    let style = fs::read_to_string(format!("{PAGE}/page.css"))?;
+    let style = minifier::css::minify(&style)?.to_string();
+    fs::write(format!("{out}/page.css"), style)?;
+    let scripts = SCRIPTS.map(|name| fs::read_to_string(format!("{PAGE}/{name}.js")));
+    let script = scripts.into_iter().collect::<Result<String, _>>()?;
+    fs::write(format!("{out}/page.js"), minifier::js::minify(&script).to_string())?;
+    Ok(())
 }
 
 /// The commit of the working tree whose root this folder is.
@@ -64,6 +83,13 @@ fn git(arguments: &[&str]) -> Option<String> {
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     Some(text.trim_end().to_owned())
 }
+
+/// Where the files of the page are.
+const PAGE: &str = "src/http/endpoints/page";
+
+/// The files of its script, which is one for the browser: those first that others use.
+const SCRIPTS: [&str; 10] =
+    ["base", "survey", "drift", "map", "call", "form", "host", "table", "sweep", "main"];
 
 /// The variable of the environment.
 const VARIABLE: &str = "OPEN_PORTS_REVISION";

@@ -1,7 +1,8 @@
 //! `GET /` for browsers: the page, which scans and shows.
 //!
 //! The page is one document without any request of its own but those to this service.
-//! Its HTML, style and script are three files for those who write them, and are put
+//! Its files are in `page/`: HTML, a style sheet, and a script for each subject. The build
+//! script leaves out comments and indentation, and joins the scripts. The rest is put
 //! together here: in `page.html`, `{style}` and `{script}` stand for the other two, and
 //! `{facts}` for what the service tells the page about itself.
 //!
@@ -109,9 +110,9 @@ fn text(facts: Facts) -> String {
 const TEMPLATE: &str = include_str!("page/page.html");
 
 /// The style of the page, and of results for browsers without scripts.
-pub(super) const STYLE: &str = include_str!("page/page.css");
+pub(super) const STYLE: &str = include_str!(concat!(env!("OUT_DIR"), "/page.css"));
 
-const SCRIPT: &str = include_str!("page/page.js");
+const SCRIPT: &str = include_str!(concat!(env!("OUT_DIR"), "/page.js"));
 
 /// What the reply to `GET /` depends on.
 pub(super) const VARIES: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding");
