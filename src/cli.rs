@@ -9,6 +9,7 @@ mod environment;
 mod exit;
 mod healthcheck;
 mod help;
+mod matrix;
 mod merge;
 mod runtime;
 mod scan;
@@ -53,6 +54,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Scan(scan::ScanArgs),
     Watch(watch::WatchArgs),
+    Matrix(matrix::MatrixArgs),
     Merge(merge::MergeArgs),
     Diff(diff::DiffArgs),
     Doctor(doctor::DoctorArgs),
@@ -93,6 +95,7 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Scan(args)) => scan::run(&args, &typed),
         Some(Command::Watch(args)) => watch::run(&args),
+        Some(Command::Matrix(args)) => matrix::run(&args, &typed),
         Some(Command::Merge(args)) => merge::run(args, &typed),
         Some(Command::Diff(args)) => diff::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),

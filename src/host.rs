@@ -1,5 +1,6 @@
 //! A host to scan: a name or an address, and which of its addresses.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -64,6 +65,16 @@ impl Family {
             Self::Any => true,
             Self::Ipv4 => address.is_ipv4(),
             Self::Ipv6 => address.is_ipv6(),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    /// As reports name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => name.fmt(f),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | `exchange`  | HTTP: request identity, callers, replies, problems           |
 //! | `endpoints` | what this service does, a file for each route                |
 //! | `router`    | which endpoint answers a request                             |
+//! | `vantage`, `tls` | how another service is asked                            |
 //!
 //! The server hands requests to the router, the router calls an endpoint, and all of
 //! them use the exchange, which uses none of them. hyper is used in this module only.
@@ -15,6 +16,9 @@ mod endpoints;
 mod exchange;
 mod router;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;
+mod vantage;
 
 use std::sync::Arc;
 
@@ -27,6 +31,7 @@ pub use self::exchange::site::Hosts;
 use self::router::{respond, respond_metrics};
 use self::server::serve_with;
 pub use self::server::{Drained, ServerLimits, listen};
+pub(crate) use self::vantage::{Remote, Token};
 use crate::metrics::Metrics;
 
 /// Serves `app` on `listener` until `shutdown` completes. From then on every reply

@@ -66,6 +66,7 @@
 //! | `report`    | what a scan found (facts), separate from what it took (effort)           |
 //! | `watch`     | from the news of a watch to its records; whether a condition has come true and held |
 //! | `expect`, `drift` | how facts differ from what ought to be open, and from an earlier report |
+//! | `matrix`    | which vantages reach which targets: rules, vantages, verdicts, causes |
 //! | `results`   | from the news of a sweep to the report on each host, and the summary       |
 //! | `output`    | the formats of the command: one file for each                         |
 //! | `metrics`   | what is counted, for Prometheus                                       |
@@ -96,6 +97,8 @@
 //! | watch, round | ports asked again and again; one probe of each of them |
 //! | standing, run | what is known of a port while a scan runs; successive ports of which the same is known |
 //! | condition | the states that ports of a watch are to have |
+//! | vantage, matrix, cell | where a scan is made from; vantages by targets; a port of a target as a vantage sees it |
+//! | witness, proof | who is asked whether a denied port can be opened at all; that somebody could open it in the same run |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "server")]
@@ -125,7 +128,6 @@ pub mod limits;
 mod log;
 pub mod machine;
 #[cfg(feature = "server")]
-#[allow(dead_code, unused_imports, reason = "being built")]
 mod matrix;
 #[cfg(feature = "server")]
 mod metrics;

@@ -25,6 +25,8 @@ use destination::Destination;
 pub struct Policy {
     allow: Rules,
     deny: Rules,
+    /// Whether the cloud's metadata may be asked, as far as the rules allow it.
+    metadata: bool,
 }
 
 /// Whether ports of an address may be scanned.
@@ -74,7 +76,15 @@ impl Policy {
     /// everything except what is never scanned.
     #[must_use]
     pub fn new(allow: Rules, deny: Rules) -> Self {
-        Self { allow, deny }
+        Self { allow, deny, metadata: false }
+    }
+
+    /// The same policy, but the addresses of cloud metadata services may be asked. Only a
+    /// person at a prompt can want that: a service that did it would hand out the
+    /// credentials of its node.
+    #[must_use]
+    pub(crate) fn with_metadata(self) -> Self {
+        Self { metadata: true, ..self }
     }
 
     /// What is allowed.
@@ -94,7 +104,7 @@ impl Policy {
     pub(crate) fn judge(&self, address: IpAddr, ports: &PortSet) -> Decision {
         let destination = Destination::of(address);
         let refused = |rule, address, ports| Decision::Refused(Refusal { rule, address, ports });
-        if let Some((name, face)) = never::find(&destination) {
+        if let Some((name, face)) = never::find(&destination, self.metadata) {
             return refused(RefusingRule::Never(name), face, ports.clone());
         }
         for rule in self.deny.iter() {

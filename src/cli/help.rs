@@ -113,6 +113,7 @@ fn lines(indent: &str, text: &str) -> String {
 pub(super) fn whole(info: &CommandInfoWithArgs) -> &'static str {
     match info.name {
         "watch" => "the ports have the states of --until, and had them for --settle",
+        "matrix" => "everything was asked, and is as the rules say",
         _ => "everything was scanned",
     }
 }

@@ -145,6 +145,10 @@ pub(super) struct ScanArgs {
     /// never scan these, even if allowed; also OPEN_PORTS_DENY (default: none)
     #[argh(option, arg_name = "rules")]
     pub(super) deny: Option<String>,
+    /// scan the addresses of cloud metadata services, too, which are never
+    /// scanned otherwise
+    #[argh(switch)]
+    pub(super) ask_cloud_metadata: bool,
     /// send nothing; print how long the scan would take, what that depends
     /// on, and how many shards are done within --deadline-ms
     #[argh(switch)]

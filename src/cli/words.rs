@@ -85,7 +85,7 @@ pub(super) fn with_standard_input(words: &[String]) -> Vec<&str> {
 }
 
 /// The commands that take files.
-const OF_FILES: [&str; 2] = ["merge", "diff"];
+const OF_FILES: [&str; 3] = ["merge", "diff", "matrix"];
 
 /// The file that is standard input, on Linux.
 pub(super) const STANDARD_INPUT: &str = "/dev/stdin";

@@ -92,13 +92,13 @@ pub(crate) struct Gathered<'a> {
 
 impl<'a> Gathered<'a> {
     pub(crate) fn new(question: &'a Question) -> Self {
-        let hosts = question.hosts.iter().map(|host| (key(host), HostAnswer::default()));
+        let hosts = question.hosts.iter().map(|host| (host.to_string(), HostAnswer::default()));
         Self { question, hosts: hosts.collect(), open: 0, filtered: 0, foreign: None }
     }
 
     pub(crate) fn take(&mut self, piece: Piece) {
         match piece {
-            Piece::Host(report) => self.take_report(&report),
+            Piece::Host(report) => self.take_report(&report, None),
             Piece::Found { host, finding, .. } => {
                 self.row(&host, finding.port, (finding.state, finding.reason));
             }
@@ -112,7 +112,8 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    pub(crate) fn take_report(&mut self, report: &Report) {
+    /// Takes the report on a host; `fault` is why it was not scanned at all.
+    pub(crate) fn take_report(&mut self, report: &Report, fault: Option<String>) {
         let facts = &report.facts;
         let host = facts.domain.as_str();
         for address in &facts.addresses {
@@ -126,7 +127,7 @@ impl<'a> Gathered<'a> {
             }
         }
         match facts.reason {
-            Some(reason) => self.not_scanned(host, reason, None),
+            Some(reason) => self.not_scanned(host, reason, fault),
             None => drop(self.host(host)),
         }
     }
@@ -219,14 +220,14 @@ impl<'a> Gathered<'a> {
 impl Question {
     /// The hosts as a list, one a line.
     pub(crate) fn list(&self) -> String {
-        self.hosts.iter().map(|host| key(host) + "\n").collect()
+        self.hosts.iter().map(|host| format!("{host}\n")).collect()
     }
 }
 
 impl Answers {
     /// What is known of a port.
     pub(crate) fn state(&self, host: &Host, port: u16) -> State {
-        let Some(answer) = self.0.get(&key(host)) else {
+        let Some(answer) = self.0.get(&host.to_string()) else {
             return State::NotAsked(NotAsked::new("nobody asked"));
         };
         match (answer.rows.get(&port), &answer.unknown) {
@@ -239,6 +240,15 @@ impl Answers {
             (Some((_, reason)), None) => State::Filtered(*reason),
             (None, None) => State::Refused,
         }
+    }
+}
+
+impl Answers {
+    /// The ports of a host that are open, not counting a host that accepts everything.
+    pub(crate) fn open(&self, host: &Host) -> impl Iterator<Item = u16> + '_ {
+        let answer = self.0.get(&host.to_string()).filter(|answer| !answer.accepts_everything);
+        let rows = answer.into_iter().flat_map(|answer| &answer.rows);
+        rows.filter(|(_, (state, _))| *state == PortState::Open).map(|(port, _)| *port)
     }
 }
 
@@ -258,10 +268,29 @@ impl fmt::Display for NotAsked {
     }
 }
 
-/// The host as reports name it.
-fn key(host: &Host) -> String {
-    match host {
-        Host::Address(address) => address.to_string(),
-        Host::Name(name) => name.clone(),
+#[cfg(test)]
+impl Answers {
+    /// Answers with these states. A host that has any is known as a whole.
+    pub(crate) fn of<'a>(states: impl IntoIterator<Item = (&'a str, u16, State)>) -> Self {
+        let mut answers = Self::default();
+        for (host, port, state) in states {
+            let answer = answers.0.entry(host.to_owned()).or_default();
+            match state {
+                State::Open => drop(answer.rows.insert(port, (PortState::Open, Reason::SynAck))),
+                State::AcceptsEverything => {
+                    answer.accepts_everything = true;
+                    answer.rows.insert(port, (PortState::Open, Reason::SynAck));
+                }
+                State::Filtered(reason) => {
+                    answer.rows.insert(port, (PortState::Filtered, reason));
+                }
+                State::Refused => {}
+                State::NotAsked(reason) => answer.unknown = Some(reason),
+            }
+        }
+        answers
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,13 @@
 //! claim as passed, and a run with one must not look green.
 
 mod drift;
+mod reach;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub(super) use self::reach::in_words;
 use super::judge::Closing;
 use crate::expect::Origin;
 use crate::ports::PortSet;
@@ -60,6 +62,10 @@ pub(crate) enum Claim {
     NothingElseChanged,
     /// Both reports have all ports.
     Compared,
+    /// This target, with its port, is reached.
+    Reaches(String),
+    /// This target, with its port, is not reached.
+    DoesNotReach(String),
     /// Everything was scanned.
     Whole,
     /// Something was judged.
@@ -96,6 +102,12 @@ pub(crate) enum Rule {
     PortsShifted,
     /// Nothing is expected of any host.
     NothingExpected,
+    /// A target is reached that ought not to be.
+    UnexpectedReach,
+    /// A target is not reached that ought to be.
+    MissingReach,
+    /// As expected, but nothing shows that it could be otherwise.
+    Unproved,
 }
 
 impl Group<'_> {
@@ -175,7 +187,17 @@ impl Claim {
                 let at = address.map_or(String::new(), |address| format!(" ({address})"));
                 format!("{target}{several}{at}")
             }
+            Self::Reaches(target) | Self::DoesNotReach(target) => format!("{host} => {target}"),
             _ => target,
+        }
+    }
+
+    /// What kind of thing it is about.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Reaches(_) | Self::DoesNotReach(_) => "port",
+            _ if self.port().is_some() => "port",
+            _ => "host",
         }
     }
 }
@@ -196,6 +218,8 @@ impl fmt::Display for Claim {
             }
             Self::NothingElseChanged => f.write_str("no other port changed"),
             Self::Compared => f.write_str("every port was compared"),
+            Self::Reaches(target) => write!(f, "reaches {target}"),
+            Self::DoesNotReach(target) => write!(f, "does not reach {target}"),
             Self::Whole => f.write_str("everything was scanned"),
             Self::Judged => f.write_str("something was judged"),
         }
@@ -204,7 +228,7 @@ impl fmt::Display for Claim {
 
 impl Rule {
     /// Every rule.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::UnexpectedPort,
         Self::MissingPort,
         Self::NotScanned,
@@ -212,6 +236,9 @@ impl Rule {
         Self::PortLost,
         Self::PortsShifted,
         Self::NothingExpected,
+        Self::UnexpectedReach,
+        Self::MissingReach,
+        Self::Unproved,
     ];
 
     /// Its name, which never changes.
@@ -224,6 +251,9 @@ impl Rule {
             Self::PortLost => "lost-port",
             Self::PortsShifted => "shifted-ports",
             Self::NothingExpected => "nothing-expected",
+            Self::UnexpectedReach => "unexpected-reach",
+            Self::MissingReach => "missing-reach",
+            Self::Unproved => "unproved",
         }
     }
 
@@ -237,6 +267,9 @@ impl Rule {
             Self::PortLost => "Port is open no longer",
             Self::PortsShifted => "Ports answer differently",
             Self::NothingExpected => "Nothing is expected",
+            Self::UnexpectedReach => "Reached, and ought to be denied",
+            Self::MissingReach => "Not reached, and ought to be",
+            Self::Unproved => "As expected, but unproved",
         }
     }
 
@@ -262,6 +295,17 @@ impl Rule {
             }
             Self::NothingExpected => {
                 "Nothing is expected of any host that was scanned, so nothing was judged."
+            }
+            Self::UnexpectedReach => {
+                "A vantage reaches a port that a rule denies. Mend the policy, or the rule."
+            }
+            Self::MissingReach => {
+                "A vantage does not reach a port that a rule allows. Mend the policy, start the \
+                 service, or change the rule."
+            }
+            Self::Unproved => {
+                "A port is denied as expected, but nobody could open it, not even its own host: it \
+                 would look the same if nothing listened there."
             }
         }
     }

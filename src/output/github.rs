@@ -22,7 +22,10 @@ pub(super) fn group(out: &mut impl Write, group: &Group<'_>) -> io::Result<()> {
     }
     for check in &group.checks {
         let is_said = matches!(check.judgement, Judgement::Unknown(_))
-            && matches!(check.claim, Claim::Open(_) | Claim::NotOpen(_));
+            && matches!(
+                check.claim,
+                Claim::Open(_) | Claim::NotOpen(_) | Claim::Reaches(_) | Claim::DoesNotReach(_)
+            );
         if let Some((rule, why)) = check.broken().filter(|_| !is_said) {
             writeln!(out, "::error {place}title={}::{}", property(rule.title()), data(why))?;
         }

@@ -155,7 +155,7 @@ impl Judge {
     }
 
     /// Writes what comes after all claims.
-    fn close(&self, out: &mut impl Write, closing: &Closing<'_>) -> io::Result<()> {
+    pub(super) fn close(&self, out: &mut impl Write, closing: &Closing<'_>) -> io::Result<()> {
         match self.form {
             JudgeForm::Junit => junit::end(out),
             JudgeForm::Tap => tap::end(out, self.counts.total()),

@@ -20,8 +20,10 @@ pub(super) fn progress(out: &mut impl Write, progress: ProgressReport) -> io::Re
 }
 
 pub(super) fn host(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let facts = &report.facts;
+    let accepts_everything = facts.addresses.iter().any(|address| address.accepts_everything);
     let record = HostRecord::of(report, None);
-    match record.filter(|_| !report.facts.is_complete()) {
+    match record.filter(|_| !facts.is_complete() || accepts_everything) {
         Some(record) => write_line(out, &Record::Host(record)),
         None => Ok(()),
     }

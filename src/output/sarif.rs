@@ -38,7 +38,7 @@ pub(super) fn group(out: &mut impl Write, group: &Group<'_>, before: Counts) -> 
     for check in &group.checks {
         let Some((rule, why)) = check.broken() else { continue };
         let target = group.host.map(|host| check.claim.target(host));
-        let kind = if check.claim.port().is_some() { "port" } else { "host" };
+        let kind = check.claim.kind();
         let index = Rule::ALL.iter().position(|&known| known == rule);
         // Where it was written may change, and what is wrong stays the same.
         let fingerprint = fingerprint(rule, target.as_deref().unwrap_or_default());

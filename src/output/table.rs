@@ -64,7 +64,7 @@ pub(crate) enum Colour {
 
 impl Colour {
     /// What turns a colour on and off.
-    fn around(self, colour: &'static str) -> (&'static str, &'static str) {
+    pub(super) fn around(self, colour: &'static str) -> (&'static str, &'static str) {
         match self {
             Self::Yes => (colour, PLAIN),
             Self::No => ("", ""),
@@ -166,7 +166,7 @@ const MIN_HOST_WIDTH: usize = 15;
 const MAX_HOST_WIDTH: usize = 40;
 
 // ECMA-48, section 8.3.117: SGR.
-const RED: &str = "\x1b[31m";
-const GREEN: &str = "\x1b[32m";
-const YELLOW: &str = "\x1b[33m";
+pub(super) const RED: &str = "\x1b[31m";
+pub(super) const GREEN: &str = "\x1b[32m";
+pub(super) const YELLOW: &str = "\x1b[33m";
 const PLAIN: &str = "\x1b[0m";

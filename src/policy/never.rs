@@ -12,14 +12,16 @@ use super::destination::{Destination, Route};
 use super::rules::{v4, v6};
 
 /// The name of the rule that forbids the destination, and the address that it
-/// matches.
-pub(super) fn find(destination: &Destination) -> Option<(&'static str, IpAddr)> {
+/// matches. With `metadata`, the addresses of cloud metadata services are not forbidden.
+pub(super) fn find(destination: &Destination, metadata: bool) -> Option<(&'static str, IpAddr)> {
     if let Route::Tunnel(kind) = destination.route {
         return Some((kind, destination.end()));
     }
     let translated = matches!(destination.route, Route::Nat64 | Route::LocalNat64);
     let beyond = TRANSLATED.iter().filter(|_| translated);
-    EVERYWHERE.iter().chain(beyond).find_map(|(name, nets)| {
+    let entries = EVERYWHERE.iter().chain(beyond);
+    let mut entries = entries.filter(|(name, _)| !(metadata && *name == METADATA));
+    entries.find_map(|(name, nets)| {
         let face = nets.iter().find_map(|net| destination.face_in(net))?;
         Some((*name, face))
     })
@@ -27,10 +29,12 @@ pub(super) fn find(destination: &Destination) -> Option<(&'static str, IpAddr)> 
 
 type Entry = (&'static str, &'static [IpNet]);
 
+const METADATA: &str = "cloud-metadata";
+
 // The first entry that matches gives its name, so narrow ones come first.
 const EVERYWHERE: &[Entry] = &[
     (
-        "cloud-metadata",
+        METADATA,
         &[
             // AWS, Azure, Google, Oracle, OpenStack, DigitalOcean, Hetzner, Vultr,
             // UpCloud, Naver and most others. Amazon EC2 User Guide, "Access

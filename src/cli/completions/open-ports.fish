@@ -29,6 +29,7 @@ complete -c open-ports -n "__fish_open_ports_needs_command" -s V -l version -d '
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "serve" -d 'Answer GET /open-ports over HTTP. Every option is also an environment variable: --max-scans is OPEN_PORTS_MAX_SCANS.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "scan" -d 'Scan hosts and print what is open.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "watch" -d 'Watch ports and print each change.'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "matrix" -d 'Check which vantages reach which targets, against rules.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "merge" -d 'Merge the reports of shards into one.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "diff" -d 'Compare two reports and print what changed.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "doctor" -d 'Print what limits scans on this machine, and what to change.'
@@ -99,6 +100,7 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l details -
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l update -d 'with --learn, change only the lines of the file that are no longer true, and add those of new hosts; comments and order stay'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s v -l verbose -d 'print on standard error what is to be scanned, and a line for each host (also -vv)'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s q -l quiet -d 'print no progress and no notes; results, warnings and errors stay'
+complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l ask-cloud-metadata -d 'scan the addresses of cloud metadata services, too, which are never scanned otherwise'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -l dry-run -d 'send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms'
 complete -c open-ports -n "__fish_open_ports_using_subcommand scan" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s p -l ports -d 'ports to watch: numbers, ranges (8000-8010) or services (https), separated by commas (default: the ports behind hosts, and those of --until)' -r -f
@@ -118,6 +120,31 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s 4 -l ipv
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s 6 -l ipv6 -d 'short for --family ipv6'
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s q -l quiet -d 'print no notes; changes and errors stay'
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s h -l help -d 'Print help'
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l from -d 'vantages, separated by commas: local, a URL of open-ports, or a workload like shop/web[Deployment]' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l to -d 'targets, separated by commas: names, addresses, networks, each with or without a port, or workloads' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -s p -l ports -d 'ports to ask of every target, besides those of its rules: numbers, ranges or services, separated by commas' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l settle -d 'ask again until every verdict has been the same for this time, like 1s' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l within -d 'ask again until all is as the rules say, at most for this time, like 30s' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l parallel -d 'how many vantages are asked at once (default: 16)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l token-file -d 'a file with the token of the vantages that are URLs, or of one, written like http://10.0.0.7:8080=file. Repeat it for more' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l timeout-ms -d 'how long a port may take to answer: milliseconds, or with a unit, like 2s (default: 2000)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l deadline-ms -d 'how long a vantage may take: milliseconds, or with a unit, like 5m (default: 60000)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l format -d 'format of the output (default: table)' -r -f -a "table\t''
+json\t''
+ndjson\t''
+junit\t''
+tap\t''
+github\t''
+sarif\t''
+csv\t''
+dot\t''"
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l output -d 'write to this file, which is replaced only by complete output' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l allow -d 'from this process, ask only what these rules allow; also OPEN_PORTS_ALLOW (default: any)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l deny -d 'from this process, never ask these, even if allowed; also OPEN_PORTS_DENY (default: none)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l strict -d 'judge what no rule mentions, too: it ought to be denied'
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l ask-cloud-metadata -d 'ask the addresses of cloud metadata services, too, which are never scanned otherwise'
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -s q -l quiet -d 'print no notes; results and errors stay'
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand merge" -l format -d 'format of the output (default: table on a terminal, plain elsewhere); of ndjson only table, plain, ndjson and csv can be made' -r -f -a "table\t''
 plain\t''
 json\t''

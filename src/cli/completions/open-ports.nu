@@ -73,6 +73,7 @@ module completions {
     --quiet(-q)               # print no progress and no notes; results, warnings and errors stay
     --allow: string           # scan only what these rules allow; also OPEN_PORTS_ALLOW (default: any)
     --deny: string            # never scan these, even if allowed; also OPEN_PORTS_DENY (default: none)
+    --ask-cloud-metadata      # scan the addresses of cloud metadata services, too, which are never scanned otherwise
     --dry-run                 # send nothing; print how long the scan would take, what that depends on, and how many shards are done within --deadline-ms
     --shard: string           # scan one of several disjoint parts of the hosts, like 3/16; with auto, the part of a pod: JOB_COMPLETION_INDEX (from 0) of OPEN_PORTS_SHARDS
     --seed: string            # number that makes the order of the probes repeatable; with --shard, all parts need the same (random; 0 with --shard)
@@ -105,6 +106,32 @@ module completions {
     --deny: string            # never watch these, even if allowed; also OPEN_PORTS_DENY (default: none)
     --help(-h)                # Print help
     ...host: string           # names, addresses, networks (10.0.0.0/28) or ranges (10.0.0.1-5), each with or without a port (10.0.0.1:22)
+  ]
+
+  def "nu-complete open-ports matrix format" [] {
+    [ "table" "json" "ndjson" "junit" "tap" "github" "sarif" "csv" "dot" ]
+  }
+
+  # Check which vantages reach which targets, against rules.
+  export extern "open-ports matrix" [
+    --from: string            # vantages, separated by commas: local, a URL of open-ports, or a workload like shop/web[Deployment]
+    --to: string              # targets, separated by commas: names, addresses, networks, each with or without a port, or workloads
+    --ports(-p): string       # ports to ask of every target, besides those of its rules: numbers, ranges or services, separated by commas
+    --strict                  # judge what no rule mentions, too: it ought to be denied
+    --settle: string          # ask again until every verdict has been the same for this time, like 1s
+    --within: string          # ask again until all is as the rules say, at most for this time, like 30s
+    --parallel: string        # how many vantages are asked at once (default: 16)
+    --token-file: path        # a file with the token of the vantages that are URLs, or of one, written like http://10.0.0.7:8080=file. Repeat it for more
+    --timeout-ms: string      # how long a port may take to answer: milliseconds, or with a unit, like 2s (default: 2000)
+    --deadline-ms: string     # how long a vantage may take: milliseconds, or with a unit, like 5m (default: 60000)
+    --ask-cloud-metadata      # ask the addresses of cloud metadata services, too, which are never scanned otherwise
+    --format: string@"nu-complete open-ports matrix format" # format of the output (default: table)
+    --output: path            # write to this file, which is replaced only by complete output
+    --quiet(-q)               # print no notes; results and errors stay
+    --allow: string           # from this process, ask only what these rules allow; also OPEN_PORTS_ALLOW (default: any)
+    --deny: string            # from this process, never ask these, even if allowed; also OPEN_PORTS_DENY (default: none)
+    --help(-h)                # Print help
+    reach.txt?: string        # the rules, or - for standard input
   ]
 
   def "nu-complete open-ports merge format" [] {

@@ -97,7 +97,7 @@ impl Merged {
                 self.judge(&report);
                 self.printer.host(&Arc::new(report))
             }
-            // It was printed when the file was looked at.
+            // Remarks were printed when the file was looked at.
             Piece::AcceptsEverything(_) | Piece::Remark(_) => Ok(()),
         }
     }

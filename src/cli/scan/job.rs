@@ -144,7 +144,7 @@ impl Job {
             exclude,
             ports,
             family: flags.family,
-            policy,
+            policy: if args.ask_cloud_metadata { policy.with_metadata() } else { policy },
             timeout: flags.timeout,
             deadline: flags.deadline,
             rate: flags.rate,

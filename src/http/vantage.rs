@@ -1,0 +1,218 @@
+//! Another open-ports as a vantage: it scans, and its answer is read as a whole.
+
+use std::fmt;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::exchange::negotiation::media_type;
+use crate::matrix::{Answers, NotAsked, Question, Vantage, read_answers};
+use crate::request::Format;
+
+/// A service that scans for whoever has its token.
+pub(crate) struct Remote {
+    name: String,
+    is_tls: bool,
+    /// The host without brackets, and the port.
+    host: String,
+    port: u16,
+    /// As in the `Host` field.
+    authority: String,
+    token: Option<HeaderValue>,
+}
+
+/// A bearer token.
+#[derive(Clone)]
+pub(crate) struct Token(HeaderValue);
+
+impl Token {
+    /// The first word of a file.
+    ///
+    /// # Errors
+    /// Why it cannot be one.
+    pub(crate) fn try_new(content: &str) -> Result<Self, &'static str> {
+        let mut words = content.split_whitespace();
+        let (Some(word), None) = (words.next(), words.next()) else {
+            return Err("has to hold one token, and nothing else");
+        };
+        let value = HeaderValue::from_str(&format!("Bearer {word}"));
+        let mut value = value.map_err(|_| "has a token with letters outside ASCII")?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}
+
+impl Remote {
+    /// The service at `url`, which has a scheme and an authority and nothing else.
+    ///
+    /// # Panics
+    /// When it is no such URL.
+    pub(crate) fn new(url: &str, token: Option<Token>) -> Self {
+        let (scheme, authority) = url.split_once("://").expect("it was read as a URL");
+        let is_tls = scheme == "https";
+        let port = authority.rsplit_once(':').filter(|(host, _)| !host.ends_with(':'));
+        let port = port.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let usual = if is_tls { 443 } else { 80 };
+        let (host, port) = port.unwrap_or((authority, usual));
+        Self {
+            name: url.to_owned(),
+            is_tls,
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port,
+            authority: authority.to_owned(),
+            token: token.map(|token| token.0),
+        }
+    }
+
+    async fn scan(&self, question: &Question) -> Result<Answers, NotAsked> {
+        let timeout = question.timeout.as_millis();
+        let target = format!(
+            "/sweep?ports={}&timeoutMs={timeout}&details=true&format=ndjson",
+            question.ports
+        );
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(target)
+            .header(HOST, &self.authority)
+            .header(USER_AGENT, AGENT)
+            .header(CONTENT_TYPE, "text/plain; charset=utf-8")
+            .header(ACCEPT, media_type(Format::Ndjson));
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        let request = request.body(Full::new(Bytes::from(question.list())));
+        let request = request.map_err(|error| NotAsked::new(error.to_string()))?;
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
+        let stream = stream.map_err(|error| not_reached(&error))?;
+        let response = if self.is_tls {
+            self.send_encrypted(stream, request).await?
+        } else {
+            send(stream, request).await?
+        };
+        let is_ours = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes)
+            == Some(media_type(Format::Ndjson).as_bytes());
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
+        let body = body.map_err(|error| NotAsked::new(format!("its answer broke off: {error}")));
+        if status != StatusCode::OK {
+            return Err(refused(status, &body.map(|body| body.to_bytes()).unwrap_or_default()));
+        }
+        if !is_ours {
+            return Err(NotAsked::new("it answered, but not as open-ports does"));
+        }
+        read_answers(&body?.to_bytes()[..], question)
+    }
+}
+
+impl Remote {
+    #[cfg(feature = "tls")]
+    async fn send_encrypted(
+        &self,
+        stream: TcpStream,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, NotAsked> {
+        send(super::tls::connect(&self.host, stream).await?, request).await
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_async, reason = "the other needs it")]
+    async fn send_encrypted(
+        &self,
+        _: TcpStream,
+        _: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, NotAsked> {
+        Err(NotAsked::new("this program was built without TLS"))
+    }
+}
+
+impl Vantage for Remote {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answers, NotAsked>> {
+        self.scan(question).boxed()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, NotAsked>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let broken = |error: hyper::Error| NotAsked::new(format!("it broke off: {}", cause(&error)));
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // It ends when the response was read, or dropped.
+    tokio::spawn(connection);
+    sender.send_request(request).await.map_err(broken)
+}
+
+fn not_reached(error: &std::io::Error) -> NotAsked {
+    NotAsked::new(format!("it cannot be reached: {error}"))
+}
+
+/// The innermost error, which says what happened.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// What a service says that does not scan: a problem document (RFC 9457) has a sentence.
+fn refused(status: StatusCode, body: &[u8]) -> NotAsked {
+    let problem: Option<Value> = serde_json::from_slice(body).ok();
+    let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
+    let status = status.as_u16();
+    NotAsked::new(match detail {
+        Some(detail) => format!("it answered {status}: {detail}"),
+        None => format!("it answered {status}"),
+    })
+}
+
+const AGENT: &str = concat!("open-ports/", env!("CARGO_PKG_VERSION"));
+
+/// A million rows of filtered ports take about 150 MB.
+const MOST_BYTES: usize = 256 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_has_a_host_and_a_port() {
+        for (url, host, port, authority) in [
+            ("http://probe.example", "probe.example", 80, "probe.example"),
+            ("https://probe.example", "probe.example", 443, "probe.example"),
+            ("http://10.0.0.1:8080", "10.0.0.1", 8080, "10.0.0.1:8080"),
+            ("http://[::1]:8080", "::1", 8080, "[::1]:8080"),
+            ("http://[fd00::1]", "fd00::1", 80, "[fd00::1]"),
+        ] {
+            let remote = Remote::new(url, None);
+            assert_eq!((remote.host.as_str(), remote.port), (host, port), "{url}");
+            assert_eq!(remote.authority, authority);
+        }
+    }
+
+    #[test]
+    fn a_file_of_a_token_holds_nothing_else() {
+        assert!(Token::try_new("secret\n").is_ok());
+        for content in ["", "a b", "a\nb\n", "s\u{e9}cret"] {
+            assert!(Token::try_new(content).is_err(), "{content:?}");
+        }
+    }
+}
