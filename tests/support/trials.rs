@@ -42,6 +42,8 @@ pub(crate) enum Need {
     Ndiff,
     /// nmap.
     Nmap,
+    /// nft.
+    Nft,
 }
 
 /// A test of this program.
@@ -119,6 +121,7 @@ impl Need {
             ),
             Self::Ndiff => (is_installed("ndiff"), "needs ndiff: install it"),
             Self::Nmap => (is_installed("nmap"), "needs nmap: install it"),
+            Self::Nft => (is_installed("nft"), "needs nft: install nftables"),
             Self::Root => (rustix::process::getuid().is_root(), "needs to run as root"),
         };
         (!is_met).then_some(why)
