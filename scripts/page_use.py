@@ -7,7 +7,7 @@ import re
 import subprocess
 import urllib.parse
 
-from page_chromium import DESK, PHONE, SMALL_TARGETS, check_access, fill, idle, opened, run, states, tab_to, wait_for
+from page_chromium import DESK, PHONE, SMALL_TARGETS, cells, check_access, fill, idle, opened, run, states, tab_to, wait_for
 from page_service import HOST, NODE, PICTURES, SILENT, hosting, listener, serving, wait_until
 
 
@@ -80,12 +80,16 @@ def a_pointer_names_ports_and_zooms(browser, service):
         page.mouse.down()
         page.mouse.move(*middle(40 * 256 + 130))
         page.mouse.up()
-        # 32 by 32 cells are shown, the first of which is where dragging began.
+        # The 6,175 ports between are shown from the first row on, and 128 in each row.
         page.mouse.move(box["x"] + 2, box["y"] + 2)
-        told = int(page.inner_text("#readout").split()[0])
-        assert abs(told % 256 - 100) <= 1 and abs(told // 256 - 16) <= 4, told
+        first = 16 * 256 + 100 - (16 * 256 + 100) % 128
+        assert page.inner_text("#readout").startswith(f"{first} "), page.inner_text("#readout")
+        page.mouse.move(box["x"] + 2, box["y"] + 2 + box["height"] / 128)
+        assert page.inner_text("#readout").startswith(f"{first + 128} "), page.inner_text("#readout")
         page.fill("#goto", "8000-8100")
         page.keyboard.press("Enter")
+        # 101 ports fit into 16 rows of 16.
+        page.screenshot(path=PICTURES / "zoom.png")
         assert page.inner_text("#readout").startswith("8000 "), page.inner_text("#readout")
         page.click("#next")
         assert page.inner_text("#readout").startswith("8080 "), page.inner_text("#readout")
@@ -159,13 +163,12 @@ def other_sites_get_nothing(browser, service):
 
 
 def pictures_are_taken(browser, service):
-    looks = {"light": ("light", DESK), "dark": ("dark", DESK), "phone": ("dark", PHONE)}
     expected = ",".join(map(str, NODE)) + ",9090,30000-30063"
     with serving("pictures", listen="127.0.0.1:8080") as shown, contextlib.ExitStack() as stack:
         for port in [*NODE, 6379, *range(30000, 30064)]:
             stack.enter_context(listener("node-7.internal", port))
-        for name, (scheme, size) in looks.items():
-            with opened(browser, shown, at="http://localhost:8080/", color_scheme=scheme, **size) as page:
+        for size in (DESK, PHONE):
+            with opened(browser, shown, at="http://localhost:8080/", color_scheme="light", **size) as page:
                 run(page, "node-7.internal", expect=expected)
                 with listener("node-7.internal", 9443):
                     fill(page, expect=expected + ",9443")
@@ -175,12 +178,15 @@ def pictures_are_taken(browser, service):
                 page.press("#goto", "Enter")
                 page.click("#whole")
                 page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-                page.wait_for_timeout(50)
-                page.screenshot(path=PICTURES / f"{name}.png", full_page=name == "phone")
-                check_access(page)
+                for scheme in ("light", "dark"):
+                    page.emulate_media(color_scheme=scheme)
+                    cells(page)
+                    name = "phone" if size is PHONE else scheme
+                    page.screenshot(path=PICTURES / f"{name}.png", full_page=size is PHONE)
+                    check_access(page)
                 small = page.evaluate(SMALL_TARGETS)
                 assert not small, small
-                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), size
 
 
 CHECKS = [

@@ -43,8 +43,9 @@ function draw() {
 // Names a port: by hovering, by keys, by a tap.
 function show(port) {
   view.port = Math.min(PORTS - 1, Math.max(0, port));
-  const into = (start, value) => Math.min(value, Math.max(start, value - view.side + 1));
-  [view.x, view.y] = [into(view.x, view.port & 255), into(view.y, view.port >> 8)];
+  const { start, side } = view, row = view.port - (view.port % side);
+  // The rows that are shown follow it.
+  view.start = Math.max(0, Math.min(row, Math.max(start, row + side - side * side)));
   ui.readout.textContent = survey.inOrder().map(describe).join("\n") || view.port;
   repaint();
 }
@@ -76,6 +77,8 @@ async function scanHost(signal) {
   const params = parameters("host");
   survey = new Survey(ui.domain.value.trim().toLowerCase());
   report = null;
+  zoomTo(0, PORTS - 1);
+  ui.readout.textContent = "";
   for (const kind in marks) marks[kind].clear();
   for (const section of all("#host section, #listing")) section.hidden = true;
   params.set("states", "true");
@@ -155,6 +158,7 @@ async function watchHost(signal) {
       const line = make("li", { className: "changed" }, time, ` ${to === "open" ? "+" : from === "open" ? "−" : "~"} ${port}${named(port)}${where} ${from || "unknown"} → ${to}`);
       ui.changes.prepend(line);
       if (changes > MOST_LINES) ui.changes.lastChild.remove();
+      showTable();
     }
     repaint();
   });

@@ -32,6 +32,7 @@ function busy(is) {
 function start(event) {
   event?.preventDefault();
   saveState();
+  if (ui.result.getBoundingClientRect().top > innerHeight / 2) ui.result.scrollIntoView();
   run(...(shown === "sweep" ? [sweepHosts] : ui.watch.checked ? [scanHost, watchHost] : [scanHost]));
 }
 
@@ -70,13 +71,12 @@ for (const button of all("[data-view]")) {
 
 ui.out.onclick = () => zoom(2);
 ui.in.onclick = () => zoom(0.5);
-ui.whole.onclick = () => zoomTo(0, 0, SIDE);
+ui.whole.onclick = () => zoomTo(0, PORTS - 1);
 ui.next.onclick = () => showOpen(1);
 ui.goto.onchange = () => {
   const [from, to = from] = ui.goto.value.split("-").map(Number);
   if (!(from <= to && to < PORTS)) return;
-  const rows = (to >> 8) - (from >> 8) + 1;
-  zoomTo(rows > 1 ? 0 : from & 255, from >> 8, rows > 1 ? SIDE : Math.max(16, to - from + 1));
+  zoomTo(from, to);
   show(from);
 };
 ui.merged.onchange = () => {

@@ -1,11 +1,13 @@
 // The map: 256 × 256 cells, a port each; the high byte is the row, the low byte the column.
+// Zoomed, it is a smaller square of as many successive ports as that has cells.
 
 const SIDE = 256;
 // Each kind has a shape of its own: colour alone tells nothing apart.
 const SHAPES = { changed: "◇", missing: "○", unexpected: "▲" };
 
-// What all maps share: the part that is shown, and the port that is named.
-const view = { x: 0, y: 0, side: SIDE, port: 80 };
+// What all maps share: the first port that is shown, the side of the square, and the port
+// that is named.
+const view = { start: 0, side: SIDE, port: 80 };
 
 // The colours of this theme. The style sheet has them.
 const probe = make("i");
@@ -19,7 +21,6 @@ function colour(name) {
 }
 
 class PortMap {
-  sheet = new OffscreenCanvas(SIDE, SIDE);
   cells = make("canvas", { className: "cells" });
   over = make("canvas");
   box = make("div", { className: "map", tabIndex: 0, role: "application" }, this.cells, this.over);
@@ -38,21 +39,21 @@ class PortMap {
     this.width = whole / ratio;
     this.box.style.width = this.box.style.height = `${this.width}px`;
     for (const canvas of [this.cells, this.over]) canvas.width = canvas.height = whole;
-    const image = new ImageData(SIDE, SIDE), pixels = new Uint32Array(image.data.buffer);
+    const { start, side } = view, image = new ImageData(side, side), pixels = new Uint32Array(image.data.buffer);
     const word = (name) => {
       const [red, green, blue] = colour(name).match(/\d+/g);
       return (255 << 24) | (blue << 16) | (green << 8) | red;
     };
     const of = STATES.map(word);
     // Every fourth diagonal of what was not scanned.
-    states.forEach((state, port) => {
-      const hatched = state === NOT_SCANNED && (port + (port >> 8)) % 4 === 0;
-      pixels[port] = of[hatched ? SILENT : state];
+    states.subarray(start, start + side * side).forEach((state, cell) => {
+      const hatched = state === NOT_SCANNED && (cell + Math.floor(cell / side)) % 4 === 0;
+      pixels[cell] = of[hatched ? SILENT : state];
     });
-    this.sheet.getContext("2d").putImageData(image, 0, 0);
-    const context = this.cells.getContext("2d");
+    const sheet = new OffscreenCanvas(side, side), context = this.cells.getContext("2d");
+    sheet.getContext("2d").putImageData(image, 0, 0);
     context.imageSmoothingEnabled = false;
-    context.drawImage(this.sheet, view.x, view.y, view.side, view.side, 0, 0, whole, whole);
+    context.drawImage(sheet, 0, 0, whole, whole);
     this.drawOver(states, marks, ratio);
   }
 
@@ -62,8 +63,8 @@ class PortMap {
     context.scale(ratio, ratio);
     const each = (ports, act) => {
       for (const port of ports) {
-        const [x, y] = [(port & 255) - view.x + 0.5, (port >> 8) - view.y + 0.5].map((value) => value * cell);
-        if (x > 0 && y > 0 && x < side && y < side) act(x, y);
+        const index = port - view.start, row = Math.floor(index / view.side);
+        if (row >= 0 && row < view.side) act(((index % view.side) + 0.5) * cell, (row + 0.5) * cell);
       }
     };
     // A lonely open cell of two pixels is easily overlooked.
@@ -88,7 +89,7 @@ class PortMap {
       context.fillText(text, x, y);
     };
     context.textBaseline = "top";
-    for (const row of [0, 0.25, 0.5, 0.75]) write((view.y + row * view.side) * SIDE + view.x, 3, row * side + 3, "muted", 10);
+    for (const row of [0, 0.25, 0.5, 0.75]) write(view.start + row * view.side ** 2, 3, row * side + 3, "muted", 10);
     context.textAlign = "center";
     context.textBaseline = "middle";
     for (const [kind, ports] of Object.entries(marks)) {
@@ -99,36 +100,37 @@ class PortMap {
     context.lineWidth = 2;
     const half = Math.max(cell / 2, 4) + 1;
     if (this.hovered || document.activeElement === this.box) each([view.port], (x, y) => context.strokeRect(x - half, y - half, 2 * half, 2 * half));
-    if (this.drag) context.strokeRect(...this.drag);
+    if (this.drag) {
+      const [first, last] = this.drag.map((port) => Math.floor((port - view.start) / view.side));
+      context.strokeRect(1, first * cell, side - 2, (last - first + 1) * cell);
+    }
   }
 
   // Hovering names a port, a tap too; dragging zooms on a range.
   listen() {
     const { box } = this;
-    let start = null;
+    let begun = null;
     const port = ({ offsetX, offsetY }) => {
       const step = (value) => Math.min(view.side - 1, Math.max(0, Math.floor((value / this.width) * view.side)));
-      return (view.y + step(offsetY)) * SIDE + view.x + step(offsetX);
+      return view.start + step(offsetY) * view.side + step(offsetX);
     };
     box.onpointermove = (event) => {
       this.hovered = true;
-      const { offsetX: x, offsetY: y } = event;
-      const side = start && Math.max(Math.abs(x - start.x), Math.abs(y - start.y));
-      this.drag = side > 6 ? [Math.min(x, start.x), Math.min(y, start.y), side, side] : null;
+      const ends = [begun, port(event)].sort((one, other) => one - other);
+      this.drag = begun !== null && ends[1] - ends[0] >= view.side ? ends : null;
       show(port(event));
     };
     box.onpointerleave = () => {
-      this.hovered = start = this.drag = null;
+      this.hovered = begun = this.drag = null;
       repaint();
     };
     box.onpointerdown = (event) => {
-      if (event.pointerType === "mouse") start = { x: event.offsetX, y: event.offsetY };
+      if (event.pointerType === "mouse") begun = port(event);
       show(port(event));
     };
     box.onpointerup = () => {
-      const [x, y, side] = (this.drag || []).map((value) => (value / this.width) * view.side);
-      if (this.drag) zoomTo(view.x + x, view.y + y, side);
-      start = this.drag = null;
+      if (this.drag) zoomTo(...this.drag);
+      begun = this.drag = null;
     };
     box.onkeydown = onKey;
     box.onfocus = box.onblur = repaint;
@@ -136,27 +138,31 @@ class PortMap {
 }
 
 function onKey(event) {
-  const { port } = view, row = port & ~255;
+  const { port, side } = view, row = port - (port % side);
   const moves = {
-    ArrowLeft: port - 1, ArrowRight: port + 1, ArrowUp: port - SIDE, ArrowDown: port + SIDE,
-    Home: row, End: row + 255, PageUp: port - 16 * SIDE, PageDown: port + 16 * SIDE,
+    ArrowLeft: port - 1, ArrowRight: port + 1, ArrowUp: port - side, ArrowDown: port + side,
+    Home: row, End: row + side - 1, PageUp: port - 16 * side, PageDown: port + 16 * side,
   };
-  const acts = { n: () => showOpen(1), p: () => showOpen(-1), "+": () => zoom(0.5), "-": () => zoom(2), 0: () => zoomTo(0, 0, SIDE) };
+  const acts = { n: () => showOpen(1), p: () => showOpen(-1), "+": () => zoom(0.5), "-": () => zoom(2), 0: () => zoomTo(0, PORTS - 1) };
   const act = event.key in moves ? () => show(moves[event.key]) : acts[event.key];
   if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   act();
 }
 
-// Shows a square that has this one in it.
-function zoomTo(x, y, side) {
-  const shown = Math.min(SIDE, Math.max(8, 2 ** Math.ceil(Math.log2(side))));
-  [view.x, view.y] = [x, y].map((from) => Math.min(SIDE - shown, Math.max(0, Math.round(from - (shown - side) / 2))));
-  view.side = shown;
-  repaint();
+// Shows the smallest square that has these ports in it.
+function zoomTo(from, to) {
+  for (let side = 8; side <= SIDE; side *= 2) {
+    const start = Math.min(PORTS - side * side, from - (from % side));
+    if (to >= start + side * side) continue;
+    Object.assign(view, { start, side });
+    return repaint();
+  }
 }
 
 function zoom(factor) {
-  const side = view.side * factor;
-  zoomTo((view.port & 255) - side / 2, (view.port >> 8) - side / 2, side);
+  const side = Math.min(SIDE, Math.max(8, view.side * factor));
+  const middle = view.port - (view.port % side) - (side * side) / 2;
+  Object.assign(view, { side, start: Math.min(PORTS - side * side, Math.max(0, middle)) });
+  repaint();
 }
