@@ -52,7 +52,12 @@ pub(super) fn body(mut report: Report, query: &str) -> ReplyBody {
     }
     parts.push(Part::Text(end(query)));
     let mut parts = parts.into_iter().peekable();
-    growing(stream::iter(iter::from_fn(move || next_chunk(&mut parts))))
+    let first = next_chunk(&mut parts);
+    if parts.peek().is_none() {
+        return Full::new(first.unwrap_or_default()).boxed_unsync();
+    }
+    let rest = iter::from_fn(move || next_chunk(&mut parts));
+    growing(stream::iter(first.into_iter().chain(rest)))
 }
 
 /// The page of a reply that is a problem, in answer to `query`; any other reply as it is.
