@@ -170,20 +170,22 @@ pub(crate) fn settles(program: &Path, seed: u64) -> io::Result<Vec<String>> {
     let mut faults = Vec::new();
     for turn in 0..10 {
         filter.flip("80", Some("drop"))?;
-        let arguments = ["--until", "80=open", "--settle", "400ms", "--within", "1m"];
+        let arguments = ["--until", "80=open", "--settle", "1s", "--within", "1m"];
         let watch =
             Watch::start(&lab.hosts, program, &[&arguments[..], &["--every", "10ms"]].concat())?;
         thread::sleep(Duration::from_millis(300));
         filter.flip("80", None)?;
-        thread::sleep(Duration::from_millis(150));
+        thread::sleep(Duration::from_millis(300));
         filter.flip("80", Some("drop"))?;
-        thread::sleep(Duration::from_millis(200));
+        // Many times the silence that is told, on a machine that does not run either
+        // program in time as well.
+        thread::sleep(Duration::from_millis(500));
         let opened = filter.flip("80", None)?;
         let (code, end) = watch.end()?;
         let now = SystemTime::now();
         let since = end["held_since"].as_str().and_then(|it| humantime::parse_rfc3339(it).ok());
         let is_right = since.is_some_and(|since| {
-            since + FAR >= opened.before && since + Duration::from_millis(400) <= now
+            since + FAR >= opened.before && since + Duration::from_secs(1) <= now
         });
         if code != Some(0) || end["outcome"] != "met" || !is_right {
             faults.push(format!("turn {turn}: {code:?}, {end}, opened {:?}", opened.before));
