@@ -79,8 +79,8 @@ def ports_are_painted_at_once(browser, service):
             first.append(seen["painted"] - seen["found"] if seen["painted"] else seen["whole"] - seen["found"])
             whole.append(seen["whole"] - begun)
             held.append(seen["whole"] - seen["ended"])
-    # The aims are 100 ms and 1 s. Best of five, because others may use the machine; three and
-    # times as much, because the program may be built for debugging.
+    # The aims are 100 ms and 1 s. The best of five counts, because others may use the machine,
+    # and may take three and five times as long, because the program may be built for debugging.
     assert min(first) <= 300 and min(whole) <= 5000, (first, whole)
     figures = [f"{min(times):.0f} to {max(times):.0f} ms" for times in (first, whole, held)]
     return "first open port {}, all cells {} after the click, {} after the last record".format(*figures)
@@ -268,7 +268,7 @@ def many_hosts_are_a_table(browser, service):
         assert rows == [
             ["127.0.0.20", "open", "open unexpected", "not open", ""],
             ["127.0.0.21", "open", "not open", "open unexpected", ""],
-            ["127.0.0.40", "missing", "not open", "not open", ""],
+            ["127.0.0.40", "not open missing", "not open", "not open", ""],
         ], rows
         assert "4 open ports on 3 hosts" in page.inner_text("#status"), page.inner_text("#status")
         check_access(page)

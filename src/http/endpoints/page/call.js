@@ -16,7 +16,9 @@ async function call(path, params, signal, take) {
   const headers = { Accept: "application/x-ndjson, application/json;q=0.5" };
   if (token()) headers.Authorization = `Bearer ${token()}`;
   const lost = (error) => {
-    throw signal.aborted ? error : new Problem({ title: "No answer", detail: "The service cannot be reached." });
+    throw signal.aborted
+      ? error
+      : new Problem({ title: "No answer", detail: "The service cannot be reached." });
   };
   const reply = await fetch(`${path}?${params}`, { headers, signal, cache: "no-store" }).catch(lost);
   if (!reply.ok) {
@@ -24,10 +26,13 @@ async function call(path, params, signal, take) {
     throw new Problem({ status: reply.status, ...problem }, reply.headers.get("Retry-After"));
   }
   const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let rest = "", last; ; ) {
-    const { done, value } = await reader.read().catch((error) => (signal.aborted ? lost(error) : { done: true }));
+  for (let rest = "", last; ;) {
+    const { done, value } = await reader
+      .read()
+      .catch((error) => (signal.aborted ? lost(error) : { done: true }));
     if (done && last === "end") return;
-    if (done) throw new Problem({ title: "Cut off", detail: "The reply has no end: what is shown is not all." });
+    if (done)
+      throw new Problem({ title: "Cut off", detail: "The reply has no end: what is shown is not all." });
     const lines = (rest + value).split("\n");
     rest = lines.pop();
     for (const line of lines) {

@@ -7,7 +7,8 @@ function compare(before, now) {
   const [then, later] = [before, now].map(({ addresses }) => [...addresses.keys()].sort());
   const drift = { changes: [], gaps: [], compared: 0 };
   const same = `${then}` === `${later}`;
-  const one = (of, address, into = drift) => comparePorts(into, address, before.of(of).states, now.of(of).states);
+  const one = (of, address, into = drift) =>
+    comparePorts(into, address, before.of(of).states, now.of(of).states);
   if (same) {
     for (const address of later) one(address, later.length > 1 && address);
     if (before.leftOut || now.leftOut) drift.moved = "? other addresses not compared: too many";
@@ -27,9 +28,11 @@ function compare(before, now) {
 }
 
 function comparePorts(drift, address, before, now) {
-  const where = address ? ` on ${address}` : "", gaps = {};
+  const where = address ? ` on ${address}` : "",
+    gaps = {};
   for (let port = 1; port < PORTS; port++) {
-    const from = before[port], to = now[port];
+    const from = before[port],
+      to = now[port];
     if (from >= CLOSED && to >= CLOSED) {
       drift.compared++;
       const vague = from === NOT_OPEN || to === NOT_OPEN;
@@ -44,7 +47,8 @@ function comparePorts(drift, address, before, now) {
 
 // Lines as `diff` has them: a port that was open or is open alone, others together.
 function linesOf({ changes, gaps, moved }) {
-  const lines = [], shifted = {};
+  const lines = [],
+    shifted = {};
   for (const { port, from, to, where } of changes) {
     const text = `${where} ${to === OPEN ? "" : `${words(from)} → `}${words(to)}`;
     if (to === OPEN || from === OPEN) lines.push(`${to === OPEN ? "+" : "−"} ${port}${text}`);
@@ -67,7 +71,8 @@ function lastRun(host) {
   try {
     const { at, leftOut, addresses } = JSON.parse(localStorage.getItem(KEPT + host));
     const survey = Object.assign(new Survey(host), { at, leftOut });
-    for (const [address, runs] of addresses) survey.runs({ address, runs: runs.map(([from, to, code]) => [from, to, STATES[code]]) });
+    for (const [address, runs] of addresses)
+      survey.runs({ address, runs: runs.map(([from, to, code]) => [from, to, STATES[code]]) });
     return survey;
   } catch {
     return null;

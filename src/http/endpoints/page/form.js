@@ -4,7 +4,8 @@ const PATHS = { host: "/open-ports", watch: "/watch", sweep: "/sweep" };
 // The parameters of each call: the fields that say they are in it.
 const FIELDS = {};
 for (const field of all("[data-in]")) {
-  for (const name of field.dataset.in.split(" ")) (FIELDS[name] ||= []).push(...field.querySelectorAll("input, select, textarea"));
+  for (const name of field.dataset.in.split(" "))
+    (FIELDS[name] ||= []).push(...field.querySelectorAll("input, select, textarea"));
 }
 let shown = "host";
 
@@ -32,7 +33,8 @@ function saveState() {
   const params = new URLSearchParams();
   if (shown !== "host") params.set("view", shown);
   for (const field of all("#form input, #form select, #form textarea, #merged")) {
-    if (field.closest("[data-in]:not([hidden]), #watching:not([hidden]), #merging") && value(field)) params.set(field.id, value(field));
+    if (field.closest("[data-in]:not([hidden]), #watching:not([hidden]), #merging") && value(field))
+      params.set(field.id, value(field));
   }
   history.replaceState(null, "", `?${readable(params)}`);
   showCall();
@@ -80,7 +82,9 @@ function showProblem({ status, title, message, errors, rule, wait }) {
     // The form has no range but in its ports.
     const field = ui[/^(to|from)Port$/.test(id) ? "ports" : id];
     if (field?.closest("[data-in]:not([hidden])")) {
-      field.closest("p").append(make("span", { className: "fault", id: `fault-${id}`, textContent: faults.join("; ") }));
+      field
+        .closest("p")
+        .append(make("span", { className: "fault", id: `fault-${id}`, textContent: faults.join("; ") }));
       field.ariaInvalid = true;
       field.setAttribute("aria-describedby", `fault-${id}`);
       if (field.closest("details")) ui.folded.open = true;
@@ -102,7 +106,8 @@ function showProblem({ status, title, message, errors, rule, wait }) {
 
 // Counts down to the moment at which the service says one may come back.
 function countDown(seconds) {
-  const until = performance.now() + seconds * 1000, line = make("p", { role: "timer" });
+  const until = performance.now() + seconds * 1000,
+    line = make("p", { role: "timer" });
   ui.problem.append(line);
   const tick = () => {
     const left = Math.ceil((until - performance.now()) / 1000);

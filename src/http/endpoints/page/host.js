@@ -18,7 +18,8 @@ function repaint() {
 }
 
 function draw() {
-  const addresses = survey.inOrder(), isSeveral = addresses.length > 1;
+  const addresses = survey.inOrder(),
+    isSeveral = addresses.length > 1;
   ui.merging.hidden = !isSeveral;
   let wanted = addresses.map(({ address, states }) => [address, states]);
   if (isSeveral && ui.merged.checked) wanted = [["all addresses", survey.together()]];
@@ -28,9 +29,11 @@ function draw() {
     ui.maps.replaceChildren(...[...maps.values()].map(({ figure }) => figure));
   }
   // A map alone is as large as fits on the screen, with the rest of the view beside it.
-  const width = ui.host.clientWidth, beside = width > 700 ? 300 : 0;
+  const width = ui.host.clientWidth,
+    beside = width > 700 ? 300 : 0;
   const room = Math.min(width - beside, Math.max(SIDE, innerHeight - 150));
-  for (const [name, states] of wanted) maps.get(name).draw(states, marks, wanted.length > 1 ? Math.min(room, 400) : room);
+  for (const [name, states] of wanted)
+    maps.get(name).draw(states, marks, wanted.length > 1 ? Math.min(room, 400) : room);
   const counts = new Uint32Array(STATES.length);
   for (const { states } of addresses) for (const state of states) counts[state]++;
   for (const [index, entry] of [...ui.legend.children].entries()) {
@@ -43,7 +46,8 @@ function draw() {
 // Names a port: by hovering, by keys, by a tap.
 function show(port) {
   view.port = Math.min(PORTS - 1, Math.max(0, port));
-  const { start, side } = view, row = view.port - (view.port % side);
+  const { start, side } = view,
+    row = view.port - (view.port % side);
   // The rows that are shown follow it.
   view.start = Math.max(0, Math.min(row, Math.max(start, row + side - side * side)));
   ui.readout.textContent = survey.inOrder().map(describe).join("\n") || view.port;
@@ -51,8 +55,17 @@ function show(port) {
 }
 
 function describe(facts) {
-  const { port } = view, { address, states, rows } = facts, row = rows.get(port), state = states[port];
-  const parts = [port + named(port), words(state), reasonOf(facts, port), row?.rtt_ms && `${row.rtt_ms} ms`, row?.at && `since ${timeOf(row.at)}`];
+  const { port } = view,
+    { address, states, rows } = facts,
+    row = rows.get(port),
+    state = states[port];
+  const parts = [
+    port + named(port),
+    words(state),
+    reasonOf(facts, port),
+    row?.rtt_ms && `${row.rtt_ms} ms`,
+    row?.at && `since ${timeOf(row.at)}`,
+  ];
   for (const kind in marks) if (marks[kind].has(port)) parts.push(kind);
   if (survey.addresses.size > 1) parts.unshift(address);
   return parts.filter(Boolean).join(" · ");
@@ -62,7 +75,8 @@ const named = (port) => (survey.services.has(port) ? ` ${survey.services.get(por
 
 // Why a port is in its state, as far as the service says.
 function reasonOf({ states, rows, filteredBy }, port) {
-  const row = rows.get(port), state = states[port];
+  const row = rows.get(port),
+    state = states[port];
   if (row?.reason && codeOf(row.state) === state) return row.reason;
   return { [NOT_SCANNED]: report?.reason, [CLOSED]: "conn-refused", [FILTERED]: filteredBy }[state] || "";
 }
@@ -100,20 +114,34 @@ async function scanHost(signal) {
   keep(survey);
   showTable();
   const { complete, reason, elapsed_ms: elapsed, open_ports: open, addresses } = report;
-  const everything = addresses.filter((facts) => facts.accepts_everything).map(({ address }) => `${address} accepts every connection: its open ports mean little.`);
-  say(`${several(open.length, "open port")} on ${survey.host}, in ${(elapsed / 1000).toFixed(2)} s.`, !complete && `Incomplete: ${reason}.`, ...everything);
+  const everything = addresses
+    .filter((facts) => facts.accepts_everything)
+    .map(({ address }) => `${address} accepts every connection: its open ports mean little.`);
+  say(
+    `${several(open.length, "open port")} on ${survey.host}, in ${(elapsed / 1000).toFixed(2)} s.`,
+    !complete && `Incomplete: ${reason}.`,
+    ...everything,
+  );
 }
 
 function showProgress({ asked, total, waiting, pass, left_ms: left }) {
   ui.progress.value = total ? asked / total : 0;
-  const parts = [`${count(asked)}${total ? ` of ${count(total)}` : ""} asked`, `${count(waiting)} wait`, pass > 1 && `pass ${pass}`, left && `about ${Math.ceil(left / 1000)} s left`];
+  const parts = [
+    `${count(asked)}${total ? ` of ${count(total)}` : ""} asked`,
+    `${count(waiting)} wait`,
+    pass > 1 && `pass ${pass}`,
+    left && `about ${Math.ceil(left / 1000)} s left`,
+  ];
   ui.pace.textContent = parts.filter(Boolean).join(" · ");
 }
 
 // Lines of a list; those of a kind have its colour.
 function fill(list, lines) {
-  list.replaceChildren(...lines.slice(0, MOST_LINES).map(([textContent, className]) => make("li", { textContent, className })));
-  if (lines.length > MOST_LINES) list.append(make("li", { textContent: `and ${lines.length - MOST_LINES} more` }));
+  list.replaceChildren(
+    ...lines.slice(0, MOST_LINES).map(([textContent, className]) => make("li", { textContent, className })),
+  );
+  if (lines.length > MOST_LINES)
+    list.append(make("li", { textContent: `and ${lines.length - MOST_LINES} more` }));
   list.parentElement.hidden = false;
 }
 
@@ -125,7 +153,13 @@ function showExpected() {
       lines.push([`${SHAPES[kind]} ${port}${named(port)} ${kind}`, kind]);
     }
   }
-  if (!lines.length) lines.push([report.as_expected ? "✓ Exactly what ought to be open is." : "? Nothing unexpected was found, but not all was scanned.", ""]);
+  if (!lines.length)
+    lines.push([
+      report.as_expected
+        ? "✓ Exactly what ought to be open is."
+        : "? Nothing unexpected was found, but not all was scanned.",
+      "",
+    ]);
   fill(ui.expected, lines);
 }
 
@@ -148,14 +182,21 @@ async function watchHost(signal) {
   await call("/watch", parameters("watch"), signal, (record) => {
     const { type, rounds, missed, port, from, to, address, at } = record;
     if (type === "states") record.states.filter(({ state }) => state).forEach((row) => survey.port(row));
-    if (type === "progress") ui.pace.textContent = `${several(rounds, "round")}, ${several(changes, "change")}${missed ? `, ${count(missed)} probes not sent in time` : ""}`;
+    if (type === "progress")
+      ui.pace.textContent = `${several(rounds, "round")}, ${several(changes, "change")}${missed ? `, ${count(missed)} probes not sent in time` : ""}`;
     if (type === "end") say(`The watch has ended: ${record.outcome}.`);
     if (type === "change") {
       changes++;
       survey.port({ ...record, state: to });
       marks.changed.add(port);
-      const where = survey.addresses.size > 1 ? ` on ${address}` : "", time = make("time", { dateTime: at, textContent: timeOf(at) });
-      const line = make("li", { className: "changed" }, time, ` ${to === "open" ? "+" : from === "open" ? "−" : "~"} ${port}${named(port)}${where} ${from || "unknown"} → ${to}`);
+      const where = survey.addresses.size > 1 ? ` on ${address}` : "",
+        time = make("time", { dateTime: at, textContent: timeOf(at) });
+      const line = make(
+        "li",
+        { className: "changed" },
+        time,
+        ` ${to === "open" ? "+" : from === "open" ? "−" : "~"} ${port}${named(port)}${where} ${from || "unknown"} → ${to}`,
+      );
       ui.changes.prepend(line);
       if (changes > MOST_LINES) ui.changes.lastChild.remove();
       showTable();

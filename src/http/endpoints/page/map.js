@@ -35,11 +35,14 @@ class PortMap {
   // Draws the states in a square of this width at most.
   draw(states, marks, width) {
     // Whole device pixels for each cell, so that all are equally large.
-    const ratio = devicePixelRatio, whole = SIDE * Math.max(1, Math.floor((width * ratio) / SIDE));
+    const ratio = devicePixelRatio,
+      whole = SIDE * Math.max(1, Math.floor((width * ratio) / SIDE));
     this.width = whole / ratio;
     this.box.style.width = this.box.style.height = `${this.width}px`;
     for (const canvas of [this.cells, this.over]) canvas.width = canvas.height = whole;
-    const { start, side } = view, image = new ImageData(side, side), pixels = new Uint32Array(image.data.buffer);
+    const { start, side } = view,
+      image = new ImageData(side, side),
+      pixels = new Uint32Array(image.data.buffer);
     const word = (name) => {
       const [red, green, blue] = colour(name).match(/\d+/g);
       return (255 << 24) | (blue << 16) | (green << 8) | red;
@@ -50,7 +53,8 @@ class PortMap {
       const hatched = state === NOT_SCANNED && (cell + Math.floor(cell / side)) % 4 === 0;
       pixels[cell] = of[hatched ? SILENT : state];
     });
-    const sheet = new OffscreenCanvas(side, side), context = this.cells.getContext("2d");
+    const sheet = new OffscreenCanvas(side, side),
+      context = this.cells.getContext("2d");
     sheet.getContext("2d").putImageData(image, 0, 0);
     context.imageSmoothingEnabled = false;
     context.drawImage(sheet, 0, 0, whole, whole);
@@ -59,11 +63,14 @@ class PortMap {
 
   // What is over the cells: a glow, numbers of rows, marks and the port that is named.
   drawOver(states, marks, ratio) {
-    const context = this.over.getContext("2d"), side = this.width, cell = side / view.side;
+    const context = this.over.getContext("2d"),
+      side = this.width,
+      cell = side / view.side;
     context.scale(ratio, ratio);
     const each = (ports, act) => {
       for (const port of ports) {
-        const index = port - view.start, row = Math.floor(index / view.side);
+        const index = port - view.start,
+          row = Math.floor(index / view.side);
         if (row >= 0 && row < view.side) act(((index % view.side) + 0.5) * cell, (row + 0.5) * cell);
       }
     };
@@ -79,6 +86,11 @@ class PortMap {
       });
     }
     context.globalAlpha = 1;
+    context.fillStyle = colour("panel");
+    for (let line = 1; cell >= 16 && line < view.side; line++) {
+      context.fillRect(line * cell, 0, 1, side);
+      context.fillRect(0, line * cell, side, 1);
+    }
     context.lineJoin = "round";
     const write = (text, x, y, name, size) => {
       context.font = `${size}px system-ui, sans-serif`;
@@ -89,17 +101,20 @@ class PortMap {
       context.fillText(text, x, y);
     };
     context.textBaseline = "top";
-    for (const row of [0, 0.25, 0.5, 0.75]) write(view.start + row * view.side ** 2, 3, row * side + 3, "muted", 10);
+    for (const row of [0, 0.25, 0.5, 0.75])
+      write(view.start + row * view.side ** 2, 3, row * side + 3, "muted", 10);
     context.textAlign = "center";
     context.textBaseline = "middle";
     for (const [kind, ports] of Object.entries(marks)) {
-      const size = Math.max(ports.size > 60 ? 10 : 15, cell / 2), edge = (value) => Math.min(side - size / 2, Math.max(size / 2, value));
+      const size = Math.max(ports.size > 60 ? 10 : 15, cell / 2),
+        edge = (value) => Math.min(side - size / 2, Math.max(size / 2, value));
       each(ports, (x, y) => write(SHAPES[kind], edge(x), edge(y), kind, size));
     }
     context.strokeStyle = colour("text");
     context.lineWidth = 2;
     const half = Math.max(cell / 2, 4) + 1;
-    if (this.hovered || document.activeElement === this.box) each([view.port], (x, y) => context.strokeRect(x - half, y - half, 2 * half, 2 * half));
+    if (this.hovered || document.activeElement === this.box)
+      each([view.port], (x, y) => context.strokeRect(x - half, y - half, 2 * half, 2 * half));
     if (this.drag) {
       const [first, last] = this.drag.map((port) => Math.floor((port - view.start) / view.side));
       context.strokeRect(1, first * cell, side - 2, (last - first + 1) * cell);
@@ -111,7 +126,8 @@ class PortMap {
     const { box } = this;
     let begun = null;
     const port = ({ offsetX, offsetY }) => {
-      const step = (value) => Math.min(view.side - 1, Math.max(0, Math.floor((value / this.width) * view.side)));
+      const step = (value) =>
+        Math.min(view.side - 1, Math.max(0, Math.floor((value / this.width) * view.side)));
       return view.start + step(offsetY) * view.side + step(offsetX);
     };
     box.onpointermove = (event) => {
@@ -138,12 +154,25 @@ class PortMap {
 }
 
 function onKey(event) {
-  const { port, side } = view, row = port - (port % side);
+  const { port, side } = view,
+    row = port - (port % side);
   const moves = {
-    ArrowLeft: port - 1, ArrowRight: port + 1, ArrowUp: port - side, ArrowDown: port + side,
-    Home: row, End: row + side - 1, PageUp: port - 16 * side, PageDown: port + 16 * side,
+    ArrowLeft: port - 1,
+    ArrowRight: port + 1,
+    ArrowUp: port - side,
+    ArrowDown: port + side,
+    Home: row,
+    End: row + side - 1,
+    PageUp: port - 16 * side,
+    PageDown: port + 16 * side,
   };
-  const acts = { n: () => showOpen(1), p: () => showOpen(-1), "+": () => zoom(0.5), "-": () => zoom(2), 0: () => zoomTo(0, PORTS - 1) };
+  const acts = {
+    n: () => showOpen(1),
+    p: () => showOpen(-1),
+    "+": () => zoom(0.5),
+    "-": () => zoom(2),
+    0: () => zoomTo(0, PORTS - 1),
+  };
   const act = event.key in moves ? () => show(moves[event.key]) : acts[event.key];
   if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();

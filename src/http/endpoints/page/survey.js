@@ -19,7 +19,12 @@ class Survey {
   }
 
   of(address) {
-    const facts = this.addresses.get(address) || { address, states: new Uint8Array(PORTS), rows: new Map(), filteredBy: "" };
+    const facts = this.addresses.get(address) || {
+      address,
+      states: new Uint8Array(PORTS),
+      rows: new Map(),
+      filteredBy: "",
+    };
     this.addresses.set(address, facts);
     return facts;
   }

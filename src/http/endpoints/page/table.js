@@ -12,10 +12,18 @@ function rowsOf(wanted) {
     for (const [from, to, state] of runsOf(states)) {
       if (!wanted(state)) continue;
       const known = numbers(from, to).filter((port) => codeOf(rows.get(port)?.state) === state);
-      const spans = state !== CLOSED && known.length === to - from + 1 ? known.map((port) => [port, port]) : [[from, to]];
+      const spans =
+        state !== CLOSED && known.length === to - from + 1 ? known.map((port) => [port, port]) : [[from, to]];
       for (const [first, last] of spans) {
         const row = first === last ? rows.get(first) : null;
-        table.push([span(first, last), row?.service || "", words(state), reasonOf(facts, first), row?.rtt_ms ?? "", address]);
+        table.push([
+          span(first, last),
+          row?.service || "",
+          words(state),
+          reasonOf(facts, first),
+          row?.rtt_ms ?? "",
+          address,
+        ]);
       }
     }
   }
@@ -33,15 +41,30 @@ function fillTable(kind, columns, rows, cell) {
   const heading = (scope) => (textContent) => make("th", { scope, textContent });
   ui.table.className = kind;
   head.replaceChildren(make("tr", {}, ...columns.map(heading("col"))));
-  body.replaceChildren(...rows.slice(0, MOST_ROWS).map(([first, ...others]) => make("tr", {}, heading("row")(first), ...others.map((text, index) => cell(text, columns[index + 1], first)))));
-  ui.more.textContent = rows.length > MOST_ROWS ? `The first of ${several(rows.length, "row")}; “Copy table” has all.` : "";
+  body.replaceChildren(
+    ...rows
+      .slice(0, MOST_ROWS)
+      .map(([first, ...others]) =>
+        make(
+          "tr",
+          {},
+          heading("row")(first),
+          ...others.map((text, index) => cell(text, columns[index + 1], first)),
+        ),
+      ),
+  );
+  ui.more.textContent =
+    rows.length > MOST_ROWS ? `The first of ${several(rows.length, "row")}; “Copy table” has all.` : "";
   ui.listing.hidden = false;
 }
 
 const TEXTS = {
   curl: () => ui.curl.textContent,
   open: () => (shown === "host" ? survey.openPorts() : sweepOpen()).join(),
-  table: () => (shown === "host" ? [COLUMNS, ...rowsOf((state) => state > SILENT)] : sweepRows()).map((row) => row.join("\t")).join("\n"),
+  table: () =>
+    (shown === "host" ? [COLUMNS, ...rowsOf((state) => state > SILENT)] : sweepRows())
+      .map((row) => row.join("\t"))
+      .join("\n"),
   json: () => JSON.stringify(shown === "host" ? report : sweep.records, null, 2),
 };
 
