@@ -9,10 +9,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import cluster, images, overlays, pods, rollout, sweep
+from . import cluster, images, matrix, overlays, pods, rollout, sweep
 from .cluster import DEV, OWN, PROD, Failed
 
-PARTS = ["overlays", "rollout", "sweep"]
+PARTS = ["overlays", "rollout", "sweep", "matrix"]
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -55,15 +55,19 @@ def prove(options, report, scratch):
     if "sweep" in parts:
         pods.share_programs(PROGRAMS, [OWN])
         sweep.start_targets()
+    if "matrix" in parts:
+        matrix.start_pods()
     if "overlays" in parts:
         overlays.check(report, scratch, image.digest)
     if "rollout" in parts:
         pods.share_programs(PROGRAMS, [DEV, PROD])
         rollout.check(report)
+    binary = scratch / "open-ports"
+    image.extract(binary)
     if "sweep" in parts:
-        binary = scratch / "open-ports"
-        image.extract(binary)
         sweep.check(report, scratch, binary)
+    if "matrix" in parts:
+        matrix.check(report, scratch, binary, options.runs)
 
 
 def main():
@@ -71,6 +75,7 @@ def main():
     parser.add_argument("--image", required=True)
     parser.add_argument("--load", default=["../shared/cluster/image"], type=shlex.split)
     parser.add_argument("--only", default=PARTS, type=lambda text: text.split(","))
+    parser.add_argument("--runs", default=5, type=int)
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
     # Whatever stops it, it removes what it made.

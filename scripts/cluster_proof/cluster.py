@@ -117,7 +117,7 @@ def remove():
     for name in kubectl("get", "namespaces", "-l", LABEL, "-o", "jsonpath={.items[*].metadata.name}").split():
         # A namespace takes half of the longest grace period of its pods to go. So pods go
         # first, and what would make new ones before them.
-        kubectl("delete", "cronjobs,jobs,deployments,replicasets", "--all", "--cascade=orphan",
+        kubectl("delete", "cronjobs,jobs,deployments,daemonsets,replicasets", "--all", "--cascade=orphan",
                 "--timeout=60s", namespace=name, timeout=90)
         kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=60s", namespace=name, timeout=90)
     kubectl("delete", LABELLED, "-l", LABEL, "--timeout=120s", timeout=150)

@@ -1,6 +1,7 @@
 """Deploys both overlays by the commands of kustomize/README.md alone, and runs the
 examples of the README against them."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from .cluster import (
-    DEV, LABEL, OF_SERVICE, PROD, Failed, apply, forwarded, kubectl, mark, pods, run, wait)
+    DEV, LABEL, OF_SERVICE, PROD, Failed, apply, forwarded, kubectl, mark, pods, run, until, wait)
 from .images import PROD_NAME
 
 # A pod starts within seconds; a busy node may take longer.
@@ -26,6 +27,7 @@ OPERATOR = {
 def check(report, scratch, digest):
     """Deploys both at once, because most of the time they wait."""
     set_digest(scratch, digest)
+    add_vantages(scratch)
     define_operator_kinds()
     follow(scratch, commands("Deploying open-ports")[:1])
     mark(f"namespace/{DEV}")
@@ -38,6 +40,7 @@ def check(report, scratch, digest):
     report.passed("overlay dev: rolled out")
     with forwarded(DEV, "service/open-ports", 80) as url:
         smoke(report, "dev", url)
+        check_vantages(report, url)
     # The autoscaler's least number. Without metrics-server it does nothing else.
     wait("wait", "deployment/open-ports", "--for=jsonpath={.status.readyReplicas}=3",
          namespace=PROD, seconds=STARTING)
@@ -58,6 +61,35 @@ def set_digest(scratch, digest):
     if text.count(NO_DIGEST) != 1 or PROD_NAME not in text:
         raise Failed(f"{path} does not have the image {PROD_NAME}@{NO_DIGEST}")
     path.write_text(text.replace(NO_DIGEST, digest))
+
+
+def add_vantages(scratch):
+    """The component is usable with any overlay."""
+    path = scratch / "kustomize/overlays/dev/kustomization.yaml"
+    path.write_text(f"{path.read_text()}\ncomponents:\n  - ../../components/vantages\n")
+
+
+def check_vantages(report, url):
+    """Each node has a vantage, which says where it is."""
+    wait("rollout", "status", "daemonset/open-ports-vantages", namespace=DEV, seconds=STARTING)
+    target = pods(OF_SERVICE, DEV)[0]["status"]["podIP"]
+
+    def asked():
+        # A name server keeps an answer from before the pods were ready for some seconds.
+        try:
+            with urllib.request.urlopen(f"{url}/matrix?domain={target}&ports=1,8080", timeout=60) as reply:
+                matrix = json.load(reply)
+        except urllib.error.HTTPError as error:
+            if error.code != 422:
+                raise
+            return None
+        return matrix if matrix["complete"] else None
+    rows = until("the vantages answer", 60, asked)["rows"]
+    found = {(row["vantage"].get("node"), row["vantage"].get("namespace")) for row in rows}
+    items = pods("app.kubernetes.io/name=open-ports-vantages", DEV)
+    report.equal(found, {(item["spec"]["nodeName"], DEV) for item in items}, "overlay dev: vantages of GET /matrix")
+    seen = {row["addresses"][0]["open"] for row in rows}
+    report.equal(seen, {"8080"}, "overlay dev: what they see")
 
 
 def commands(heading):
