@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from manifest_checks import alerts, links, pods, render, schemas, settings, sweeps
+from manifest_checks import alerts, krew, links, pods, render, schemas, settings, sweeps, vantages
 from manifest_checks.findings import Findings
 
 
@@ -23,7 +23,10 @@ def main():
                 links.check(findings, objects)
                 settings.check(findings, objects, binary)
             sweeps.check(findings, objects, binary, Path(scratch))
+            vantages.check(findings, objects, binary)
         render.check_overlays(findings, renderings)
+        findings.look_at("krew")
+        krew.check(findings, Path(scratch))
         findings.look_at("monitoring")
         alerts.check(findings, renderings["component monitoring"], binary, Path(scratch))
     return findings.conclude()

@@ -5,6 +5,7 @@ import re
 
 from manifest_checks.pods import pod_template, settings_of
 from manifest_checks.sweeps import is_of_sweep
+from manifest_checks.vantages import is_of_vantages
 
 # As src/policy/rules.rs has them.
 PRIVATE = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"}
@@ -31,6 +32,8 @@ def check(findings, objects):
     for spread in pod["spec"].get("topologySpreadConstraints", []):
         selects(findings, "topology spread", spread["labelSelector"]["matchLabels"], labels)
     for service in core:
+        if is_of_vantages(service):
+            continue
         selects(findings, "Service", service["spec"]["selector"], labels)
         for port in service["spec"]["ports"]:
             target = port.get("targetPort", port["port"])
@@ -101,7 +104,9 @@ def check_network_policy(findings, policy, labels, ports, settings):
             known = isinstance(port["port"], int) or port["port"] in names
             findings.expect(known, f"NetworkPolicy: port {port['port']!r} is none")
     peers = [peer for rule in spec["egress"] for peer in rule["to"]]
-    dns = [peer["podSelector"]["matchLabels"] for peer in peers if "podSelector" in peer]
+    # Pods of another namespace: those of its own are other instances.
+    others = [peer for peer in peers if "podSelector" in peer and "namespaceSelector" in peer]
+    dns = [peer["podSelector"]["matchLabels"] for peer in others]
     findings.equal(dns, [{"k8s-app": "kube-dns"}], "NetworkPolicy: pods that answer DNS")
     networks = {peer["ipBlock"]["cidr"] for peer in peers if "ipBlock" in peer}
     for network in networks:
