@@ -18,6 +18,7 @@ mod stdout;
 mod stop;
 mod suggest;
 mod unfinished;
+mod vantage;
 mod watch;
 mod words;
 
@@ -59,6 +60,7 @@ enum Command {
     Diff(diff::DiffArgs),
     Doctor(doctor::DoctorArgs),
     Healthcheck(healthcheck::HealthcheckArgs),
+    Vantage(vantage::VantageArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -73,7 +75,10 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
     };
     let program = if words.is_empty() { NAME.to_owned() } else { words.remove(0) };
     let program = Printable(program.rsplit('/').next().unwrap_or(NAME)).to_string();
-    let typed = words;
+    let is_plugin = program == PLUGIN;
+    let program = if is_plugin { PLUGIN_TYPED.to_owned() } else { program };
+    // Nobody starts a service by the name of a plugin.
+    let typed = if is_plugin && words.is_empty() { vec!["--help".to_owned()] } else { words };
     let words = words::for_argh(&typed);
     let words = words::with_standard_input(&words);
     let info = Args::get_args_info();
@@ -100,6 +105,7 @@ fn run_words(arguments: impl Iterator<Item = OsString>) -> Exit {
         Some(Command::Diff(args)) => diff::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),
+        Some(Command::Vantage(args)) => vantage::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
         None => Exit::Usage,
     }
@@ -179,6 +185,12 @@ fn refused(reason: &str) -> Exit {
 }
 
 const NAME: &str = "open-ports";
+
+/// The file that kubectl looks for when somebody types `kubectl open-ports`.
+const PLUGIN: &str = "kubectl-open_ports";
+
+/// What is typed then.
+const PLUGIN_TYPED: &str = "kubectl open-ports";
 
 /// What `--version` prints. build.rs sets the revision.
 const VERSION: &str =

@@ -12,6 +12,7 @@
 
 mod answers;
 mod causes;
+mod kubectl;
 mod local;
 mod peer;
 mod plan;
@@ -23,6 +24,7 @@ mod vantage;
 mod verdict;
 
 pub(crate) use self::answers::{Answers, NotAsked, Question, State, read_answers};
+pub(crate) use self::kubectl::{DONE, Kubectl, Options as ClusterOptions};
 pub(crate) use self::local::Local;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::plan::{Plan, Wanted};
@@ -30,7 +32,7 @@ pub(crate) use self::records::{CellRecord, MatrixRecord, MatrixSummary};
 pub(crate) use self::resolve::World;
 pub(crate) use self::rules::{Expected, Rules};
 pub(crate) use self::run::{Ended, Patience, Terms, close, run};
-pub(crate) use self::vantage::{Cluster, NoCluster, Vantage};
+pub(crate) use self::vantage::Vantage;
 pub(crate) use self::verdict::{Cell, Judged, Verdict};
 #[cfg(test)]
 pub(crate) use self::{

@@ -27,6 +27,23 @@ pub(super) enum Exit {
 }
 
 impl Exit {
+    /// The number that the process ends with.
+    pub(super) fn status(self) -> u8 {
+        match self {
+            Self::Whole => 0,
+            Self::Failure => 1,
+            // As in shells, for their built-ins.
+            Self::Usage => 2,
+            Self::NotResolved => 3,
+            Self::Incomplete => 4,
+            Self::Unexpected => 5,
+            Self::Signalled(signal) => SIGNALLED + signal,
+            // As of programs that let the signal end them, like grep and cat. 0, which some
+            // others return, would mean that everything was scanned, and as expected.
+            Self::ReaderLeft => SIGNALLED + SIGPIPE,
+        }
+    }
+
     /// The end of a command whose output could not be written. A reader that closed
     /// the pipe has read enough: that is no error to print.
     pub(super) fn of_output(error: &io::Error) -> Self {
@@ -40,19 +57,7 @@ impl Exit {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Whole => 0,
-            Exit::Failure => 1,
-            // As in shells, for their built-ins.
-            Exit::Usage => 2,
-            Exit::NotResolved => 3,
-            Exit::Incomplete => 4,
-            Exit::Unexpected => 5,
-            Exit::Signalled(signal) => SIGNALLED + signal,
-            // As of programs that let the signal end them, like grep and cat. 0, which some
-            // others return, would mean that everything was scanned, and as expected.
-            Exit::ReaderLeft => SIGNALLED + SIGPIPE,
-        })
+        Self::from(exit.status())
     }
 }
 

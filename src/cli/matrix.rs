@@ -21,8 +21,7 @@ use crate::http::Remote;
 use crate::machine::descriptors::{DescriptorPlan, raise_descriptor_limit};
 use crate::machine::memory::memory_limit;
 use crate::matrix::{
-    Cluster, Ended, Judged, Local, MatrixSummary, NoCluster, Plan, Vantage, World, close,
-    run as ask,
+    Ended, Judged, Kubectl, Local, MatrixSummary, Plan, Vantage, World, close, run as ask,
 };
 use crate::output::{Colour, MatrixFormat, MatrixHead, remarks, write_matrix};
 use crate::resolve::Resolver;
@@ -81,6 +80,13 @@ pub(super) struct MatrixArgs {
     /// like http://10.0.0.7:8080=file. Repeat it for more
     #[argh(option, arg_name = "file")]
     token_file: Vec<String>,
+    /// the image of open-ports for pods that do not have it: for ephemeral
+    /// containers, and for copies of workloads
+    #[argh(option, arg_name = "name")]
+    image: Option<String>,
+    /// the context of the kubeconfig (default: kubectl's current one)
+    #[argh(option, arg_name = "name")]
+    context: Option<String>,
     /// how long a port may take to answer: milliseconds, or with a unit, like
     /// 2s (default: 2000)
     #[argh(option, arg_name = "ms")]
@@ -158,9 +164,9 @@ impl Session {
         let asker = Asker::new(scanner, Resolver::new(descriptors.lookups), job.policy.clone());
         let remote =
             |url: &str| -> Arc<dyn Vantage> { Arc::new(Remote::new(url, job.token(url).cloned())) };
-        let cluster = cluster();
+        let cluster = cluster(job);
         let world =
-            World { local: Arc::new(Local::new(asker)), remote: &remote, cluster: &*cluster };
+            World { local: Arc::new(Local::new(asker)), remote: &remote, cluster: &cluster };
         let resolved = tokio::select! {
             biased;
             signal = stop.heard() => return Exit::Signalled(signal),
@@ -223,6 +229,12 @@ impl Session {
 }
 
 /// What knows workloads.
-fn cluster() -> Box<dyn Cluster> {
-    Box::new(NoCluster)
+fn cluster(job: &Job) -> Kubectl {
+    let is_quiet = job.is_quiet;
+    let say = move |text: &str| {
+        if !is_quiet {
+            print_error(text);
+        }
+    };
+    Kubectl::new(job.cluster.clone(), Arc::new(say))
 }

@@ -6,6 +6,7 @@
 
 mod builder;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use self::builder::Builder;
@@ -92,6 +93,22 @@ impl Wanted {
         let from = rules.clone().filter_map(|rule| rule.from.as_ref()).chain(&self.from);
         let to = rules.filter_map(|rule| rule.to.as_ref()).chain(&self.to);
         (each_once(from), each_once(to))
+    }
+}
+
+impl Wanted {
+    /// The namespaces of all workloads; `None` is that of kubectl's context.
+    pub(crate) fn namespaces(&self) -> BTreeSet<Option<String>> {
+        let (from, to) = self.peers();
+        let vantages = from.iter().filter_map(|peer| match peer {
+            Peer::Workload(workload) | Peer::Copy(workload) => Some(workload),
+            Peer::Local | Peer::Http(_) => None,
+        });
+        let targets = to.iter().filter_map(|target| match target {
+            Target::Workload(workload) => Some(workload),
+            Target::Hosts(_) => None,
+        });
+        vantages.chain(targets).map(|workload| workload.namespace.clone()).collect()
     }
 }
 

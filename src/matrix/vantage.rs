@@ -65,27 +65,3 @@ pub(crate) trait Cluster: Send + Sync {
         workload: &'a Workload,
     ) -> BoxFuture<'a, Result<Vec<TargetHost>, NotAsked>>;
 }
-
-/// There is none.
-pub(crate) struct NoCluster;
-
-impl Cluster for NoCluster {
-    fn vantages<'a>(
-        &'a self,
-        workload: &'a Workload,
-        _: bool,
-    ) -> BoxFuture<'a, Result<Vec<Arc<dyn Vantage>>, NotAsked>> {
-        async move { Err(no_cluster(workload)) }.boxed()
-    }
-
-    fn targets<'a>(
-        &'a self,
-        workload: &'a Workload,
-    ) -> BoxFuture<'a, Result<Vec<TargetHost>, NotAsked>> {
-        async move { Err(no_cluster(workload)) }.boxed()
-    }
-}
-
-fn no_cluster(workload: &Workload) -> NotAsked {
-    NotAsked::new(format!("{workload} needs a cluster"))
-}

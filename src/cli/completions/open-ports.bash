@@ -40,6 +40,9 @@ _open_ports() {
             open_ports,serve)
                 cmd="open_ports__subcmd__serve"
                 ;;
+            open_ports,vantage)
+                cmd="open_ports__subcmd__vantage"
+                ;;
             open_ports,watch)
                 cmd="open_ports__subcmd__watch"
                 ;;
@@ -50,7 +53,7 @@ _open_ports() {
 
     case "${cmd}" in
         open_ports)
-            opts="-h -V --help --version serve scan watch matrix merge diff doctor healthcheck completions"
+            opts="-h -V --help --version serve scan watch matrix merge diff doctor healthcheck vantage completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -146,7 +149,7 @@ _open_ports() {
             return 0
             ;;
         open_ports__subcmd__matrix)
-            opts="-p -q -h --from --to --ports --strict --settle --within --parallel --token-file --timeout-ms --deadline-ms --ask-cloud-metadata --format --output --quiet --allow --deny --help"
+            opts="-p -q -h --from --to --ports --strict --settle --within --parallel --token-file --image --context --timeout-ms --deadline-ms --ask-cloud-metadata --format --output --quiet --allow --deny --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -213,6 +216,20 @@ _open_ports() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --image)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
                     fi
                     return 0
                     ;;
@@ -537,7 +554,7 @@ _open_ports() {
             return 0
             ;;
         open_ports__subcmd__serve)
-            opts="-h --listen --host --allow --deny --tokens --max-scans --max-scans-per-caller --max-scans-per-target --max-sweep-targets --max-rate --max-scan-rate --max-deadline --timeout-offset --drain-delay --grace --metrics-listen --log --log-format --help"
+            opts="-h --listen --host --allow --deny --tokens --max-scans --max-scans-per-caller --max-scans-per-target --max-sweep-targets --max-rate --max-scan-rate --max-deadline --timeout-offset --drain-delay --grace --metrics-listen --peers --pod --namespace --node --zone --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -663,6 +680,41 @@ _open_ports() {
                     fi
                     return 0
                     ;;
+                --peers)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --pod)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --node)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --zone)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -W "error warn info debug trace" -- "${cur}"))
                     return 0
@@ -671,6 +723,20 @@ _open_ports() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        open_ports__subcmd__vantage)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

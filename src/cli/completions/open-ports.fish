@@ -34,6 +34,7 @@ complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "merge" -d 'Me
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "diff" -d 'Compare two reports and print what changed.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "doctor" -d 'Print what limits scans on this machine, and what to change.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "healthcheck" -d 'Check that the service on this host is alive: exit status 0 if so, 1 if not, 2 if a setting is invalid. The flag and the variables are those of serve.'
+complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "vantage" -d 'Run the scans that `open-ports matrix` asks for on standard input.'
 complete -c open-ports -n "__fish_open_ports_needs_command" -f -a "completions" -d 'Print a completion script for a shell.'
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l listen -d 'address and port to listen on; if omitted while PORT is set, that port on all interfaces (default: 127.0.0.1:8080)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l host -d 'names that Host may have besides localhost and addresses, separated by commas (default: none on a loopback listener, any on others)' -r -f
@@ -51,6 +52,11 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l timeout-
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l drain-delay -d 'seconds to go on accepting clients after SIGTERM, while /readyz replies 503 (default: 0)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l grace -d 'seconds that running requests may take after the drain delay (default: 30)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l metrics-listen -d 'a second address and port, for /metrics alone and without tokens (default: none)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l peers -d 'name whose addresses are the instances that /matrix asks, with their port if it is another than this one\'s; in Kubernetes a headless Service (default: none)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l pod -d 'name of the pod, for the rows of /matrix (default: none)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l namespace -d 'namespace of the pod, likewise (default: none)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l node -d 'node of the pod, likewise (default: none)' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l zone -d 'zone of the node, likewise (default: none)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand serve" -l log -d 'least important level to log: error, warn, info, debug or trace (default: info)' -r -f -a "error\t''
 warn\t''
 info\t''
@@ -127,6 +133,8 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l settle 
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l within -d 'ask again until all is as the rules say, at most for this time, like 30s' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l parallel -d 'how many vantages are asked at once (default: 16)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l token-file -d 'a file with the token of the vantages that are URLs, or of one, written like http://10.0.0.7:8080=file. Repeat it for more' -r -F
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l image -d 'the image of open-ports for pods that do not have it: for ephemeral containers, and for copies of workloads' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l context -d 'the context of the kubeconfig (default: kubectl\'s current one)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l timeout-ms -d 'how long a port may take to answer: milliseconds, or with a unit, like 2s (default: 2000)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l deadline-ms -d 'how long a vantage may take: milliseconds, or with a unit, like 5m (default: 60000)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l format -d 'format of the output (default: table)' -r -f -a "table\t''
@@ -171,4 +179,5 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand diff" -s h -l help
 complete -c open-ports -n "__fish_open_ports_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -l listen -d 'address and port that the service listens on (default: 127.0.0.1:8080, or the port in PORT)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand healthcheck" -s h -l help -d 'Print help'
+complete -c open-ports -n "__fish_open_ports_using_subcommand vantage" -s h -l help -d 'Print help'
 complete -c open-ports -n "__fish_open_ports_using_subcommand completions" -s h -l help -d 'Print help'

@@ -32,6 +32,11 @@ module completions {
     --drain-delay: string     # seconds to go on accepting clients after SIGTERM, while /readyz replies 503 (default: 0)
     --grace: string           # seconds that running requests may take after the drain delay (default: 30)
     --metrics-listen: string  # a second address and port, for /metrics alone and without tokens (default: none)
+    --peers: string           # name whose addresses are the instances that /matrix asks, with their port if it is another than this one's; in Kubernetes a headless Service (default: none)
+    --pod: string             # name of the pod, for the rows of /matrix (default: none)
+    --namespace: string       # namespace of the pod, likewise (default: none)
+    --node: string            # node of the pod, likewise (default: none)
+    --zone: string            # zone of the node, likewise (default: none)
     --log: string@"nu-complete open-ports serve log" # least important level to log: error, warn, info, debug or trace (default: info)
     --log-format: string@"nu-complete open-ports serve log-format" # text or json (default: text on a terminal, json otherwise)
     --help(-h)                # Print help
@@ -122,6 +127,8 @@ module completions {
     --within: string          # ask again until all is as the rules say, at most for this time, like 30s
     --parallel: string        # how many vantages are asked at once (default: 16)
     --token-file: path        # a file with the token of the vantages that are URLs, or of one, written like http://10.0.0.7:8080=file. Repeat it for more
+    --image: string           # the image of open-ports for pods that do not have it: for ephemeral containers, and for copies of workloads
+    --context: string         # the context of the kubeconfig (default: kubectl's current one)
     --timeout-ms: string      # how long a port may take to answer: milliseconds, or with a unit, like 2s (default: 2000)
     --deadline-ms: string     # how long a vantage may take: milliseconds, or with a unit, like 5m (default: 60000)
     --ask-cloud-metadata      # ask the addresses of cloud metadata services, too, which are never scanned otherwise
@@ -166,6 +173,11 @@ module completions {
   # Check that the service on this host is alive: exit status 0 if so, 1 if not, 2 if a setting is invalid. The flag and the variables are those of serve.
   export extern "open-ports healthcheck" [
     --listen: string          # address and port that the service listens on (default: 127.0.0.1:8080, or the port in PORT)
+    --help(-h)                # Print help
+  ]
+
+  # Run the scans that `open-ports matrix` asks for on standard input.
+  export extern "open-ports vantage" [
     --help(-h)                # Print help
   ]
 

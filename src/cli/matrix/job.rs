@@ -14,7 +14,7 @@ use crate::cli::{failed, refused};
 use crate::fields::{self, FieldErrors};
 use crate::http::Token;
 use crate::limits;
-use crate::matrix::{Patience, Peer, Rules, Terms, Wanted};
+use crate::matrix::{ClusterOptions, Patience, Peer, Rules, Terms, Wanted};
 use crate::output::MatrixFormat;
 use crate::policy::Policy;
 use crate::ports::PortSet;
@@ -27,6 +27,8 @@ pub(super) struct Job {
     pub(super) terms: Terms,
     pub(super) patience: Patience,
     pub(super) policy: Policy,
+    /// How the cluster is reached.
+    pub(super) cluster: ClusterOptions,
     pub(super) format: MatrixFormat,
     pub(super) output: Option<PathBuf>,
     pub(super) is_quiet: bool,
@@ -88,11 +90,18 @@ impl Job {
         let policy =
             policy((args.allow.as_deref(), args.deny.as_deref()), environment, &mut errors);
         let (token, tokens) = tokens(&args.token_file, &mut errors)?;
+        let wanted = Wanted { rules, from, to, ports, is_strict: args.strict };
+        let cluster = ClusterOptions {
+            context: args.context.clone(),
+            image: args.image.clone(),
+            namespaces: wanted.namespaces(),
+        };
         let valid = || {
             let policy = policy?;
             Some(Self {
                 file,
-                wanted: Wanted { rules, from, to, ports, is_strict: args.strict },
+                wanted,
+                cluster,
                 terms: terms?,
                 patience: patience?,
                 policy: if args.ask_cloud_metadata { policy.with_metadata() } else { policy },

@@ -1,0 +1,216 @@
+//! A vantage in a pod.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::sync::Mutex;
+
+use super::call::Calls;
+use super::copy::Manifest;
+use super::objects::Pod;
+use super::session::Session;
+use super::{Shared, debug};
+use crate::matrix::answers::{Answers, NotAsked, Question};
+use crate::matrix::vantage::Vantage;
+
+/// How a pod is made to ask.
+#[derive(Debug)]
+pub(super) enum Route {
+    /// A container of it has open-ports.
+    Exec { container: String },
+    /// It gets an ephemeral container of this image.
+    Debug { image: String },
+    /// A copy of it is made.
+    Copy(Box<Manifest>),
+}
+
+/// A pod that asks, under one name.
+pub(super) struct PodVantage {
+    name: String,
+    asks: Arc<OfPod>,
+}
+
+/// What asks from a pod. All questions of the run go through one session.
+pub(super) struct OfPod {
+    pod: Arc<Pod>,
+    route: Route,
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+    /// Whether a copy was made, or may have been.
+    is_made: AtomicBool,
+    /// Whether it was said what it changes in the cluster.
+    is_announced: AtomicBool,
+}
+
+enum State {
+    New,
+    Open(Session),
+    /// It is of no use any more, and why.
+    Over(NotAsked),
+}
+
+impl Route {
+    /// How to ask from `pod`, without a change of it if that is possible.
+    ///
+    /// # Errors
+    /// When there is no image for what it would take.
+    pub(super) fn of(pod: &Pod, image: Option<&str>) -> Result<Self, NotAsked> {
+        let mut containers = pod.spec.containers.iter();
+        let has_it = containers.find(|container| {
+            let is_running =
+                pod.container(&container.name).is_some_and(|state| state.running.is_some());
+            let is_ours = image == Some(&*container.image) || repository(&container.image) == OURS;
+            is_running && is_ours
+        });
+        match (has_it, image) {
+            (Some(container), _) => Ok(Self::Exec { container: container.name.clone() }),
+            (None, Some(image)) => Ok(Self::Debug { image: image.to_owned() }),
+            (None, None) => Err(NotAsked::new(format!(
+                "{} has no open-ports; name the image of an ephemeral container with --image",
+                pod.name()
+            ))),
+        }
+    }
+}
+
+impl PodVantage {
+    pub(super) fn new(name: String, asks: Arc<OfPod>) -> Self {
+        Self { name, asks }
+    }
+}
+
+impl OfPod {
+    pub(super) fn new(pod: Arc<Pod>, route: Route, shared: &Arc<Shared>) -> Self {
+        Self {
+            pod,
+            route,
+            shared: Arc::clone(shared),
+            state: Mutex::new(State::New),
+            is_made: AtomicBool::new(false),
+            is_announced: AtomicBool::new(false),
+        }
+    }
+
+    /// Says once what happens to the cluster when this is asked.
+    pub(super) fn announce(&self) {
+        let pod = self.pod.name();
+        let text = match &self.route {
+            Route::Exec { .. } => return,
+            Route::Debug { image } => format!(
+                "{pod} gets an ephemeral container of {image}, which stays in the pod's record"
+            ),
+            Route::Copy(_) => format!("a pod like {pod} is made, and removed at the end"),
+        };
+        if !self.is_announced.swap(true, Ordering::Relaxed) {
+            (self.shared.say)(&text);
+        }
+    }
+
+    async fn start(&self) -> Result<Session, NotAsked> {
+        self.announce();
+        let Shared { calls, run, watcher, copies, .. } = &*self.shared;
+        let (namespace, pod) = self.pod.key();
+        match &self.route {
+            Route::Exec { container } => {
+                let words = ["exec", "--stdin", "--quiet", "--namespace", &namespace, &pod];
+                let command = ["--container", container, "--", "/open-ports", "vantage"];
+                Session::start(calls, &[&words[..], &command].concat())
+            }
+            Route::Debug { image } => {
+                let container = format!("{OURS}-{run}");
+                let following = watcher.follow(&namespace);
+                debug::add(calls, &self.pod, &container, image).await?;
+                following.runs(&self.pod.key(), &container).await?;
+                attach(calls, (&namespace, &pod), &container)
+            }
+            Route::Copy(manifest) => {
+                let following = watcher.follow(&namespace);
+                self.is_made.store(true, Ordering::Relaxed);
+                let name = copies.make(calls, &namespace, manifest).await?;
+                let key = (namespace, name);
+                following.runs(&key, OURS).await?;
+                attach(calls, (&key.0, &key.1), OURS)
+            }
+        }
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Answers, NotAsked> {
+        let mut state = self.state.lock().await;
+        // Without it, a session whose answer nobody read to its end would answer again.
+        let over = State::Over(NotAsked::new("an earlier question was broken off"));
+        let mut session = match std::mem::replace(&mut *state, over) {
+            State::Open(session) => session,
+            State::New => match self.start().await {
+                Ok(session) => session,
+                Err(error) => {
+                    *state = State::Over(error.clone());
+                    return Err(error);
+                }
+            },
+            State::Over(error) => {
+                *state = State::Over(error.clone());
+                return Err(error);
+            }
+        };
+        let answers = session.ask(question).await;
+        *state = match &answers {
+            Ok(_) => State::Open(session),
+            Err(error) => State::Over(error.clone()),
+        };
+        answers
+    }
+
+    /// Ends it, once.
+    async fn end(&self) {
+        let before = {
+            let mut state = self.state.lock().await;
+            std::mem::replace(&mut *state, State::Over(NotAsked::new("the run is over")))
+        };
+        if let State::Open(session) = before {
+            session.close().await;
+        }
+        if self.is_made.swap(false, Ordering::Relaxed) {
+            let Shared { calls, run, copies, say, .. } = &*self.shared;
+            if let Err(error) = copies.leave(calls, &self.pod.metadata.namespace, run).await {
+                say(&format!("a pod was not removed: {error}"));
+            }
+        }
+    }
+}
+
+impl Vantage for PodVantage {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn group(&self) -> Option<&str> {
+        Some(&self.asks.pod.metadata.namespace)
+    }
+
+    fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answers, NotAsked>> {
+        self.asks.ask(question).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.asks.end().boxed()
+    }
+}
+
+fn attach(
+    calls: &Calls,
+    (namespace, pod): (&str, &str),
+    container: &str,
+) -> Result<Session, NotAsked> {
+    let words = ["attach", "--stdin", "--quiet", "--namespace", namespace, pod];
+    Session::start(calls, &[&words[..], &["--container", container]].concat())
+}
+
+/// The last part of an image's name, without tag and digest.
+fn repository(image: &str) -> &str {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    last.split(['@', ':']).next().unwrap_or(last)
+}
+
+/// The name of the image, of its program, and of what is made here.
+pub(super) const OURS: &str = "open-ports";
