@@ -135,6 +135,11 @@ impl SharedAsker {
         Self { asker, admission }
     }
 
+    /// Looks up the addresses of hosts that are not scanned.
+    pub(crate) fn resolver(&self) -> &Resolver {
+        &self.asker.resolver
+    }
+
     /// Does what `request` asks for, at the expense of `account`.
     pub(crate) async fn ask(&self, request: ScanRequest, account: &Account) -> Asked {
         let mut checks = Checks::default();

@@ -3,6 +3,7 @@
 //! `settings` says which settings there are. [`Config`] can hold only values that
 //! make sense.
 
+mod place;
 pub(crate) mod settings;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use self::place::{PeerName, Place};
 use self::settings::{SETTINGS, Setting, variable};
 use crate::admission::Quotas;
 use crate::host::Host;
@@ -47,6 +49,10 @@ pub struct Config {
     pub ceilings: Ceilings,
     /// How much earlier a probe ends than its scrape.
     pub timeout_offset: Duration,
+    /// The other instances of the service, for a matrix.
+    pub peers: Option<PeerName>,
+    /// Where this one runs.
+    pub place: Place,
     /// How to log.
     pub log: LogConfig,
 }
@@ -195,6 +201,8 @@ impl Config {
         let sweep_targets = sources.read("max-sweep-targets", COUNT, |text| text.parse().ok());
         let sweep_targets = errors.keep(sweep_targets);
         let timeout_offset = errors.keep(timeout_offset(sources));
+        let peers = errors.keep(PeerName::read(sources));
+        let place = Place::read(sources, &mut errors);
         let log = LogConfig::read(sources, &mut errors);
         // Without an error, each of them is there.
         let valid = || {
@@ -215,6 +223,8 @@ impl Config {
                         .map_or(limits::DEFAULT_MAX_SWEEP_TARGETS, NonZeroU64::get),
                 },
                 timeout_offset: timeout_offset?.unwrap_or(limits::DEFAULT_TIMEOUT_OFFSET),
+                peers: peers?,
+                place: place?,
                 log: log?,
             })
         };

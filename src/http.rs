@@ -7,6 +7,7 @@
 //! | `endpoints` | what this service does, a file for each route                |
 //! | `router`    | which endpoint answers a request                             |
 //! | `vantage`, `tls` | how another service is asked                            |
+//! | `peers`     | how other instances of the service are asked                 |
 //!
 //! The server hands requests to the router, the router calls an endpoint, and all of
 //! them use the exchange, which uses none of them. hyper is used in this module only.
@@ -14,6 +15,7 @@
 mod app;
 mod endpoints;
 mod exchange;
+mod peers;
 mod router;
 mod server;
 #[cfg(feature = "tls")]

@@ -3,6 +3,7 @@
 //! [`ScanParams`] holds text. [`ScanRequest`] can hold only what can be scanned;
 //! the step from one to the other finds everything that is wrong.
 
+pub(crate) mod matrix;
 pub(crate) mod parameters;
 pub(crate) mod probe;
 pub(crate) mod sweep;

@@ -55,7 +55,7 @@ pub(super) fn variable(name: &str) -> String {
 pub(crate) const PREFIX: &str = "OPEN_PORTS_";
 
 /// All settings, in the order of the documentation.
-pub(crate) const SETTINGS: [Setting; 18] = [
+pub(crate) const SETTINGS: [Setting; 23] = [
     Setting {
         name: "listen",
         value: "address",
@@ -154,6 +154,37 @@ pub(crate) const SETTINGS: [Setting; 18] = [
         name: "metrics-listen",
         value: "address",
         meaning: "a second address and port, for `/metrics` alone and without tokens",
+        omitted: Omitted::Otherwise("none"),
+    },
+    Setting {
+        name: "peers",
+        value: "name",
+        meaning: "name whose addresses are the instances that `/matrix` asks, with their port \
+                  if it is another than this one's; in Kubernetes a headless Service",
+        omitted: Omitted::Otherwise("none"),
+    },
+    Setting {
+        name: "pod",
+        value: "name",
+        meaning: "name of the pod, for the rows of `/matrix`",
+        omitted: Omitted::Otherwise("none"),
+    },
+    Setting {
+        name: "namespace",
+        value: "name",
+        meaning: "namespace of the pod, likewise",
+        omitted: Omitted::Otherwise("none"),
+    },
+    Setting {
+        name: "node",
+        value: "name",
+        meaning: "node of the pod, likewise",
+        omitted: Omitted::Otherwise("none"),
+    },
+    Setting {
+        name: "zone",
+        value: "name",
+        meaning: "zone of the node, likewise",
         omitted: Omitted::Otherwise("none"),
     },
     Setting {

@@ -9,9 +9,10 @@ use tokio::sync::watch;
 
 use super::endpoints::page::{Facts, Page};
 use super::exchange::site::Hosts;
+use super::peers::Peers;
 use crate::admission::Admission;
 use crate::ask::{Asker, SharedAsker};
-use crate::config::Config;
+use crate::config::{Config, Place};
 use crate::log::Log;
 use crate::machine::descriptors::DescriptorPlan;
 use crate::metrics::Metrics;
@@ -29,6 +30,10 @@ pub struct App {
     pub(super) ceilings: Ceilings,
     /// How much earlier a probe ends than its scrape.
     pub(super) timeout_offset: Duration,
+    /// The other instances, if it was told where they are.
+    pub(super) peers: Option<Peers>,
+    /// Where this one runs.
+    pub(super) place: Place,
     /// The names that the listener answers to.
     pub(super) hosts: Hosts,
     /// The callers. `None`: no token is wanted.
@@ -84,6 +89,8 @@ impl App {
             asker: SharedAsker::new(asker, admission),
             ceilings: config.ceilings,
             timeout_offset: config.timeout_offset,
+            peers: config.peers.clone().map(|name| Peers::new(name, listen)),
+            place: config.place.clone(),
             hosts: Hosts::new(listen, config.hosts.clone()),
             page: Page::new(Facts { tokens: tokens.is_some() }),
             tokens,

@@ -4,6 +4,7 @@ pub(super) mod audit;
 pub(super) mod health;
 pub(super) mod help;
 mod indent;
+pub(super) mod matrix;
 pub(super) mod metrics;
 pub(super) mod open_ports;
 pub(super) mod openapi;

@@ -11,6 +11,7 @@
 //! | GET, HEAD       | `/sd`           | the same as targets of Prometheus  | yes   |
 //! | GET, HEAD       | `/probe`        | a scan as metrics of its own       | yes   |
 //! | GET, HEAD       | `/watch`        | a stream of changes                | yes   |
+//! | GET, HEAD       | `/matrix`       | what several instances see         | yes   |
 //! | GET, HEAD       | `/metrics`      | metrics, for Prometheus            | yes   |
 //! | GET, HEAD       | `/openapi.json` | the OpenAPI document               | yes   |
 //!
@@ -31,7 +32,7 @@ use hyper::{HeaderMap, Method, Request};
 
 use super::app::App;
 use super::endpoints::{
-    health, help, metrics, open_ports, openapi, probe, result_page, sd, sweep, watch,
+    health, help, matrix, metrics, open_ports, openapi, probe, result_page, sd, sweep, watch,
 };
 use super::exchange::identity::Exchange;
 use super::exchange::reply::Reply;
@@ -94,6 +95,7 @@ enum Route {
     Discovery,
     Probe,
     Watch,
+    Matrix,
     Metrics,
     OpenApi,
 }
@@ -108,7 +110,7 @@ struct Facts {
 }
 
 impl Route {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Livez,
         Self::Readyz,
         Self::Help,
@@ -118,6 +120,7 @@ impl Route {
         Self::Discovery,
         Self::Probe,
         Self::Watch,
+        Self::Matrix,
         Self::Metrics,
         Self::OpenApi,
     ];
@@ -136,6 +139,7 @@ impl Route {
             Self::Discovery => Facts { path: "/sd", links: Links::Refused, ..read },
             Self::Probe => Facts { path: "/probe", links: Links::Refused, ..read },
             Self::Watch => Facts { path: "/watch", links: Links::Refused, ..read },
+            Self::Matrix => Facts { path: "/matrix", links: Links::Refused, ..read },
             Self::Metrics => Facts { path: "/metrics", ..read },
             Self::OpenApi => Facts { path: "/openapi.json", ..read },
         }
@@ -199,6 +203,8 @@ where
         Some(Route::Probe) => Box::pin(probe::get(app, exchange, &caller, query, headers)).await,
         Some(Route::Watch) if method == Method::HEAD => watch::head(app, query, headers),
         Some(Route::Watch) => Box::pin(watch::get(app, exchange, &caller, query, headers)).await,
+        Some(Route::Matrix) if method == Method::HEAD => matrix::head(app, query),
+        Some(Route::Matrix) => Box::pin(matrix::get(app, exchange, &caller, query, headers)).await,
         Some(Route::Metrics) => metrics::expose(&app.metrics, headers),
         Some(Route::OpenApi) => openapi::openapi(),
         None => problems::not_found(),

@@ -149,7 +149,10 @@ impl fmt::Debug for Token {
     }
 }
 
-async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, NotAsked>
+pub(super) async fn send<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, NotAsked>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -174,7 +177,7 @@ fn cause(error: &dyn std::error::Error) -> String {
 }
 
 /// What a service says that does not scan: a problem document (RFC 9457) has a sentence.
-fn refused(status: StatusCode, body: &[u8]) -> NotAsked {
+pub(super) fn refused(status: StatusCode, body: &[u8]) -> NotAsked {
     let problem: Option<Value> = serde_json::from_slice(body).ok();
     let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
     let status = status.as_u16();

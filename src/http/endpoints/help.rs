@@ -8,6 +8,7 @@ use hyper::header::VARY;
 use super::page::VARIES;
 use crate::fields::plain;
 use crate::http::exchange::reply::{PLAIN, Reply, with_body};
+use crate::request::matrix::parameters::OF_MATRIX;
 use crate::request::parameters::{Omitted, PARAMETERS, Parameter};
 use crate::request::probe::parameters::OF_PROBE;
 use crate::request::sweep::parameters::OF_SWEEP;
@@ -28,6 +29,8 @@ pub(crate) static HELP: LazyLock<String> = LazyLock::new(|| {
         .replace("{probe parameters}", &OF_PROBE.each_ref().map(line).join("\n"))
         .replace("{sweep parameters}", &own(&OF_SWEEP))
         .replace("{common parameters}", &common(&OF_SWEEP))
+        .replace("{matrix parameters}", &own(&OF_MATRIX))
+        .replace("{common with matrix}", &common(&OF_MATRIX))
         .replace("{watch parameters}", &own(&OF_WATCH))
         .replace("{common with watch}", &common(&OF_WATCH))
 });

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::fields::plain;
 use crate::http::exchange::reply::{Reply, with_body};
+use crate::request::matrix::parameters::OF_MATRIX;
 use crate::request::parameters::{Omitted, PARAMETERS, Parameter, Values};
 use crate::request::probe::parameters::OF_PROBE;
 use crate::request::sweep::parameters::{OF_DISCOVERY, OF_SWEEP, of_list};
@@ -35,6 +36,7 @@ pub(crate) static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
         .replace(OF_LIST, &texts(of_list()))
         .replace(DISCOVERY, &texts(&OF_DISCOVERY))
         .replace(PROBE, &texts(&OF_PROBE))
+        .replace(MATRIX, &texts(&OF_MATRIX))
         .replace(WATCH, &texts(&OF_WATCH));
     Bytes::from(document)
 });
@@ -149,6 +151,9 @@ const TARGETS: &str = r#"{ "$ref": "(targets)" }"#;
 /// Where service discovery has its own.
 const DISCOVERY: &str = r#"{ "$ref": "(discovery parameters)" },"#;
 
+/// Where a matrix has its own.
+const MATRIX: &str = r#"{ "$ref": "(matrix parameters)" },"#;
+
 /// Where probes have theirs.
 const PROBE: &str = r#"{ "$ref": "(probe parameters)" },"#;
 /// Where a watch has its own.
@@ -166,6 +171,7 @@ mod tests {
         assert_eq!(TEMPLATE.matches(OF_LIST).count(), 1);
         assert_eq!(TEMPLATE.matches(TARGETS).count(), 2);
         assert_eq!(TEMPLATE.matches(DISCOVERY).count(), 1);
+        assert_eq!(TEMPLATE.matches(MATRIX).count(), 1);
         assert_eq!(TEMPLATE.matches(PROBE).count(), 1);
         assert_eq!(TEMPLATE.matches(WATCH).count(), 1);
         let document: Value = serde_json::from_slice(&DOCUMENT).unwrap();

@@ -71,7 +71,7 @@ fn new_id() -> String {
     format!("{:016x}", KEY.hash_one(COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// <https://www.w3.org/TR/trace-context/>
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
