@@ -28,9 +28,9 @@ use crate::http::exchange::{problems, query};
 use crate::http::peers::{self, Peer};
 use crate::ports::PortSet;
 use crate::report::{AddressFacts, IncompleteReason, Report};
-use crate::request::{Format, Layout};
 use crate::request::matrix::parameters::OF_MATRIX;
 use crate::request::matrix::{MatrixRequest, Who};
+use crate::request::{Format, Layout};
 use crate::scan::{PortState, Reason};
 
 /// The reply.
