@@ -19,9 +19,9 @@ use sha2::{Digest as _, Sha256};
 
 use support::ask::{Streamed, audit_lines, get_with, request_head, serve};
 use support::client::{Connection, Reply};
-use support::own_address;
 use support::service::Service;
 use support::targets::{Listeners, Silent, free_port};
+use support::{own_address, wait_for};
 
 /// What Chromium sends when somebody types an address or sends a form.
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,\
@@ -489,7 +489,7 @@ fn a_request_whose_time_is_up_has_the_states_of_its_own_report() {
     let (records, report) = long;
     assert_reported(&states(records.last().unwrap()), &report["addresses"][0]);
     assert_eq!(report["complete"], true);
-    assert_eq!(audit_lines(&service).len(), 2);
+    wait_for("two audit lines", || (audit_lines(&service).len() == 2).then_some(()));
 }
 
 #[test]
