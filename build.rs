@@ -88,8 +88,8 @@ fn git(arguments: &[&str]) -> Option<String> {
 const PAGE: &str = "src/http/endpoints/page";
 
 /// The files of its script, which is one for the browser: those first that others use.
-const SCRIPTS: [&str; 10] =
-    ["base", "survey", "drift", "map", "call", "form", "host", "table", "sweep", "main"];
+const SCRIPTS: [&str; 11] =
+    ["base", "survey", "drift", "map", "call", "form", "host", "table", "sweep", "matrix", "main"];
 
 /// The variable of the environment.
 const VARIABLE: &str = "OPEN_PORTS_REVISION";

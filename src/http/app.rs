@@ -92,7 +92,7 @@ impl App {
             peers: config.peers.clone().map(|name| Peers::new(name, listen)),
             place: config.place.clone(),
             hosts: Hosts::new(listen, config.hosts.clone()),
-            page: Page::new(Facts { tokens: tokens.is_some() }),
+            page: Page::new(Facts { tokens: tokens.is_some(), peers: config.peers.is_some() }),
             tokens,
             metrics: Arc::new(metrics),
             stopping: watch::Sender::new(false),

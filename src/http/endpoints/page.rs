@@ -9,6 +9,7 @@
 //! | fact          | is `true` if                        |
 //! |---------------|-------------------------------------|
 //! | `data-tokens` | requests that scan have to have a token |
+//! | `data-peers`  | there are peers that can be asked   |
 //!
 //! The page itself tells nothing about anybody's network, so it needs no token.
 
@@ -34,6 +35,8 @@ use crate::request::Format;
 pub(crate) struct Facts {
     /// Whether requests that scan have to have a token.
     pub(crate) tokens: bool,
+    /// Whether there are peers that can be asked.
+    pub(crate) peers: bool,
 }
 
 /// The page, as it is sent.
@@ -103,7 +106,8 @@ impl Variant {
 
 /// The whole document.
 fn text(facts: Facts) -> String {
-    let facts = format!("data-tokens=\"{}\"", facts.tokens);
+    let Facts { tokens, peers } = facts;
+    let facts = format!("data-tokens=\"{tokens}\" data-peers=\"{peers}\"");
     TEMPLATE.replace("{facts}", &facts).replace("{style}", STYLE).replace("{script}", SCRIPT)
 }
 
@@ -128,8 +132,8 @@ mod tests {
             assert_eq!(TEMPLATE.matches(part).count(), 1, "{part}");
             assert!(!STYLE.contains(part) && !SCRIPT.contains(part), "{part}");
         }
-        let text = text(Facts { tokens: true });
-        assert!(text.contains("<html lang=\"en\" data-tokens=\"true\">"));
+        let text = text(Facts { tokens: true, peers: false });
+        assert!(text.contains("<html lang=\"en\" data-tokens=\"true\" data-peers=\"false\">"));
         // A browser would end the elements there, and hash other text than we do.
         assert!(!STYLE.contains("</") && !SCRIPT.contains("</script") && !SCRIPT.contains("<!--"));
         assert!(!text.contains('\r'));
@@ -138,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_page_is_small_and_smaller_compressed() {
-        let Sent { plain, gzipped, .. } = Sent::new(Facts { tokens: false });
+        let Sent { plain, gzipped, .. } = Sent::new(Facts { tokens: false, peers: false });
         assert!(plain.body.len() <= 40 << 10, "{} bytes", plain.body.len());
         assert!(gzipped.body.len() < plain.body.len() / 2 + 1024, "{}", gzipped.body.len());
         assert_ne!(plain.tag, gzipped.tag);

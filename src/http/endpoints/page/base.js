@@ -2,7 +2,7 @@
 
 // `ui.start` is the element with this id.
 const ui = new Proxy({}, { get: (_, id) => document.getElementById(id) });
-const all = (selector) => [...document.querySelectorAll(selector)];
+const all = selector => [...document.querySelectorAll(selector)];
 
 // An element with these properties and children.
 function make(name, properties, ...children) {
@@ -15,7 +15,7 @@ function say(...parts) {
   ui.status.textContent = parts.filter(Boolean).join(" ");
 }
 
-const count = (number) => number.toLocaleString("en");
+const count = number => number.toLocaleString("en");
 const several = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 const inOrder = (one, other) => one.localeCompare(other, "en", { numeric: true });
 const span = (from, to) => (from === to ? `${from}` : `${from}-${to}`);

@@ -15,7 +15,7 @@ class Problem extends Error {
 async function call(path, params, signal, take) {
   const headers = { Accept: "application/x-ndjson, application/json;q=0.5" };
   if (token()) headers.Authorization = `Bearer ${token()}`;
-  const lost = (error) => {
+  const lost = error => {
     throw signal.aborted
       ? error
       : new Problem({ title: "No answer", detail: "The service cannot be reached." });
@@ -29,7 +29,7 @@ async function call(path, params, signal, take) {
   for (let rest = "", last; ;) {
     const { done, value } = await reader
       .read()
-      .catch((error) => (signal.aborted ? lost(error) : { done: true }));
+      .catch(error => (signal.aborted ? lost(error) : { done: true }));
     if (done && last === "end") return;
     if (done)
       throw new Problem({ title: "Cut off", detail: "The reply has no end: what is shown is not all." });
@@ -37,7 +37,8 @@ async function call(path, params, signal, take) {
     rest = lines.pop();
     for (const line of lines) {
       const record = JSON.parse(line);
-      last = record.type;
+      // A document has no type, and is whole.
+      last = record.type ?? "end";
       take(record);
     }
   }

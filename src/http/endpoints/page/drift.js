@@ -19,7 +19,7 @@ function compare(before, now) {
   comparePorts(drift, "", before.together(NOT_OPEN), now.together(NOT_OPEN));
   const found = new Set(drift.changes.map(({ port }) => port));
   // An address that is in both may have lost a port that another one has.
-  for (const address of later.filter((address) => then.includes(address))) {
+  for (const address of later.filter(address => then.includes(address))) {
     const alone = { changes: [], gaps: [] };
     one(address, address, alone);
     drift.changes.push(...alone.changes.filter(({ port }) => !found.has(port)));
@@ -56,7 +56,7 @@ function linesOf({ changes, gaps, moved }) {
   }
   const grouped = (sign, groups) => {
     for (const [text, ports] of Object.entries(groups)) {
-      const runs = [...runsOf(ports)].filter((run) => run[2]).map(([from, to]) => span(from, to));
+      const runs = [...runsOf(ports)].filter(run => run[2]).map(([from, to]) => span(from, to));
       lines.push(`${sign} ${runs.slice(0, 8)}${runs.length > 8 ? " and more" : ""}${text}`);
     }
   };
@@ -82,7 +82,7 @@ function lastRun(host) {
 // A browser has room for some 5 MB of a site, and in a private window for nothing.
 function keep({ host, leftOut, addresses }) {
   const runs = [...addresses.values()].map(({ address, states }) => [address, [...runsOf(states)]]);
-  for (const others of [[], Object.keys(localStorage).filter((key) => key.startsWith(KEPT))]) {
+  for (const others of [[], Object.keys(localStorage).filter(key => key.startsWith(KEPT))]) {
     try {
       for (const key of others) localStorage.removeItem(key);
       return localStorage.setItem(KEPT + host, JSON.stringify({ at: Date.now(), leftOut, addresses: runs }));

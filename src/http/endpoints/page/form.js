@@ -1,6 +1,6 @@
 // The form: what the API has, in the URL and as a call of curl.
 
-const PATHS = { host: "/open-ports", watch: "/watch", sweep: "/sweep" };
+const PATHS = { host: "/open-ports", watch: "/watch", sweep: "/sweep", matrix: "/matrix" };
 // The parameters of each call: the fields that say they are in it.
 const FIELDS = {};
 for (const field of all("[data-in]")) {
@@ -25,7 +25,7 @@ function parameters(name) {
 }
 
 // Commas, colons and slashes are no trouble in a query, and easier to read.
-const readable = (params) => `${params}`.replace(/%(2C|3A|2F)/g, decodeURIComponent);
+const readable = params => `${params}`.replace(/%(2C|3A|2F)/g, decodeURIComponent);
 
 // The URL has the state of the form, and never the token. A link fills in the form but
 // starts nothing: whoever sends one must not scan through its reader.
@@ -50,7 +50,7 @@ function loadState() {
     if (field.type !== "checkbox") field.value = text;
     if (field.closest("details")) ui.folded.open = true;
   }
-  showView(all("[data-view]").some((button) => button.dataset.view === view) ? view : "host");
+  showView(all("[data-view]").some(button => button.dataset.view === view) ? view : "host");
 }
 
 function showCall() {
@@ -99,7 +99,7 @@ function showProblem({ status, title, message, errors, rule, wait }) {
     first = ui.token;
   }
   const lines = [title, ...(first && !rule && status !== 401 ? others : [message]), rule && `Rule: ${rule}`];
-  ui.problem.replaceChildren(...lines.filter(Boolean).map((textContent) => make("p", { textContent })));
+  ui.problem.replaceChildren(...lines.filter(Boolean).map(textContent => make("p", { textContent })));
   if (wait) countDown(wait);
   (first || ui.problem).focus();
 }

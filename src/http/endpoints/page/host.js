@@ -64,14 +64,14 @@ function describe(facts) {
     words(state),
     reasonOf(facts, port),
     row?.rtt_ms && `${row.rtt_ms} ms`,
-    row?.at && `since ${timeOf(row.at)}`,
+    row?.at && `since ${timeOf(row.at)}`
   ];
   for (const kind in marks) if (marks[kind].has(port)) parts.push(kind);
   if (survey.addresses.size > 1) parts.unshift(address);
   return parts.filter(Boolean).join(" · ");
 }
 
-const named = (port) => (survey.services.has(port) ? ` ${survey.services.get(port)}` : "");
+const named = port => (survey.services.has(port) ? ` ${survey.services.get(port)}` : "");
 
 // Why a port is in its state, as far as the service says.
 function reasonOf({ states, rows, filteredBy }, port) {
@@ -84,7 +84,7 @@ function reasonOf({ states, rows, filteredBy }, port) {
 function showOpen(step) {
   const open = survey.openPorts();
   if (step < 0) open.reverse();
-  if (open.length) show(open.find((port) => (port - view.port) * step > 0) ?? open[0]);
+  if (open.length) show(open.find(port => (port - view.port) * step > 0) ?? open[0]);
 }
 
 async function scanHost(signal) {
@@ -97,7 +97,7 @@ async function scanHost(signal) {
   for (const section of all("#host section, #listing")) section.hidden = true;
   params.set("states", "true");
   say(`Scanning ${survey.host} …`);
-  await call("/open-ports", params, signal, (record) => {
+  await call("/open-ports", params, signal, record => {
     if (record.type === "port") survey.port(record);
     if (record.type === "states") survey.runs(record);
     if (record.type === "progress") showProgress(record);
@@ -115,12 +115,12 @@ async function scanHost(signal) {
   showTable();
   const { complete, reason, elapsed_ms: elapsed, open_ports: open, addresses } = report;
   const everything = addresses
-    .filter((facts) => facts.accepts_everything)
+    .filter(facts => facts.accepts_everything)
     .map(({ address }) => `${address} accepts every connection: its open ports mean little.`);
   say(
     `${several(open.length, "open port")} on ${survey.host}, in ${(elapsed / 1000).toFixed(2)} s.`,
     !complete && `Incomplete: ${reason}.`,
-    ...everything,
+    ...everything
   );
 }
 
@@ -130,7 +130,7 @@ function showProgress({ asked, total, waiting, pass, left_ms: left }) {
     `${count(asked)}${total ? ` of ${count(total)}` : ""} asked`,
     `${count(waiting)} wait`,
     pass > 1 && `pass ${pass}`,
-    left && `about ${Math.ceil(left / 1000)} s left`,
+    left && `about ${Math.ceil(left / 1000)} s left`
   ];
   ui.pace.textContent = parts.filter(Boolean).join(" · ");
 }
@@ -138,7 +138,7 @@ function showProgress({ asked, total, waiting, pass, left_ms: left }) {
 // Lines of a list; those of a kind have its colour.
 function fill(list, lines) {
   list.replaceChildren(
-    ...lines.slice(0, MOST_LINES).map(([textContent, className]) => make("li", { textContent, className })),
+    ...lines.slice(0, MOST_LINES).map(([textContent, className]) => make("li", { textContent, className }))
   );
   if (lines.length > MOST_LINES)
     list.append(make("li", { textContent: `and ${lines.length - MOST_LINES} more` }));
@@ -158,7 +158,7 @@ function showExpected() {
       report.as_expected
         ? "✓ Exactly what ought to be open is."
         : "? Nothing unexpected was found, but not all was scanned.",
-      "",
+      ""
     ]);
   fill(ui.expected, lines);
 }
@@ -169,19 +169,19 @@ function showDrift() {
   const drift = compare(last, survey);
   for (const { port } of drift.changes) marks.changed.add(port);
   const head = `${several(drift.changes.length, "change")} since ${new Date(last.at).toLocaleString()}; ${several(drift.compared, "port")} compared`;
-  fill(ui.drift, [[head, ""], ...linesOf(drift).map((line) => [line, line[0] === "?" ? "" : "changed"])]);
+  fill(ui.drift, [[head, ""], ...linesOf(drift).map(line => [line, line[0] === "?" ? "" : "changed"])]);
 }
 
-const timeOf = (at) => `${new Date(at).toLocaleTimeString("en-GB")}${at.slice(19, 23)}`;
+const timeOf = at => `${new Date(at).toLocaleTimeString("en-GB")}${at.slice(19, 23)}`;
 
 // Watches, from the states that are known on.
 async function watchHost(signal) {
   let changes = 0;
   say(`Watching ${survey.host} …`);
   fill(ui.changes, []);
-  await call("/watch", parameters("watch"), signal, (record) => {
+  await call("/watch", parameters("watch"), signal, record => {
     const { type, rounds, missed, port, from, to, address, at } = record;
-    if (type === "states") record.states.filter(({ state }) => state).forEach((row) => survey.port(row));
+    if (type === "states") record.states.filter(({ state }) => state).forEach(row => survey.port(row));
     if (type === "progress")
       ui.pace.textContent = `${several(rounds, "round")}, ${several(changes, "change")}${missed ? `, ${count(missed)} probes not sent in time` : ""}`;
     if (type === "end") say(`The watch has ended: ${record.outcome}.`);
@@ -195,7 +195,7 @@ async function watchHost(signal) {
         "li",
         { className: "changed" },
         time,
-        ` ${to === "open" ? "+" : from === "open" ? "−" : "~"} ${port}${named(port)}${where} ${from || "unknown"} → ${to}`,
+        ` ${to === "open" ? "+" : from === "open" ? "−" : "~"} ${port}${named(port)}${where} ${from || "unknown"} → ${to}`
       );
       ui.changes.prepend(line);
       if (changes > MOST_LINES) ui.changes.lastChild.remove();

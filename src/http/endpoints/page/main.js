@@ -33,7 +33,15 @@ function start(event) {
   event?.preventDefault();
   saveState();
   if (ui.result.getBoundingClientRect().top > innerHeight / 2) ui.result.scrollIntoView();
-  run(...(shown === "sweep" ? [sweepHosts] : ui.watch.checked ? [scanHost, watchHost] : [scanHost]));
+  run(
+    ...(shown === "sweep"
+      ? [sweepHosts]
+      : shown === "matrix"
+        ? [askPeers]
+        : ui.watch.checked
+          ? [scanHost, watchHost]
+          : [scanHost])
+  );
 }
 
 ui.form.onsubmit = start;
@@ -49,7 +57,7 @@ ui.watch.onchange = () => {
   else if (report && !running) run(watchHost);
 };
 
-ui.login.onsubmit = (event) => {
+ui.login.onsubmit = event => {
   sessionStorage.setItem(TOKEN, ui.token.value.trim());
   ui.token.value = "";
   start(event);

@@ -43,7 +43,7 @@ class PortMap {
     const { start, side } = view,
       image = new ImageData(side, side),
       pixels = new Uint32Array(image.data.buffer);
-    const word = (name) => {
+    const word = name => {
       const [red, green, blue] = colour(name).match(/\d+/g);
       return (255 << 24) | (blue << 16) | (green << 8) | red;
     };
@@ -75,7 +75,7 @@ class PortMap {
       }
     };
     // A lonely open cell of two pixels is easily overlooked.
-    const open = numbers(1, PORTS - 1).filter((port) => states[port] === OPEN);
+    const open = numbers(1, PORTS - 1).filter(port => states[port] === OPEN);
     context.fillStyle = colour("open");
     context.globalAlpha = 0.3;
     if (open.length < 500 && cell < 8) {
@@ -107,7 +107,7 @@ class PortMap {
     context.textBaseline = "middle";
     for (const [kind, ports] of Object.entries(marks)) {
       const size = Math.max(ports.size > 60 ? 10 : 15, cell / 2),
-        edge = (value) => Math.min(side - size / 2, Math.max(size / 2, value));
+        edge = value => Math.min(side - size / 2, Math.max(size / 2, value));
       each(ports, (x, y) => write(SHAPES[kind], edge(x), edge(y), kind, size));
     }
     context.strokeStyle = colour("text");
@@ -116,7 +116,7 @@ class PortMap {
     if (this.hovered || document.activeElement === this.box)
       each([view.port], (x, y) => context.strokeRect(x - half, y - half, 2 * half, 2 * half));
     if (this.drag) {
-      const [first, last] = this.drag.map((port) => Math.floor((port - view.start) / view.side));
+      const [first, last] = this.drag.map(port => Math.floor((port - view.start) / view.side));
       context.strokeRect(1, first * cell, side - 2, (last - first + 1) * cell);
     }
   }
@@ -126,11 +126,11 @@ class PortMap {
     const { box } = this;
     let begun = null;
     const port = ({ offsetX, offsetY }) => {
-      const step = (value) =>
+      const step = value =>
         Math.min(view.side - 1, Math.max(0, Math.floor((value / this.width) * view.side)));
       return view.start + step(offsetY) * view.side + step(offsetX);
     };
-    box.onpointermove = (event) => {
+    box.onpointermove = event => {
       this.hovered = true;
       const ends = [begun, port(event)].sort((one, other) => one - other);
       this.drag = begun !== null && ends[1] - ends[0] >= view.side ? ends : null;
@@ -140,7 +140,7 @@ class PortMap {
       this.hovered = begun = this.drag = null;
       repaint();
     };
-    box.onpointerdown = (event) => {
+    box.onpointerdown = event => {
       if (event.pointerType === "mouse") begun = port(event);
       show(port(event));
     };
@@ -164,14 +164,14 @@ function onKey(event) {
     Home: row,
     End: row + side - 1,
     PageUp: port - 16 * side,
-    PageDown: port + 16 * side,
+    PageDown: port + 16 * side
   };
   const acts = {
     n: () => showOpen(1),
     p: () => showOpen(-1),
     "+": () => zoom(0.5),
     "-": () => zoom(2),
-    0: () => zoomTo(0, PORTS - 1),
+    0: () => zoomTo(0, PORTS - 1)
   };
   const act = event.key in moves ? () => show(moves[event.key]) : acts[event.key];
   if (!act || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -7,7 +7,7 @@ const [, SILENT, NOT_SCANNED, CLOSED, FILTERED, OPEN] = STATES.keys();
 const NOT_OPEN = 6;
 const PORTS = 65536;
 const codeOf = (state = "") => Math.max(0, STATES.indexOf(state.replace("_", "-")));
-const words = (code) => (code === NOT_OPEN ? "closed or filtered" : STATES[code].replace("-", " "));
+const words = code => (code === NOT_OPEN ? "closed or filtered" : STATES[code].replace("-", " "));
 
 class Survey {
   addresses = new Map();
@@ -23,7 +23,7 @@ class Survey {
       address,
       states: new Uint8Array(PORTS),
       rows: new Map(),
-      filteredBy: "",
+      filteredBy: ""
     };
     this.addresses.set(address, facts);
     return facts;
@@ -63,7 +63,7 @@ class Survey {
 
   openPorts() {
     const states = this.together();
-    return numbers(1, PORTS - 1).filter((port) => states[port] === OPEN);
+    return numbers(1, PORTS - 1).filter(port => states[port] === OPEN);
   }
 }
 

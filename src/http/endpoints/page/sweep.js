@@ -22,7 +22,7 @@ async function sweepHosts(signal) {
   const table = newTable();
   let drawn = 0;
   say("Sweeping …");
-  await call("/sweep", parameters("sweep"), signal, (record) => {
+  await call("/sweep", parameters("sweep"), signal, record => {
     const { type, host, port, state, service, summary } = record;
     if (type === "progress") return showProgress(record);
     table.records.push(record);
@@ -63,33 +63,33 @@ function showSummary(summary, rows) {
     `${several(open, "open port")} on ${several(hosts, "host")}, in ${(elapsed / 1000).toFixed(2)} s;`,
     `${count(closed)} closed, ${count(filtered)} filtered, ${count(summary.not_scanned)} not scanned.`,
     complete && hosts > rows && `Nothing is open on the ${count(hosts - rows)} hosts without a row.`,
-    !complete && `Incomplete: ${reason || "see the notes"}.`,
+    !complete && `Incomplete: ${reason || "see the notes"}.`
   );
 }
 
 function sweepRows() {
   const ports = [...sweep.ports].sort((one, other) => one - other);
   const cells = ({ states, marks, notes, complete }) => [
-    ...ports.map((port) => {
+    ...ports.map(port => {
       const state = states[port] || (complete && sweep.ended ? "not-open" : "not-known");
       return marks[port] ? `${state} ${marks[port]}` : state;
     }),
-    notes.join("; "),
+    notes.join("; ")
   ];
   const names = Object.keys(sweep.rows).sort(inOrder);
-  return [["host", ...ports, "notes"], ...names.map((name) => [name, ...cells(sweep.rows[name])])];
+  return [["host", ...ports, "notes"], ...names.map(name => [name, ...cells(sweep.rows[name])])];
 }
 
 const sweepOpen = () =>
   Object.entries(sweep.rows).flatMap(([name, { states }]) =>
     Object.keys(states)
-      .filter((port) => states[port] === "open")
-      .map((port) => `${name.includes(":") ? `[${name}]` : name}:${port}`),
+      .filter(port => states[port] === "open")
+      .map(port => `${name.includes(":") ? `[${name}]` : name}:${port}`)
   );
 
 function showSweep() {
   const [head, ...rows] = sweepRows();
-  const narrow = (row) => (row.length > MOST_COLUMNS ? [...row.slice(0, MOST_COLUMNS), row.at(-1)] : row);
+  const narrow = row => (row.length > MOST_COLUMNS ? [...row.slice(0, MOST_COLUMNS), row.at(-1)] : row);
   fillTable("heat", narrow(head), rows.map(narrow), (text, column, name) => {
     if (column === "notes") return make("td", { textContent: text });
     const [state, kind] = text.split(" "),
@@ -99,7 +99,7 @@ function showSweep() {
     return make(
       "td",
       { className: text, title },
-      make("span", { role: "img", ariaLabel: said, textContent }),
+      make("span", { role: "img", ariaLabel: said, textContent })
     );
   });
 }

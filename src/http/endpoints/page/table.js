@@ -11,9 +11,9 @@ function rowsOf(wanted) {
     const { address, states, rows } = facts;
     for (const [from, to, state] of runsOf(states)) {
       if (!wanted(state)) continue;
-      const known = numbers(from, to).filter((port) => codeOf(rows.get(port)?.state) === state);
+      const known = numbers(from, to).filter(port => codeOf(rows.get(port)?.state) === state);
       const spans =
-        state !== CLOSED && known.length === to - from + 1 ? known.map((port) => [port, port]) : [[from, to]];
+        state !== CLOSED && known.length === to - from + 1 ? known.map(port => [port, port]) : [[from, to]];
       for (const [first, last] of spans) {
         const row = first === last ? rows.get(first) : null;
         table.push([
@@ -22,7 +22,7 @@ function rowsOf(wanted) {
           words(state),
           reasonOf(facts, first),
           row?.rtt_ms ?? "",
-          address,
+          address
         ]);
       }
     }
@@ -31,14 +31,14 @@ function rowsOf(wanted) {
 }
 
 function showTable() {
-  const rows = rowsOf((state) => state === OPEN || (ui["every-state"].checked && state > SILENT));
-  fillTable("", COLUMNS, rows, (text) => make("td", { textContent: text }));
+  const rows = rowsOf(state => state === OPEN || (ui["every-state"].checked && state > SILENT));
+  fillTable("", COLUMNS, rows, text => make("td", { textContent: text }));
 }
 
 // The first cell of a row heads it; `cell` makes the others.
 function fillTable(kind, columns, rows, cell) {
   const [head, body] = ui.table.children;
-  const heading = (scope) => (textContent) => make("th", { scope, textContent });
+  const heading = scope => textContent => make("th", { scope, textContent });
   ui.table.className = kind;
   head.replaceChildren(make("tr", {}, ...columns.map(heading("col"))));
   body.replaceChildren(
@@ -49,9 +49,9 @@ function fillTable(kind, columns, rows, cell) {
           "tr",
           {},
           heading("row")(first),
-          ...others.map((text, index) => cell(text, columns[index + 1], first)),
-        ),
-      ),
+          ...others.map((text, index) => cell(text, columns[index + 1], first))
+        )
+      )
   );
   ui.more.textContent =
     rows.length > MOST_ROWS ? `The first of ${several(rows.length, "row")}; “Copy table” has all.` : "";
@@ -62,10 +62,10 @@ const TEXTS = {
   curl: () => ui.curl.textContent,
   open: () => (shown === "host" ? survey.openPorts() : sweepOpen()).join(),
   table: () =>
-    (shown === "host" ? [COLUMNS, ...rowsOf((state) => state > SILENT)] : sweepRows())
-      .map((row) => row.join("\t"))
+    (shown === "host" ? [COLUMNS, ...rowsOf(state => state > SILENT)] : sweepRows())
+      .map(row => row.join("\t"))
       .join("\n"),
-  json: () => JSON.stringify(shown === "host" ? report : sweep.records, null, 2),
+  json: () => JSON.stringify(shown === "host" ? report : sweep.records, null, 2)
 };
 
 // Without HTTPS, a browser has a clipboard only for pages from loopback.
