@@ -45,7 +45,7 @@ pub(super) struct OfPod {
 
 enum State {
     New,
-    Open(Session),
+    Open(Box<Session>),
     /// It is of no use any more, and why.
     Over(NotAsked),
 }
@@ -142,7 +142,7 @@ impl OfPod {
         let mut session = match std::mem::replace(&mut *state, over) {
             State::Open(session) => session,
             State::New => match self.start().await {
-                Ok(session) => session,
+                Ok(session) => Box::new(session),
                 Err(error) => {
                     *state = State::Over(error.clone());
                     return Err(error);

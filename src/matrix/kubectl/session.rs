@@ -106,8 +106,8 @@ impl Session {
     }
 
     /// Lets the other side end.
-    pub(super) async fn close(self) {
-        let Self { mut child, stdin, .. } = self;
+    pub(super) async fn close(self: Box<Self>) {
+        let Self { mut child, stdin, .. } = *self;
         drop(stdin);
         let _ = timeout(FAREWELL, child.wait()).await;
     }
