@@ -5,6 +5,7 @@ import argparse
 import os
 import platform
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -170,6 +171,9 @@ def main():
     options = parser.parse_args()
     if not os.path.exists(options.busybox):
         sys.exit(f"scripts/matrix-bench: there is no {options.busybox}; install busybox-static")
+    # Whatever stops it, it removes what it made.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         cluster.prepare()
         with tempfile.TemporaryDirectory(prefix="open-ports-bench-") as folder:
