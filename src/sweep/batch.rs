@@ -52,8 +52,11 @@ impl Batch {
         // Ends with the scan.
         tokio::spawn(async move {
             loop {
+                // Read before the bell rings: whoever hears it may look before a milestone
+                // that is read after it, and nobody would ring for that one.
+                let finished = milestones.borrow_and_update().finished;
                 bell.notify_one();
-                if milestones.borrow_and_update().finished || milestones.changed().await.is_err() {
+                if finished || milestones.changed().await.is_err() {
                     return;
                 }
             }

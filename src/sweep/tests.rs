@@ -265,3 +265,15 @@ async fn hosts_that_a_deadline_leaves_are_counted_as_not_visited() {
     assert_eq!(sweep.unvisited(), 256);
     assert!(!sweep.is_whole());
 }
+
+/// Nobody looks again after a while, as commands do that show progress. So it hangs if the
+/// last batch ends unheard, which took a race of two threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_end_of_a_batch_is_heard() {
+    for _ in 0..500 {
+        let mut sweep = Setup::new(&["127.0.0.1"], 1).start();
+        let all = Reported::all_of(&mut sweep);
+        let all = tokio::time::timeout(Duration::from_secs(60), all).await;
+        assert_eq!(all.expect("the end was not heard").ended.len(), 1);
+    }
+}
