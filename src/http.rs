@@ -6,20 +6,19 @@
 //! | `exchange`  | HTTP: request identity, callers, replies, problems           |
 //! | `endpoints` | what this service does, a file for each route                |
 //! | `router`    | which endpoint answers a request                             |
-//! | `vantage`, `tls` | how another service is asked                            |
+//! | `vantage`, `curl` | how another service is asked                          |
 //! | `peers`     | how other instances of the service are asked                 |
 //!
 //! The server hands requests to the router, the router calls an endpoint, and all of
 //! them use the exchange, which uses none of them. hyper is used in this module only.
 
 mod app;
+mod curl;
 mod endpoints;
 mod exchange;
 mod peers;
 mod router;
 mod server;
-#[cfg(feature = "tls")]
-mod tls;
 mod vantage;
 
 use std::sync::Arc;

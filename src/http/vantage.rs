@@ -6,13 +6,14 @@ use futures_util::future::{BoxFuture, FutureExt};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::curl::{Post, Posted};
 use super::exchange::negotiation::media_type;
 use crate::matrix::{Answers, NotAsked, Question, Vantage, read_answers};
 use crate::request::Format;
@@ -78,58 +79,52 @@ impl Remote {
             "/sweep?ports={}&timeoutMs={timeout}&details=true&format=ndjson",
             question.ports
         );
+        let list = question.list();
+        let Posted { status, content_type, body } = if self.is_tls {
+            self.post_encrypted(&target, &list).await?
+        } else {
+            self.post(&target, list).await?
+        };
+        if status != StatusCode::OK {
+            return Err(refused(status, &body));
+        }
+        if content_type != media_type(Format::Ndjson).as_bytes() {
+            return Err(NotAsked::new("it answered, but not as open-ports does"));
+        }
+        read_answers(&body[..], question)
+    }
+
+    async fn post(&self, target: &str, list: String) -> Result<Posted, NotAsked> {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(target)
             .header(HOST, &self.authority)
             .header(USER_AGENT, AGENT)
-            .header(CONTENT_TYPE, "text/plain; charset=utf-8")
-            .header(ACCEPT, media_type(Format::Ndjson));
+            .header(CONTENT_TYPE, LIST);
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token);
         }
-        let request = request.body(Full::new(Bytes::from(question.list())));
+        let request = request.body(Full::new(Bytes::from(list)));
         let request = request.map_err(|error| NotAsked::new(error.to_string()))?;
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
         let stream = stream.map_err(|error| not_reached(&error))?;
-        let response = if self.is_tls {
-            self.send_encrypted(stream, request).await?
-        } else {
-            send(stream, request).await?
-        };
-        let is_ours = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes)
-            == Some(media_type(Format::Ndjson).as_bytes());
+        let response = send(stream, request).await?;
         let status = response.status();
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let content_type = content_type.map_or(Vec::new(), |value| value.as_bytes().to_vec());
         let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
-        let body = body.map_err(|error| NotAsked::new(format!("its answer broke off: {error}")));
-        if status != StatusCode::OK {
-            return Err(refused(status, &body.map(|body| body.to_bytes()).unwrap_or_default()));
-        }
-        if !is_ours {
-            return Err(NotAsked::new("it answered, but not as open-ports does"));
-        }
-        read_answers(&body?.to_bytes()[..], question)
-    }
-}
-
-impl Remote {
-    #[cfg(feature = "tls")]
-    async fn send_encrypted(
-        &self,
-        stream: TcpStream,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, NotAsked> {
-        send(super::tls::connect(&self.host, stream).await?, request).await
+        let body = body.map_err(|error| NotAsked::new(format!("its answer broke off: {error}")))?;
+        Ok(Posted { status, content_type, body: body.to_bytes().to_vec() })
     }
 
-    #[cfg(not(feature = "tls"))]
-    #[expect(clippy::unused_async, reason = "the other needs it")]
-    async fn send_encrypted(
-        &self,
-        _: TcpStream,
-        _: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, NotAsked> {
-        Err(NotAsked::new("this program was built without TLS"))
+    async fn post_encrypted(&self, target: &str, list: &str) -> Result<Posted, NotAsked> {
+        let url = format!("{}{target}", self.name);
+        let mut fields = vec![("User-Agent", AGENT), ("Content-Type", LIST)];
+        // It was made of text.
+        fields.extend(
+            self.token.as_ref().and_then(|token| Some(("Authorization", token.to_str().ok()?))),
+        );
+        Post { url: &url, fields, body: list }.send().await
     }
 }
 
@@ -149,6 +144,7 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Sends a request on a connection of its own.
 pub(super) async fn send<S>(
     stream: S,
     request: Request<Full<Bytes>>,
@@ -186,6 +182,9 @@ pub(super) fn refused(status: StatusCode, body: &[u8]) -> NotAsked {
         None => format!("it answered {status}"),
     })
 }
+
+/// The type of the list of hosts.
+const LIST: &str = "text/plain; charset=utf-8";
 
 const AGENT: &str = concat!("open-ports/", env!("CARGO_PKG_VERSION"));
 
