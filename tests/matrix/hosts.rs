@@ -86,13 +86,13 @@ impl Host {
 /// Replaces the rules for what the router forwards.
 pub(crate) fn forward(rules: &str) {
     nft(&format!(
-        "table inet policy\n\
-         delete table inet policy\n\
-         table inet policy {{ chain forward {{\n\
+        "table inet walls\n\
+         delete table inet walls\n\
+         table inet walls {{ chain forward {{\n\
          type filter hook forward priority 0; policy accept;\n\
          ct state established,related accept\n\
          {rules}\n\
-         }} }}\n"
+         }}\n}}\n"
     ));
 }
 

@@ -44,6 +44,8 @@ pub(crate) enum Need {
     Nmap,
     /// nft.
     Nft,
+    /// curl.
+    Curl,
 }
 
 /// A test of this program.
@@ -121,6 +123,7 @@ impl Need {
             ),
             Self::Ndiff => (is_installed("ndiff"), "needs ndiff: install it"),
             Self::Nmap => (is_installed("nmap"), "needs nmap: install it"),
+            Self::Curl => (is_installed("curl"), "needs curl: install it"),
             Self::Nft => (is_installed("nft"), "needs nft: install nftables"),
             Self::Root => (rustix::process::getuid().is_root(), "needs to run as root"),
         };
