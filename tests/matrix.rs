@@ -45,6 +45,7 @@ support::trials::main! {
     a_broken_policy_is_found_and_what_may_be_the_cause: OwnNetwork | Nft,
     a_denial_is_proved_only_while_somebody_listens: OwnNetwork | Nft,
     a_policy_that_takes_a_while_is_waited_for: OwnNetwork | Nft,
+    the_example_of_readme_comes_out_as_shown: OwnNetwork | Nft,
 }
 
 /// A file of rules.
@@ -547,4 +548,33 @@ fn a_policy_that_takes_a_while_is_waited_for() {
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{found}");
     assert_eq!((&found["ok"], &found["settled"]), (&18.into(), &true.into()), "{found}");
+}
+
+/// The policy of README's example.
+const SHOWN_POLICY: &str = "ip saddr 10.77.1.2 ip daddr 10.77.3.2 tcp dport 22 drop\n\
+                            ip saddr 10.77.2.2 ip daddr 10.77.3.2 drop\n";
+
+fn the_example_of_readme_comes_out_as_shown() {
+    let shown = include_str!("../README.md");
+    let (_, shown) = shown.split_once("$ cat reach.txt\n").unwrap();
+    let (shown, _) = shown.split_once("\n```").unwrap();
+    let (rules, shown) = shown.split_once("$ open-ports matrix reach.txt\n").unwrap();
+    assert!(include_str!("../docs/matrix.md").contains(shown), "docs/matrix.md shows another one");
+    router();
+    let hosts = [1, 2, 3].map(Host::start);
+    let _listeners = [22, 5432].map(|port| hosts[2].listen(port));
+    forward(SHOWN_POLICY);
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("reach.txt"), rules).unwrap();
+    let mut command = open_ports(&["matrix", "reach.txt"]);
+    command.current_dir(folder.path());
+    let ended = run(command);
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(5), ""), "{ended:?}");
+    let without_time = |text: &str| {
+        let is_total = |line: &&str| line.contains(" cells in ");
+        let total = text.lines().find(is_total).unwrap().split_once(" s: ").unwrap().1;
+        let rest = text.trim_end().lines().filter(|line| !is_total(line));
+        rest.map(str::to_owned).chain([total.to_owned()]).collect::<Vec<_>>()
+    };
+    assert_eq!(without_time(&ended.stdout), without_time(shown), "{}", ended.stdout);
 }
