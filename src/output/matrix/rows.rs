@@ -15,12 +15,15 @@ pub(super) struct Mark {
     pub(super) verdict: Verdict,
 }
 
+/// A mark for each vantage, or for each row.
+type Marks = Vec<Option<Mark>>;
+
 /// A target and some of its ports, with a mark for each vantage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) target: String,
     pub(super) ports: String,
-    pub(super) marks: Vec<Option<Mark>>,
+    pub(super) marks: Marks,
 }
 
 /// What a table shows.
@@ -59,13 +62,13 @@ struct Entry {
     name: String,
     group: Option<String>,
     ports: PortSet,
-    marks: Vec<Option<Mark>>,
+    marks: Marks,
 }
 
 impl Rows {
     pub(super) fn new(judged: &Judged<'_>) -> Self {
         let plan = judged.plan;
-        let mut marks: BTreeMap<(usize, u16), Vec<Option<Mark>>> = BTreeMap::new();
+        let mut marks: BTreeMap<(usize, u16), Marks> = BTreeMap::new();
         for pair in &plan.pairs {
             for cell in judged.cells_of(pair) {
                 let row = marks.entry((pair.column, cell.port));
@@ -76,7 +79,7 @@ impl Rows {
         let mut entries: Vec<Entry> = Vec::new();
         let mut rest = marks.into_iter().peekable();
         while let Some((column, _)) = rest.peek().map(|(key, _)| *key) {
-            let mut alike: BTreeMap<Vec<Option<Mark>>, Vec<u16>> = BTreeMap::new();
+            let mut alike: BTreeMap<Marks, Vec<u16>> = BTreeMap::new();
             while let Some(((_, port), marks)) = rest.next_if(|((of, _), _)| *of == column) {
                 alike.entry(marks).or_default().push(port);
             }
@@ -95,25 +98,25 @@ impl Rows {
         let rows = if entries.len() > MOST_ROWS { folded(entries) } else { each(entries) };
         let vantages = plan.seats.iter().map(|seat| (seat.name.clone(), seat.group.clone()));
         Self { vantages: vantages.clone().map(|(name, _)| name).collect(), rows }
-            .without_like_columns(vantages.collect())
+            .without_like_columns(&vantages.collect::<Vec<_>>())
     }
 
     /// The same with one column for all vantages of a namespace that see the same, if
     /// there are many.
-    fn without_like_columns(self, vantages: Vec<(String, Option<String>)>) -> Self {
+    fn without_like_columns(self, vantages: &[(String, Option<String>)]) -> Self {
         if vantages.len() <= MOST_COLUMNS {
             return self;
         }
-        let column = |position: usize| -> Vec<Option<Mark>> {
+        let column = |position: usize| -> Marks {
             self.rows.iter().map(|row| row.marks[position]).collect()
         };
-        let mut kept: Vec<(Vec<Option<Mark>>, Option<String>, Vec<usize>)> = Vec::new();
+        let mut kept: Vec<(Marks, &Option<String>, Vec<usize>)> = Vec::new();
         for (position, (_, group)) in vantages.iter().enumerate() {
             let marks = column(position);
-            let like = kept.iter_mut().find(|(known, of, _)| *known == marks && of == group);
+            let like = kept.iter_mut().find(|(known, of, _)| *known == marks && *of == group);
             match like {
                 Some((.., positions)) => positions.push(position),
-                None => kept.push((marks, group.clone(), vec![position])),
+                None => kept.push((marks, group, vec![position])),
             }
         }
         let name = |positions: &[usize]| {
@@ -137,10 +140,13 @@ fn each(entries: Vec<Entry>) -> Vec<Row> {
     entries.into_iter().map(row).collect()
 }
 
+/// What rows have in common that are one: the namespace, the ports and the marks.
+type Alike = (Option<String>, String, Marks);
+
 /// One row for all targets of a namespace that look the same on the same ports.
 fn folded(entries: Vec<Entry>) -> Vec<Row> {
     let mut kept: Vec<(Entry, usize)> = Vec::new();
-    let mut known: BTreeMap<(Option<String>, String, Vec<Option<Mark>>), usize> = BTreeMap::new();
+    let mut known: BTreeMap<Alike, usize> = BTreeMap::new();
     for entry in entries {
         let key = (entry.group.clone(), entry.ports.to_string(), entry.marks.clone());
         match known.get(&key) {
