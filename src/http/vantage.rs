@@ -44,8 +44,10 @@ impl Token {
         let (Some(word), None) = (words.next(), words.next()) else {
             return Err("has to hold one token, and nothing else");
         };
-        let value = HeaderValue::from_str(&format!("Bearer {word}"));
-        let mut value = value.map_err(|_| "has a token with letters outside ASCII")?;
+        // A field may have other bytes, too (RFC 9110, section 5.5), but no token does.
+        let value = HeaderValue::from_str(&format!("Bearer {word}")).ok();
+        let value = value.filter(|_| word.is_ascii());
+        let mut value = value.ok_or("has a token with letters outside ASCII")?;
         value.set_sensitive(true);
         Ok(Self(value))
     }
