@@ -9,8 +9,6 @@
 #![allow(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 
 use std::env;
-use std::error::Error;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -18,7 +16,8 @@ use std::process::Command;
 const SOURCES: [&str; 4] = ["Cargo.lock", "Cargo.toml", "build.rs", "src"];
 
 fn main() {
-    if let Err(error) = write_page() {
+    #[cfg(feature = "server")]
+    if let Err(error) = page::write() {
         println!("cargo::error=the page: {error}");
     }
     println!("cargo::rerun-if-env-changed={VARIABLE}");
@@ -38,19 +37,6 @@ fn main() {
     }
     // `cargo run` also sets it for the program, which takes OPEN_PORTS_… for settings.
     println!("cargo::rustc-env=BUILD_REVISION={revision}");
-}
-
-/// Writes the style and the script of the page without comments and indentation, to
-/// `page.css` and `page.js` of the output.
-fn write_page() -> Result<(), Box<dyn Error>> {
-    let out = env::var("OUT_DIR")?;
-    let style = fs::read_to_string(format!("{PAGE}/page.css"))?;
-    let style = minifier::css::minify(&style)?.to_string();
-    fs::write(format!("{out}/page.css"), style)?;
-    let scripts = SCRIPTS.map(|name| fs::read_to_string(format!("{PAGE}/{name}.js")));
-    let script = scripts.into_iter().collect::<Result<String, _>>()?;
-    fs::write(format!("{out}/page.js"), minifier::js::minify(&script).to_string())?;
-    Ok(())
 }
 
 /// The commit of the working tree whose root this folder is.
@@ -84,12 +70,34 @@ fn git(arguments: &[&str]) -> Option<String> {
     Some(text.trim_end().to_owned())
 }
 
-/// Where the files of the page are.
-const PAGE: &str = "src/http/endpoints/page";
-
-/// The files of its script, which is one for the browser: those first that others use.
-const SCRIPTS: [&str; 11] =
-    ["base", "survey", "drift", "map", "call", "form", "host", "table", "sweep", "matrix", "main"];
-
 /// The variable of the environment.
 const VARIABLE: &str = "OPEN_PORTS_REVISION";
+
+/// The engine alone has no page.
+#[cfg(feature = "server")]
+mod page {
+    use std::error::Error;
+    use std::{env, fs};
+
+    /// Writes the style and the script of the page without comments and indentation, to
+    /// `page.css` and `page.js` of the output.
+    pub(crate) fn write() -> Result<(), Box<dyn Error>> {
+        let out = env::var("OUT_DIR")?;
+        let style = fs::read_to_string(format!("{PAGE}/page.css"))?;
+        let style = minifier::css::minify(&style)?.to_string();
+        fs::write(format!("{out}/page.css"), style)?;
+        let scripts = SCRIPTS.map(|name| fs::read_to_string(format!("{PAGE}/{name}.js")));
+        let script = scripts.into_iter().collect::<Result<String, _>>()?;
+        fs::write(format!("{out}/page.js"), minifier::js::minify(&script).to_string())?;
+        Ok(())
+    }
+
+    /// Where the files of the page are.
+    const PAGE: &str = "src/http/endpoints/page";
+
+    /// The files of its script, which is one for the browser: those first that others use.
+    const SCRIPTS: [&str; 11] = [
+        "base", "survey", "drift", "map", "call", "form", "host", "table", "sweep", "matrix",
+        "main",
+    ];
+}
