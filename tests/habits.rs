@@ -235,8 +235,8 @@ fn who_forgets_scan_or_misspells_something_learns_what_was_meant() {
         ),
         (
             "no/command",
-            "no/command is not a command; the commands are serve, scan, watch, merge, diff, doctor, healthcheck, \
-             completions",
+            "no/command is not a command; the commands are serve, scan, watch, matrix, merge, diff, \
+             doctor, healthcheck, vantage, completions",
         ),
         ("scan web --prots 22", "--prots is not an option of scan; did you mean --ports?"),
         (

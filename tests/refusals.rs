@@ -241,7 +241,7 @@ fn help_lists_the_routes_and_parameters() {
         (200, Some("text/plain; charset=utf-8"))
     );
     assert!(help.body.contains("GET /open-ports"), "{}", help.body);
-    assert_eq!(help.body.lines().filter(|line| line.starts_with("curl ")).count(), 6);
+    assert_eq!(help.body.lines().filter(|line| line.starts_with("curl ")).count(), 7);
     for parameter in ["domain", "toPort", "fromPort", "ports", "timeoutMs", "family", "details"] {
         assert!(help.body.contains(&format!("  {parameter} ")), "{parameter}: {}", help.body);
     }

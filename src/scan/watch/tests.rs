@@ -110,16 +110,18 @@ async fn too_few_descriptors_are_told_and_change_no_state() {
     // One of them is the watch's own.
     let silent = Script::new(|_, _| Reply::Never);
     let (mut few, scanner) = watch(&silent, 20, 4, EVERY);
+    // On a busy machine, rounds may begin late as well.
     let told = timeout(DEADLINE, async {
         loop {
-            if let WatchNews::Missed { probes, reason } = few.next().await {
-                return (probes, reason);
+            if let WatchNews::Missed { probes, reason } = few.next().await
+                && reason == MissedReason::Shortage(Shortage::Descriptors)
+            {
+                return probes;
             }
         }
     });
-    let (probes, reason) = told.await.expect("what was missed");
+    let probes = told.await.expect("what was missed");
     assert!(probes > 0);
-    assert_eq!(reason, MissedReason::Shortage(Shortage::Descriptors));
     assert!(few.counts().missed >= probes);
     assert!(scanner.budget().used() <= 4);
     // All have their turn nevertheless.
