@@ -5,6 +5,7 @@
 mod completions;
 mod diff;
 mod doctor;
+mod engine;
 mod environment;
 mod exit;
 mod healthcheck;

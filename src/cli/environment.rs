@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use thiserror::Error;
 
+use super::{Exit, print_error, refused};
 use crate::config::settings::{PREFIX, SETTINGS, Setting};
 use crate::printable::Printable;
 
@@ -19,6 +20,17 @@ pub(super) struct Environment(BTreeMap<String, String>);
 pub(super) struct NotUtf8(String);
 
 impl Environment {
+    /// The environment of this process, for a command. Variables that are no settings are
+    /// warned of.
+    ///
+    /// # Errors
+    /// The end of the command, if there are none to go by, which was printed.
+    pub(super) fn of_command() -> Result<Self, Exit> {
+        let environment = Self::read().map_err(|error| refused(&error.to_string()))?;
+        environment.warnings().iter().for_each(|warning| print_error(warning));
+        Ok(environment)
+    }
+
     /// The environment of this process.
     pub(super) fn read() -> Result<Self, NotUtf8> {
         Self::try_new(std::env::vars_os())

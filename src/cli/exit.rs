@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use super::print_error;
+use super::{failed, print_error, refused};
 
 /// How a command ended. If several apply, the first in this order counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +52,25 @@ impl Exit {
         }
         print_error(&format!("cannot write the output: {error}"));
         Self::Failure
+    }
+}
+
+/// Why a command does nothing.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The command line, or a file that it names, is invalid.
+    Usage(String),
+    /// A file cannot be read or written.
+    Failure(String),
+}
+
+impl Refusal {
+    /// Prints the reason, and returns the end of the command.
+    pub(super) fn print(self) -> Exit {
+        match self {
+            Self::Usage(reason) => refused(&reason),
+            Self::Failure(reason) => failed(&reason),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 mod job;
 
 use std::io::{self, BufWriter, Write};
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,21 +10,18 @@ use std::time::SystemTime;
 use argh::{ArgsInfo, FromArgs};
 
 use self::job::Job;
+use super::engine::Engine;
 use super::environment::Environment;
+use super::exit::Refusal;
 use super::scan::sink::Sink;
 use super::scan::style;
 use super::stop::Stop;
-use super::{Exit, NAME, cores, failed, print_error, refused, start_runtime};
-use crate::ask::Asker;
+use super::{Exit, NAME, failed, print_error, refused};
 use crate::http::Remote;
-use crate::machine::descriptors::{DescriptorPlan, raise_descriptor_limit};
-use crate::machine::memory::memory_limit;
 use crate::matrix::{
     Ended, Judged, Kubectl, Local, MatrixSummary, Plan, Vantage, World, close, run as ask,
 };
 use crate::output::{Colour, MatrixFormat, MatrixHead, remarks, write_matrix};
-use crate::resolve::Resolver;
-use crate::scan::Scanner;
 
 /// Check which vantages reach which targets, against rules.
 #[derive(Clone, Debug, Default, FromArgs, ArgsInfo)]
@@ -120,33 +116,9 @@ pub(super) struct MatrixArgs {
 
 /// Asks as `args` say; `typed` is the command line for formats that keep it.
 pub(super) fn run(args: &MatrixArgs, typed: &[String]) -> Exit {
-    let started = SystemTime::now();
-    let environment = match Environment::read() {
-        Ok(environment) => environment,
-        Err(error) => return refused(&error.to_string()),
-    };
-    environment.warnings().iter().for_each(|warning| print_error(warning));
-    let job = match Job::try_new(args, &|name| environment.get(name)) {
-        Ok(job) => job,
-        Err(refusal) => return refusal.print(),
-    };
-    if !job.is_quiet {
-        job.notes().for_each(|note| print_error(&note));
-    }
-    let descriptors = match DescriptorPlan::try_new(raise_descriptor_limit()) {
-        Ok(descriptors) => descriptors.within(memory_limit()),
-        Err(error) => return failed(&error.to_string()),
-    };
-    let cores = cores();
-    let runtime = match start_runtime(cores) {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("cannot start the runtime: {error}")),
-    };
-    let session = Session { command: format!("{NAME} {}", typed.join(" ")), started };
-    let exit = runtime.block_on(session.run(&job, descriptors, cores));
-    // A name may still be resolving, and its result is not needed.
-    runtime.shutdown_background();
-    exit
+    let session =
+        Session { command: format!("{NAME} {}", typed.join(" ")), started: SystemTime::now() };
+    session.try_run(args).unwrap_or_else(|exit| exit)
 }
 
 struct Session {
@@ -155,13 +127,22 @@ struct Session {
 }
 
 impl Session {
-    async fn run(&self, job: &Job, descriptors: DescriptorPlan, cores: NonZeroUsize) -> Exit {
+    fn try_run(&self, args: &MatrixArgs) -> Result<Exit, Exit> {
+        let environment = Environment::of_command()?;
+        let job = Job::try_new(args, &|name| environment.get(name)).map_err(Refusal::print)?;
+        if !job.is_quiet {
+            job.notes().for_each(|note| print_error(&note));
+        }
+        let engine = Engine::prepare()?;
+        Ok(engine.run(self.run(&job, engine)))
+    }
+
+    async fn run(&self, job: &Job, engine: Engine) -> Exit {
         let mut stop = match Stop::try_new() {
             Ok(stop) => stop,
             Err(error) => return failed(&format!("cannot handle signals: {error}")),
         };
-        let scanner = Scanner::new(descriptors.for_command(), cores);
-        let asker = Asker::new(scanner, Resolver::new(descriptors.lookups), job.policy.clone());
+        let asker = engine.asker(job.policy.clone(), None);
         let remote =
             |url: &str| -> Arc<dyn Vantage> { Arc::new(Remote::new(url, job.token(url).cloned())) };
         let cluster = cluster(job);

@@ -18,10 +18,11 @@ use tokio::sync::oneshot;
 
 use self::files::File;
 use self::merged::Merged;
+use super::runtime::block_on;
 use super::scan::sink::Sink;
 use super::scan::style;
 use super::stop::Stop;
-use super::{Exit, NAME, cores, failed, print_error, start_runtime, unfinished};
+use super::{Exit, NAME, cores, failed, print_error, unfinished};
 use crate::expect::Origins;
 use crate::output::{Colour, Format, Head, Printer};
 use crate::report::{Form, Merge};
@@ -80,13 +81,7 @@ pub(super) fn run(args: MergeArgs, typed: &[String]) -> Exit {
         output: args.output.map(PathBuf::from),
         command: format!("{NAME} {}", typed.join(" ")),
     };
-    let runtime = match start_runtime(cores()) {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("cannot start the runtime: {error}")),
-    };
-    let exit = runtime.block_on(until_stopped(job));
-    runtime.shutdown_background();
-    exit
+    block_on(cores(), until_stopped(job))
 }
 
 /// A valid command line.

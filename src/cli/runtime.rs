@@ -9,7 +9,20 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
+use super::{Exit, failed};
 use crate::limits;
+
+/// Runs a command on a runtime of its own.
+pub(super) fn block_on(cores: NonZeroUsize, command: impl Future<Output = Exit>) -> Exit {
+    let runtime = match start_runtime(cores) {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start the runtime: {error}")),
+    };
+    let exit = runtime.block_on(command);
+    // A name may still be resolving, and its result is not needed.
+    runtime.shutdown_background();
+    exit
+}
 
 /// Starts a runtime with one worker per core, or with fewer where the system cannot
 /// give that many threads and one more for look-ups.

@@ -19,10 +19,10 @@ use argh::{ArgsInfo, FromArgs};
 
 use self::job::Job;
 pub(super) use self::job::policy;
+use super::engine::Engine;
 use super::environment::Environment;
-use super::{Exit, NAME, cores, failed, print_error, refused, start_runtime};
-use crate::machine::descriptors::{DescriptorPlan, raise_descriptor_limit};
-use crate::machine::memory::memory_limit;
+use super::exit::Refusal;
+use super::{Exit, NAME};
 use crate::targets::HostListError;
 
 /// Scan hosts and print what is open.
@@ -165,33 +165,17 @@ pub(super) struct ScanArgs {
 
 /// Scans as `args` say; `typed` is the command line for formats that keep it.
 pub(super) fn run(args: &ScanArgs, typed: &[String]) -> Exit {
-    let environment = match Environment::read() {
-        Ok(environment) => environment,
-        Err(error) => return refused(&error.to_string()),
-    };
-    environment.warnings().iter().for_each(|warning| print_error(warning));
-    let environment = |name: &str| environment.get(name);
+    try_run(args, typed).unwrap_or_else(|exit| exit)
+}
 
-    let job = match Job::try_new(args, typed, &environment) {
-        Ok(job) => job,
-        Err(refusal) => return refusal.print(),
-    };
-    let descriptors = match DescriptorPlan::try_new(raise_descriptor_limit()) {
-        Ok(descriptors) => descriptors.within(memory_limit()),
-        Err(error) => return failed(&error.to_string()),
-    };
-    let cores = cores();
+fn try_run(args: &ScanArgs, typed: &[String]) -> Result<Exit, Exit> {
+    let environment = Environment::of_command()?;
+    let job = Job::try_new(args, typed, &|name| environment.get(name)).map_err(Refusal::print)?;
+    let engine = Engine::prepare()?;
     if args.dry_run {
-        return dry_run::run(job, descriptors, cores);
+        return Ok(dry_run::run(job, engine));
     }
-    let runtime = match start_runtime(cores) {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("cannot start the runtime: {error}")),
-    };
-    let exit = runtime.block_on(session::run(job, descriptors, cores));
-    // A name may still be resolving, and its result is not needed.
-    runtime.shutdown_background();
-    exit
+    Ok(engine.run(session::run(job, engine)))
 }
 
 /// The exit status when the list of hosts cannot be read any further.

@@ -3,22 +3,19 @@
 mod job;
 mod printer;
 
-use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use argh::{ArgsInfo, FromArgs};
 
 use self::job::Job;
 use self::printer::{Printer, unmet_in_words};
+use super::engine::Engine;
 use super::environment::Environment;
 use super::stop::Stop;
-use super::{Exit, cores, failed, print_error, refused, start_runtime};
+use super::{Exit, failed, print_error, refused};
 use crate::ask::{Asker, NotStarted, Permitted};
 use crate::limits;
-use crate::machine::descriptors::{DescriptorPlan, raise_descriptor_limit};
-use crate::machine::memory::memory_limit;
-use crate::resolve::{Resolver, Terms};
-use crate::scan::Scanner;
+use crate::resolve::Terms;
 use crate::watch::{Outcome, Story, Subject, WatchRecord, WatchedHost};
 
 /// Watch ports and print each change.
@@ -96,38 +93,24 @@ pub(super) struct WatchArgs {
 
 /// Watches as `args` say.
 pub(super) fn run(args: &WatchArgs) -> Exit {
-    let environment = match Environment::read() {
-        Ok(environment) => environment,
-        Err(error) => return refused(&error.to_string()),
-    };
-    environment.warnings().iter().for_each(|warning| print_error(warning));
-    let job = match Job::try_new(args, &|name| environment.get(name)) {
-        Ok(job) => job,
-        Err(errors) => return refused(&errors),
-    };
-    let descriptors = match DescriptorPlan::try_new(raise_descriptor_limit()) {
-        Ok(descriptors) => descriptors.within(memory_limit()),
-        Err(error) => return failed(&error.to_string()),
-    };
-    let cores = cores();
-    let runtime = match start_runtime(cores) {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("cannot start the runtime: {error}")),
-    };
-    let exit = runtime.block_on(watch(&job, descriptors, cores));
-    // A name may still be resolving, and its result is not needed.
-    runtime.shutdown_background();
-    exit
+    try_run(args).unwrap_or_else(|exit| exit)
 }
 
-async fn watch(job: &Job, descriptors: DescriptorPlan, cores: NonZeroUsize) -> Exit {
+fn try_run(args: &WatchArgs) -> Result<Exit, Exit> {
+    let environment = Environment::of_command()?;
+    let job = Job::try_new(args, &|name| environment.get(name));
+    let job = job.map_err(|errors| refused(&errors))?;
+    let engine = Engine::prepare()?;
+    Ok(engine.run(watch(&job, engine)))
+}
+
+async fn watch(job: &Job, engine: Engine) -> Exit {
     let mut stop = match Stop::try_new() {
         Ok(stop) => stop,
         Err(error) => return failed(&format!("cannot handle signals: {error}")),
     };
     let begun = Instant::now();
-    let scanner = Scanner::new(descriptors.for_command(), cores);
-    let asker = Asker::new(scanner, Resolver::new(descriptors.lookups), job.policy.clone());
+    let asker = engine.asker(job.policy.clone(), None);
     let prepared = tokio::select! {
         biased;
         signal = stop.heard() => return Exit::Signalled(signal),

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::MatrixArgs;
-use crate::cli::Exit;
+use crate::cli::exit::Refusal;
 use crate::cli::scan::{flags, policy};
 use crate::cli::stop::waiting;
 use crate::cli::words::STANDARD_INPUT;
-use crate::cli::{failed, refused};
 use crate::fields::{self, FieldErrors};
 use crate::http::Token;
 use crate::limits;
@@ -35,23 +34,6 @@ pub(super) struct Job {
     /// The token of every URL, and those of some.
     token: Option<Token>,
     tokens: HashMap<String, Token>,
-}
-
-/// Why nothing is asked.
-#[derive(Debug)]
-pub(super) enum Refusal {
-    Usage(String),
-    Failure(String),
-}
-
-impl Refusal {
-    /// Prints the reason, and returns the exit status.
-    pub(super) fn print(self) -> Exit {
-        match self {
-            Self::Usage(reason) => refused(&reason),
-            Self::Failure(reason) => failed(&reason),
-        }
-    }
 }
 
 impl Job {

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use super::Exit;
-use super::job::Refusal;
+use crate::cli::exit::Refusal;
 use crate::cli::stop::waiting;
 use crate::drift::{BaselineError, Drift, Standing, Survey, compare, read};
 use crate::report::{Report, Summary};

@@ -3,28 +3,27 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::exit_of;
 use super::job::Job;
 use super::sink::Sink;
+use crate::cli::engine::Engine;
 use crate::cli::{Exit, print_error};
-use crate::machine::descriptors::{DescriptorPlan, descriptor_limits};
+use crate::machine::descriptors::descriptor_limits;
 use crate::machine::doctor::Machine;
 use crate::output::Format;
-use crate::scan::Scanner;
 use crate::sweep::estimate::{Bound, Ground, Load, Shards};
 use crate::sweep::forecast::{Attached, Forecast};
 
 /// Prints what the scan would take, and returns the exit status.
-pub(super) fn run(mut job: Job, descriptors: DescriptorPlan, cores: NonZeroUsize) -> Exit {
+pub(super) fn run(mut job: Job, engine: Engine) -> Exit {
     let load = match load(&mut job) {
         Ok(load) => load,
         Err(exit) => return exit,
     };
-    let scanner = Scanner::new(descriptors.for_command(), cores);
-    let room = Machine::observe(descriptor_limits(), cores).room();
+    let scanner = engine.scanner();
+    let room = Machine::observe(descriptor_limits(), engine.cores).room();
     let ground = Ground { scanner: &scanner, room: &room };
     let forecast = Forecast::new(load, job.shard.unwrap_or_default(), job.deadline, ground);
     let output = job.outputs.first();

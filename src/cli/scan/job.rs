@@ -12,7 +12,7 @@ use super::flags::{Flags, Output, Verbosity};
 use super::learn::Learn;
 use super::shard::shard;
 use super::{Exit, ScanArgs, exit_of};
-use crate::cli::{failed, refused};
+use crate::cli::exit::Refusal;
 use crate::config::{ConfigError, Sources};
 use crate::expect::{Expectation, Expectations, Origins};
 use crate::fields::{self, FieldErrors};
@@ -61,22 +61,6 @@ pub(super) struct Job {
     pub(super) verbosity: Verbosity,
     /// How many columns the longest host typed takes.
     pub(super) host_width: usize,
-}
-
-/// Why nothing is scanned.
-pub(super) enum Refusal {
-    Usage(String),
-    Failure(String),
-}
-
-impl Refusal {
-    /// Prints the reason, and returns the exit status.
-    pub(super) fn print(self) -> Exit {
-        match self {
-            Self::Failure(reason) => failed(&reason),
-            Self::Usage(reason) => refused(&reason),
-        }
-    }
 }
 
 impl Job {

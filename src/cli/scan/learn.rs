@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::flags::Verbosity;
-use super::job::Refusal;
 use super::sink::Sink;
 use super::{Exit, ScanArgs};
+use crate::cli::exit::Refusal;
 use crate::cli::{failed, print_error};
 use crate::expect::{Edit, Learned};
 use crate::fields::FieldErrors;

@@ -2,7 +2,6 @@
 //! progress line, and signals to the sweep.
 
 use std::io::{self, IsTerminal};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,29 +16,29 @@ use super::line::Line;
 use super::outputs::{Hosts, Outputs};
 use super::verdicts::{Verdicts, is_unrouted, unanswered};
 use super::{Exit, exit_of, notes};
-use crate::ask::Asker;
+use crate::cli::engine::Engine;
 use crate::cli::stop::Stop;
 use crate::cli::{failed, print_error};
 use crate::limits;
-use crate::machine::descriptors::DescriptorPlan;
 use crate::output::{Head, Printer, header, row_of};
 use crate::report::{IncompleteReason, Meter, Report, ShardLabel, Summary};
-use crate::resolve::Resolver;
 use crate::results::{HostResult, Results};
-use crate::scan::{Keep, Scanner};
+use crate::scan::Keep;
 use crate::sweep::{HostEnd, News, Sweep, SweepPlan};
 
 /// Scans and prints, and returns the exit status.
-pub(super) async fn run(job: Job, descriptors: DescriptorPlan, cores: NonZeroUsize) -> Exit {
+pub(super) async fn run(job: Job, engine: Engine) -> Exit {
     let mut stop = match Stop::try_new() {
         Ok(stop) => stop,
         Err(error) => return failed(&format!("cannot handle signals: {error}")),
     };
     if job.verbosity == Verbosity::Verbose {
-        notes::plan(&job, descriptors.for_command()).iter().for_each(|note| print_error(note));
+        notes::plan(&job, engine.descriptors.for_command())
+            .iter()
+            .for_each(|note| print_error(note));
     }
     let begun = Instant::now();
-    let (mut session, mut sweep) = match start(job, descriptors, cores, begun) {
+    let (mut session, mut sweep) = match start(job, engine, begun) {
         Ok(started) => started,
         Err(exit) => return exit,
     };
@@ -73,12 +72,7 @@ struct Session {
     complaints: usize,
 }
 
-fn start(
-    job: Job,
-    descriptors: DescriptorPlan,
-    cores: NonZeroUsize,
-    begun: Instant,
-) -> Result<(Session, Sweep), Exit> {
+fn start(job: Job, engine: Engine, begun: Instant) -> Result<(Session, Sweep), Exit> {
     let head = Arc::new(Head {
         command: job.command,
         ports: job.ports.clone(),
@@ -97,12 +91,7 @@ fn start(
         _ => Hosts::Many,
     };
     let outputs = Outputs::open(&job.outputs, job.format, &head, hosts)?;
-    let scanner = Scanner::new(descriptors.for_command(), cores);
-    let scanner = match job.rate {
-        Some(rate) => scanner.with_rate(rate),
-        None => scanner,
-    };
-    let asker = Asker::new(scanner, Resolver::new(descriptors.lookups), job.policy);
+    let asker = engine.asker(job.policy, job.rate);
     let plan = SweepPlan {
         ports: job.ports.clone(),
         family: job.family,
