@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::ask::{self, Asked, Checks, NotStarted};
+use crate::ask::{self, Asked, Checks, NotStarted, Running};
 use crate::caller::Caller;
 use crate::log::Array;
 use crate::metrics::Metrics;
 use crate::report::Report;
 use crate::request::ScanRequest;
 use crate::resolve::ResolveError;
-use crate::scan::{Scan, Totals};
+use crate::scan::{NoMemory, Scan, Totals};
 
 /// The record of one request for a scan. It is written when it is dropped, so
 /// that there is a line however the request ends.
@@ -88,6 +88,24 @@ impl Audit {
             }
             Ok(ask::Outcome::Explained(_)) => self.outcome = Outcome::Explained,
             Err(reason) => self.outcome = Outcome::not_started(reason, checks, &self.metrics),
+        }
+    }
+
+    /// Waits for the end of the scan, and ends the record with its report.
+    ///
+    /// # Errors
+    /// When there is no memory for a report.
+    pub(super) async fn finished(self, running: &Running) -> Result<Report, NoMemory> {
+        running.ended().await;
+        match running.report() {
+            Ok((report, _)) => {
+                self.reported(&report);
+                Ok(report)
+            }
+            Err(error) => {
+                self.not_reported();
+                Err(error)
+            }
         }
     }
 

@@ -127,15 +127,10 @@ async fn whole(
     audit: Audit,
     (to, steps): (&Wanted<'_>, &mut Vec<(&str, Duration)>),
 ) -> Reply {
-    running.ended().await;
-    let report = match running.report() {
-        Ok((report, _)) => report,
-        Err(error) => {
-            audit.not_reported();
-            return problems::not_admitted(&NotAdmitted::no_memory(error));
-        }
+    let report = match audit.finished(&running).await {
+        Ok(report) => report,
+        Err(error) => return problems::not_admitted(&NotAdmitted::no_memory(error)),
     };
-    audit.reported(&report);
     steps.push(("scan", running.scan().elapsed()));
     let reply = match to.format {
         Format::Text => scan_reply::open_ports_text(&report, running.request()),

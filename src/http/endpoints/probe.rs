@@ -106,16 +106,9 @@ async fn ask(app: &App, request: &ScanRequest, caller: &Caller, begun: Instant) 
 
 /// Waits for the end of the scan, or of its time.
 async fn scanned(running: &Running, audit: Audit) -> Ended {
-    running.ended().await;
-    match running.report() {
-        Ok((report, _)) => {
-            audit.reported(&report);
-            Ended::Scanned { report: Box::new(report), left_out: running.left_out() }
-        }
-        Err(error) => {
-            audit.not_reported();
-            Ended::Busy(error.to_string())
-        }
+    match audit.finished(running).await {
+        Ok(report) => Ended::Scanned { report: Box::new(report), left_out: running.left_out() },
+        Err(error) => Ended::Busy(error.to_string()),
     }
 }
 
