@@ -28,6 +28,21 @@ pub(crate) enum Family {
     Ipv6,
 }
 
+impl Family {
+    const NAMES: [(&str, Self); 3] =
+        [("any", Self::Any), ("ipv4", Self::Ipv4), ("ipv6", Self::Ipv6)];
+
+    /// The family that people call so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|&(_, family)| family)
+    }
+
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, known)| *known == self).expect("each has a name").0
+    }
+}
+
 /// Why a host was rejected. The message says what to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HostError {

@@ -6,6 +6,7 @@
 pub(crate) mod matrix;
 pub(crate) mod parameters;
 pub(crate) mod probe;
+mod read;
 pub(crate) mod sweep;
 pub(crate) mod watch;
 
@@ -13,11 +14,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use self::parameters::{PARAMETERS, Parameter};
+use self::read::{Base, read_expectation, read_fail_status, read_format, with_expected};
 use crate::expect::Expectation;
 use crate::fields::{self, FieldErrors};
-use crate::host::{Family, Host, HostError};
+use crate::host::{Family, Host};
 use crate::limits;
-use crate::ports::{PortSet, parse_port};
+use crate::ports::PortSet;
 
 /// A scan as typed: the text of each parameter that was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,13 +168,7 @@ impl ScanRequest {
     /// Everything that is wrong with them, by parameter.
     pub(crate) fn try_new(params: &ScanParams, ceilings: &Ceilings) -> Result<Self, FieldErrors> {
         let mut errors = FieldErrors::default();
-        let host = read_host(params, &mut errors);
-        let ports = read_ports(params, &mut errors);
-        let timeout = read_timeout(params, &mut errors);
-        let deadline = read_deadline(params, ceilings, &mut errors);
-        let rate = read_rate(params, ceilings, &mut errors);
-        let family = read_family(params, &mut errors)
-            .and_then(|family| including(family, host.as_ref(), "domain", &mut errors));
+        let mut base = Base::read(params, ceilings, &mut errors);
         let format = read_format(params, &mut errors);
         let details = fields::boolean(params.get("details"), "details", &mut errors);
         let states = fields::boolean(params.get("states"), "states", &mut errors);
@@ -180,7 +176,7 @@ impl ScanRequest {
             .map(|pretty| if pretty { Layout::Indented } else { Layout::Line });
         let explain = fields::boolean(params.get("explain"), "explain", &mut errors);
         let expectation = read_expectation(params, &mut errors);
-        let ports = with_expected(ports, expectation.as_ref());
+        base.ports = with_expected(base.ports, expectation.as_ref());
         let fail_status = read_fail_status(params, &mut errors);
         if let (Some(Some(format)), Some(false), Some(layout), Some(states), Some(status)) =
             (format, explain, layout, states, fail_status)
@@ -190,23 +186,37 @@ impl ScanRequest {
         // Without an error, each of them is there.
         let valid = || {
             Some(Self {
-                domain: params.get("domain")?.to_owned(),
-                host: host?,
-                family: family?,
-                ports: ports?,
-                timeout: timeout?,
                 details: details?,
                 states: states?,
-                deadline: deadline?,
-                rate: rate?,
                 format: format?,
                 explain: explain?,
                 expectation: expectation?,
                 fail_status: fail_status?,
                 layout: layout?,
+                ..base.request(params)?
             })
         };
         if errors.is_empty() { valid().ok_or(errors) } else { Err(errors) }
+    }
+
+    /// A scan that only finds what is open, for as long as it takes.
+    fn plain(domain: &str, host: Host, ports: PortSet) -> Self {
+        Self {
+            domain: domain.to_owned(),
+            host,
+            family: Family::Any,
+            ports,
+            timeout: limits::DEFAULT_TIMEOUT,
+            details: false,
+            states: false,
+            deadline: Duration::MAX,
+            rate: None,
+            format: None,
+            explain: false,
+            expectation: None,
+            fail_status: None,
+            layout: Layout::Line,
+        }
     }
 
     /// Checks that the reply can be in `format`, which may have been chosen by `Accept`.
@@ -221,145 +231,6 @@ impl ScanRequest {
         let errors = unfit(format, self.layout, self.states, self.fail_status);
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
-}
-
-fn read_host(params: &ScanParams, errors: &mut FieldErrors) -> Option<Host> {
-    match params.get("domain").map(str::parse) {
-        None => errors.reject("domain", "is required"),
-        Some(Err(error)) => errors.reject("domain", HostError::to_string(&error)),
-        Some(Ok(host)) => Some(host),
-    }
-}
-
-fn read_timeout(params: &ScanParams, errors: &mut FieldErrors) -> Option<Duration> {
-    let timeouts = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
-    match params.get("timeoutMs") {
-        None => Some(limits::DEFAULT_TIMEOUT),
-        Some(text) => fields::milliseconds(text, "timeoutMs", timeouts, errors),
-    }
-}
-
-fn read_deadline(
-    params: &ScanParams,
-    ceilings: &Ceilings,
-    errors: &mut FieldErrors,
-) -> Option<Duration> {
-    let deadlines = (limits::MIN_DEADLINE, ceilings.deadline);
-    match params.get("deadlineMs") {
-        None => Some(ceilings.deadline),
-        Some(text) => fields::milliseconds(text, "deadlineMs", deadlines, errors),
-    }
-}
-
-/// `None` within: no limit.
-fn read_rate(
-    params: &ScanParams,
-    ceilings: &Ceilings,
-    errors: &mut FieldErrors,
-) -> Option<Option<NonZeroU32>> {
-    match params.get("rate") {
-        None => Some(ceilings.rate),
-        Some(text) => fields::rate(text, "rate", ceilings.rate, errors).map(Some),
-    }
-}
-
-fn read_family(params: &ScanParams, errors: &mut FieldErrors) -> Option<Family> {
-    match params.get("family") {
-        None | Some("any") => Some(Family::Any),
-        Some("ipv4") => Some(Family::Ipv4),
-        Some("ipv6") => Some(Family::Ipv6),
-        Some(_) => errors.reject("family", params.choices("family")),
-    }
-}
-
-/// The family, unless it excludes the address that was given as the host in `field`.
-fn including(
-    family: Family,
-    host: Option<&Host>,
-    field: &str,
-    errors: &mut FieldErrors,
-) -> Option<Family> {
-    match host {
-        Some(Host::Address(address)) if !family.includes(*address) => {
-            let actual = if address.is_ipv4() { "an IPv4" } else { "an IPv6" };
-            errors.reject("family", format!("excludes {field}, which is {actual} address"))
-        }
-        _ => Some(family),
-    }
-}
-
-/// `None` within: none was named.
-fn read_format(params: &ScanParams, errors: &mut FieldErrors) -> Option<Option<Format>> {
-    let Some(name) = params.get("format") else { return Some(None) };
-    let named = Format::ALL.into_iter().find(|format| format.name() == name);
-    let (_, parameter) = params.find("format");
-    match named.filter(|_| parameter.has_word(name)) {
-        Some(format) => Some(Some(format)),
-        None => errors.reject("format", params.choices("format")),
-    }
-}
-
-/// `None` within: nothing is expected.
-fn read_expectation(params: &ScanParams, errors: &mut FieldErrors) -> Option<Option<Expectation>> {
-    match params.get("expect").map(str::parse::<Expectation>) {
-        None => Some(None),
-        Some(Ok(expectation)) => Some(Some(expectation)),
-        Some(Err(error)) => errors.reject("expect", error.to_string()),
-    }
-}
-
-/// The ports to scan, with those that are expected.
-fn with_expected(
-    ports: Option<PortSet>,
-    expectation: Option<&Option<Expectation>>,
-) -> Option<PortSet> {
-    match expectation {
-        Some(Some(expectation)) => ports.map(|ports| expectation.with(ports)),
-        _ => ports,
-    }
-}
-
-fn read_ports(params: &ScanParams, errors: &mut FieldErrors) -> Option<PortSet> {
-    let (from_port, to_port) = (params.get("fromPort"), params.get("toPort"));
-    if let Some(list) = params.get("ports") {
-        if to_port.is_some() || from_port.is_some() {
-            errors.add("ports", "cannot be combined with fromPort and toPort");
-        }
-        return match list.parse() {
-            Ok(ports) => Some(ports),
-            Err(error) => errors.reject("ports", error.to_string()),
-        };
-    }
-    let mut port_of = |field, text: &str| {
-        parse_port(text).or_else(|| errors.reject(field, params.choices(field)))
-    };
-    let first = from_port.map_or(Some(1), |text| port_of("fromPort", text));
-    let last = match to_port {
-        Some(text) => port_of("toPort", text),
-        None => errors.reject("toPort", "is required, unless ports is given"),
-    };
-    let (first, last) = first.zip(last)?;
-    PortSet::try_range(first, last)
-        .ok()
-        .or_else(|| errors.reject("fromPort", format!("must not be above toPort, {last}")))
-}
-
-fn read_fail_status(params: &ScanParams, errors: &mut FieldErrors) -> Option<Option<u16>> {
-    let name = "expectFailStatus";
-    let status = match params.get(name) {
-        None => return Some(None),
-        Some("409") => 409,
-        Some("412") => 412,
-        Some("424") => 424,
-        Some(_) => return errors.reject(name, params.choices(name)),
-    };
-    if params.get("expect").is_none() {
-        errors.add(name, "needs expect");
-    }
-    if params.get("explain") == Some("true") {
-        errors.add(name, "cannot be combined with explain, which scans nothing");
-    }
-    Some(Some(status))
 }
 
 /// What cannot be had in `format`.

@@ -2,10 +2,8 @@
 
 pub(crate) mod parameters;
 
-use super::{
-    Ceilings, Layout, ScanParams, ScanRequest, including, read_deadline, read_family, read_host,
-    read_ports, read_rate, read_timeout,
-};
+use super::read::Base;
+use super::{Ceilings, ScanParams, ScanRequest};
 use crate::fields::FieldErrors;
 
 /// A valid matrix.
@@ -37,13 +35,7 @@ impl MatrixRequest {
         knows_peers: bool,
     ) -> Result<Self, FieldErrors> {
         let mut errors = FieldErrors::default();
-        let host = read_host(params, &mut errors);
-        let ports = read_ports(params, &mut errors);
-        let timeout = read_timeout(params, &mut errors);
-        let deadline = read_deadline(params, ceilings, &mut errors);
-        let rate = read_rate(params, ceilings, &mut errors);
-        let family = read_family(params, &mut errors)
-            .and_then(|family| including(family, host.as_ref(), "domain", &mut errors));
+        let base = Base::read(params, ceilings, &mut errors);
         let from = match params.get("from") {
             Some("self") => Some(Who::Itself),
             None | Some("peers") if knows_peers => Some(Who::Peers),
@@ -54,22 +46,7 @@ impl MatrixRequest {
         };
         // Without an error, each of them is there.
         let valid = || {
-            let scan = ScanRequest {
-                domain: params.get("domain")?.to_owned(),
-                host: host?,
-                family: family?,
-                ports: ports?,
-                timeout: timeout?,
-                details: true,
-                states: false,
-                deadline: deadline?,
-                rate: rate?,
-                format: None,
-                explain: false,
-                expectation: None,
-                fail_status: None,
-                layout: Layout::Line,
-            };
+            let scan = ScanRequest { details: true, ..base.request(params)? };
             Some(Self { scan, from: from? })
         };
         if errors.is_empty() { valid().ok_or(errors) } else { Err(errors) }

@@ -4,10 +4,10 @@ pub(crate) mod parameters;
 
 use std::time::Duration;
 
-use super::{
-    Ceilings, Layout, ScanParams, ScanRequest, including, read_expectation, read_family, read_rate,
-    read_timeout, with_expected,
+use super::read::{
+    including, read_expectation, read_family, read_rate, read_timeout, with_expected,
 };
+use super::{Ceilings, ScanParams, ScanRequest};
 use crate::expect::Expectation;
 use crate::fields::{self, FieldErrors};
 use crate::host::{Host, HostError};
@@ -67,20 +67,12 @@ impl ProbeRequest {
         let valid = || {
             let Target { typed, host, .. } = target?;
             let scan = ScanRequest {
-                domain: typed,
-                host,
                 family: family?,
-                ports: ports?,
                 timeout: timeout?,
-                states: false,
-                details: false,
                 deadline: time,
                 rate: rate?,
-                format: None,
-                explain: false,
                 expectation: expectation?,
-                fail_status: None,
-                layout: Layout::Line,
+                ..ScanRequest::plain(&typed, host, ports?)
             };
             Some(Self { scan, debug: debug? })
         };

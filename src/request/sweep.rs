@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{
-    Ceilings, Format, ScanParams, read_deadline, read_expectation, read_family, read_format,
-    read_ports, read_rate, read_timeout, with_expected,
+use super::read::{
+    read_deadline, read_expectation, read_family, read_format, read_ports, read_rate, read_timeout,
+    with_expected,
 };
+use super::{Ceilings, Format, ScanParams};
 use crate::expect::Expectation;
 use crate::fields::{self, FieldErrors, SHOWN_FAULTS};
 use crate::host::Family;

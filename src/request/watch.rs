@@ -5,9 +5,8 @@ pub(crate) mod parameters;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::{
-    Ceilings, Format, ScanParams, including, read_family, read_format, read_host, read_ports,
-};
+use super::read::{including, read_family, read_format, read_host, read_ports};
+use super::{Ceilings, Format, ScanParams};
 use crate::fields::{self, FieldErrors};
 use crate::host::{Family, Host};
 use crate::limits;

@@ -141,12 +141,8 @@ pub(in crate::cli) fn family(
         let (_, flag, _) = short.iter().find(|flag| flag.0).expect("--family is one at most");
         return errors.reject(flag, "excludes the other family and --family; give one of them");
     }
-    match given.first() {
-        None | Some(&"any") => Some(Family::Any),
-        Some(&"ipv4") => Some(Family::Ipv4),
-        Some(&"ipv6") => Some(Family::Ipv6),
-        Some(_) => errors.reject("--family", "must be any, ipv4 or ipv6"),
-    }
+    let named = given.first().map_or(Some(Family::Any), |name| Family::named(name));
+    named.or_else(|| errors.reject("--family", "must be any, ipv4 or ipv6"))
 }
 
 fn ports(args: &ScanArgs, errors: &mut FieldErrors) -> Option<Option<PortSet>> {

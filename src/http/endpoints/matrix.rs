@@ -19,7 +19,6 @@ use crate::admission::NotAdmitted;
 use crate::ask::Outcome;
 use crate::caller::Caller;
 use crate::config::Place;
-use crate::host::Family;
 use crate::http::app::App;
 use crate::http::exchange::identity::Exchange;
 use crate::http::exchange::negotiation::media_type;
@@ -158,15 +157,10 @@ async fn ask_self(
             return scan_reply::explanation(&explanation, Layout::Line);
         }
     };
-    running.ended().await;
-    let report = match running.report() {
-        Ok((report, _)) => report,
-        Err(error) => {
-            audit.not_reported();
-            return problems::not_admitted(&NotAdmitted::no_memory(error));
-        }
+    let report = match audit.finished(&running).await {
+        Ok(report) => report,
+        Err(error) => return problems::not_admitted(&NotAdmitted::no_memory(error)),
     };
-    audit.reported(&report);
     let vantage = Vantage { address: None, place: app.place.clone() };
     let row = Row { vantage, answer: Answer::of(&report, &ports) };
     reply(&Matrix::new(domain, vec![row], 0))
@@ -220,11 +214,7 @@ async fn ask_all(
 
 /// The query for a peer.
 fn query_of(MatrixRequest { scan, .. }: &MatrixRequest) -> String {
-    let family = match scan.family {
-        Family::Any => "any",
-        Family::Ipv4 => "ipv4",
-        Family::Ipv6 => "ipv6",
-    };
+    let family = scan.family.name();
     let (domain, ports) = (&scan.domain, &scan.ports);
     let (timeout, deadline) = (scan.timeout.as_millis(), scan.deadline.as_millis());
     // Brackets of an address are no letters of a query.
