@@ -21,8 +21,8 @@ pub(super) struct Post<'a> {
     pub(super) body: &'a str,
 }
 
-/// What came back.
-pub(super) struct Posted {
+/// An answer that came whole.
+pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) content_type: Vec<u8>,
     pub(super) body: Vec<u8>,
@@ -33,7 +33,7 @@ impl Post<'_> {
     ///
     /// # Errors
     /// Why there is no whole answer.
-    pub(super) async fn send(&self) -> Result<Posted, NotAsked> {
+    pub(super) async fn send(&self) -> Result<Answer, NotAsked> {
         let mut child = Command::new("curl")
             .args(ARGUMENTS)
             .stdin(Stdio::piped())
@@ -70,13 +70,13 @@ impl Post<'_> {
 }
 
 /// The answer, behind which curl has written the status and the type.
-fn posted(mut output: Vec<u8>) -> Option<Posted> {
+fn posted(mut output: Vec<u8>) -> Option<Answer> {
     let end = output.iter().rposition(|&byte| byte == b'\n')?;
     let last = output.split_off(end).split_off(1);
     let mut words = last.splitn(2, |&byte| byte == b' ');
     let status = StatusCode::from_bytes(words.next()?).ok()?;
     let content_type = words.next().unwrap_or_default().to_vec();
-    Some(Posted { status, content_type, body: output })
+    Some(Answer { status, content_type, body: output })
 }
 
 fn quoted(text: &str) -> String {

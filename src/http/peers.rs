@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 use hyper::{Request, StatusCode};
@@ -14,11 +14,13 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::curl::Answer;
 use super::exchange::identity::X_REQUEST_ID;
-use super::vantage::{refused, send};
+use super::vantage::{exchange, not_reached, refused};
 use crate::caller::Account;
 use crate::config::PeerName;
 use crate::host::Family;
+use crate::matrix::NotAsked;
 use crate::resolve::{Patience, ResolveError, Resolver, Terms};
 
 /// Where peers are found.
@@ -83,30 +85,29 @@ impl Peer {
     /// Why there is none.
     pub(super) async fn ask<T: DeserializeOwned>(&self, address: SocketAddr) -> Result<T, String> {
         match timeout(self.patience, self.try_ask(address)).await {
-            Ok(answer) => answer,
+            Ok(answer) => answer.map_err(|reason| reason.to_string()),
             Err(_) => Err(format!("it did not answer within {} s", self.patience.as_secs())),
         }
     }
 
-    async fn try_ask<T: DeserializeOwned>(&self, address: SocketAddr) -> Result<T, String> {
+    async fn try_ask<T: DeserializeOwned>(&self, address: SocketAddr) -> Result<T, NotAsked> {
         let mut request = Request::get(format!("/matrix?{}", self.query))
             .header(HOST, address.to_string())
             .header(X_REQUEST_ID, &self.request_id);
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token);
         }
-        let request = request.body(Full::new(Bytes::new())).map_err(|error| error.to_string())?;
+        let request = request.body(Full::new(Bytes::new()));
+        let request = request.map_err(|error| NotAsked::new(error.to_string()))?;
         let stream = timeout(CONNECTING, TcpStream::connect(address)).await;
-        let stream = stream.map_err(|_| "it cannot be reached: no answer".to_owned())?;
-        let stream = stream.map_err(|error| format!("it cannot be reached: {error}"))?;
-        let response = send(stream, request).await.map_err(|error| error.to_string())?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
-        let body = body.map_err(|error| format!("its answer broke off: {error}"))?.to_bytes();
+        let stream = stream.map_err(|_| NotAsked::new("it cannot be reached: no answer"))?;
+        let stream = stream.map_err(|error| not_reached(&error))?;
+        let Answer { status, body, .. } = exchange(stream, request, MOST_BYTES).await?;
         if status != StatusCode::OK {
-            return Err(refused(status, &body).to_string());
+            return Err(refused(status, &body));
         }
-        serde_json::from_slice(&body).map_err(|error| format!("its answer cannot be read: {error}"))
+        let unread = |error| NotAsked::new(format!("its answer cannot be read: {error}"));
+        serde_json::from_slice(&body).map_err(unread)
     }
 }
 

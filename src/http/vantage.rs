@@ -4,16 +4,15 @@ use std::fmt;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::curl::{Post, Posted};
+use super::curl::{Answer, Post};
 use super::exchange::negotiation::media_type;
 use crate::matrix::{Answers, NotAsked, Question, Vantage, read_answers};
 use crate::request::Format;
@@ -82,7 +81,7 @@ impl Remote {
             question.ports
         );
         let list = question.list();
-        let Posted { status, content_type, body } = if self.is_tls {
+        let Answer { status, content_type, body } = if self.is_tls {
             self.post_encrypted(&target, &list).await?
         } else {
             self.post(&target, list).await?
@@ -96,7 +95,7 @@ impl Remote {
         read_answers(&body[..], question)
     }
 
-    async fn post(&self, target: &str, list: String) -> Result<Posted, NotAsked> {
+    async fn post(&self, target: &str, list: String) -> Result<Answer, NotAsked> {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(target)
@@ -110,16 +109,10 @@ impl Remote {
         let request = request.map_err(|error| NotAsked::new(error.to_string()))?;
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
         let stream = stream.map_err(|error| not_reached(&error))?;
-        let response = send(stream, request).await?;
-        let status = response.status();
-        let content_type = response.headers().get(CONTENT_TYPE);
-        let content_type = content_type.map_or(Vec::new(), |value| value.as_bytes().to_vec());
-        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
-        let body = body.map_err(|error| NotAsked::new(format!("its answer broke off: {error}")))?;
-        Ok(Posted { status, content_type, body: body.to_bytes().to_vec() })
+        exchange(stream, request, MOST_BYTES).await
     }
 
-    async fn post_encrypted(&self, target: &str, list: &str) -> Result<Posted, NotAsked> {
+    async fn post_encrypted(&self, target: &str, list: &str) -> Result<Answer, NotAsked> {
         let url = format!("{}{target}", self.name);
         let mut fields = vec![("User-Agent", AGENT), ("Content-Type", LIST)];
         // It was made of text.
@@ -146,22 +139,30 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Sends a request on a connection of its own.
-pub(super) async fn send<S>(
-    stream: S,
+/// Sends a request on a connection of its own, and reads the answer to its end, `most` bytes
+/// of it at most.
+///
+/// # Errors
+/// Why there is no whole answer.
+pub(super) async fn exchange(
+    stream: TcpStream,
     request: Request<Full<Bytes>>,
-) -> Result<Response<Incoming>, NotAsked>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+    most: usize,
+) -> Result<Answer, NotAsked> {
     let broken = |error: hyper::Error| NotAsked::new(format!("it broke off: {}", cause(&error)));
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     // It ends when the response was read, or dropped.
     tokio::spawn(connection);
-    sender.send_request(request).await.map_err(broken)
+    let response = sender.send_request(request).await.map_err(broken)?;
+    let status = response.status();
+    let content_type = response.headers().get(CONTENT_TYPE);
+    let content_type = content_type.map_or(Vec::new(), |value| value.as_bytes().to_vec());
+    let body = Limited::new(response.into_body(), most).collect().await;
+    let body = body.map_err(|error| NotAsked::new(format!("its answer broke off: {error}")))?;
+    Ok(Answer { status, content_type, body: body.to_bytes().to_vec() })
 }
 
-fn not_reached(error: &std::io::Error) -> NotAsked {
+pub(super) fn not_reached(error: &std::io::Error) -> NotAsked {
     NotAsked::new(format!("it cannot be reached: {error}"))
 }
 
