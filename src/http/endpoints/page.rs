@@ -19,18 +19,16 @@ use std::sync::OnceLock;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::Bytes;
-use hyper::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, VARY,
-};
+use hyper::header::{CACHE_CONTROL, CONTENT_ENCODING, HeaderValue, VARY};
 use hyper::{HeaderMap, StatusCode};
 
-use crate::http::exchange::content_policy::{Content, content_policy};
+use crate::http::exchange::content_policy::{Content, confine, content_policy};
 use crate::http::exchange::etag::{Known, Tag};
 use crate::http::exchange::negotiation::{allows_coding, media_type};
 use crate::http::exchange::reply::{Reply, with_body};
 use crate::request::Format;
 
-/// What the page is told about the service.
+/// What the page knows about the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// Whether requests that scan have to have a token.
@@ -74,8 +72,7 @@ impl Page {
         let Variant { body, tag } = if is_gzipped { gzipped } else { plain };
         let mut reply = with_body(StatusCode::OK, media_type(Format::Html), body.clone());
         let fields = reply.headers_mut();
-        fields.insert(CONTENT_SECURITY_POLICY, policy.clone());
-        fields.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        confine(fields, policy.clone());
         // A browser asks each time whether it has the page of this service's version.
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         fields.insert(VARY, VARIES);

@@ -9,13 +9,11 @@ use std::iter;
 use futures_util::stream;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
-use hyper::header::{
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
-};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use super::page::STYLE;
 use crate::expect::Comparison;
-use crate::http::exchange::content_policy::{Content, content_policy};
+use crate::http::exchange::content_policy::{Content, confine, content_policy};
 use crate::http::exchange::negotiation::media_type;
 use crate::http::exchange::problems::Problem;
 use crate::http::exchange::reply::{Reply, ReplyBody, growing, uncached};
@@ -23,11 +21,9 @@ use crate::limits;
 use crate::report::{AddressFacts, Facts, PortReport, Report};
 use crate::request::Format;
 
-/// Adds what a browser is told about a page without scripts.
+/// Limits what a browser does with a page without scripts.
 pub(super) fn with_policy(mut reply: Reply) -> Reply {
-    let policy = content_policy(&Content { style: STYLE, script: None });
-    reply.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
-    reply.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    confine(reply.headers_mut(), content_policy(&Content { style: STYLE, script: None }));
     reply
 }
 

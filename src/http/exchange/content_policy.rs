@@ -3,7 +3,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::header::HeaderValue;
+use hyper::HeaderMap;
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY};
 use sha2::{Digest as _, Sha256};
 
 /// What a document has in it.
@@ -28,6 +29,12 @@ pub(crate) fn content_policy(content: &Content<'_>) -> HeaderValue {
         script.unwrap_or_default(),
     );
     HeaderValue::from_str(&policy).expect("hashes are ASCII")
+}
+
+/// Sends a document with its policy. What it links to does not learn where it is.
+pub(crate) fn confine(fields: &mut HeaderMap, policy: HeaderValue) {
+    fields.insert(CONTENT_SECURITY_POLICY, policy);
+    fields.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
 /// The text of an element, as a policy allows it.
