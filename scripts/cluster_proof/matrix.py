@@ -12,6 +12,7 @@ from .cluster import LABEL, Failed, apply, get, kubectl, run, until, wait
 from .images import DEV_NAME
 from .matrix_truth import (
     ENDPOINTS, NAMESPACES, PODS, PORTS, deny_all, isolated, policies, rules, truth)
+from .pods import ready_at, restricted
 
 # For pods without open-ports. By this name the nodes have it.
 IMAGE = DEV_NAME.rpartition("/")[2]
@@ -26,32 +27,8 @@ def pod(name, image=DEV_NAME, **container):
         container.setdefault("args", [
             "serve", f"--listen=0.0.0.0:{PORTS[0]}", f"--metrics-listen=0.0.0.0:{PORTS[1]}",
             "--allow=any", "--grace=0"])
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": name}},
-        "spec": {
-            "terminationGracePeriodSeconds": 1,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": {
-                "runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [{
-                "name": "main",
-                "image": image,
-                "imagePullPolicy": "IfNotPresent",
-                "readinessProbe": {"tcpSocket": {"port": PORTS[0]}, "periodSeconds": 1},
-                "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "128Mi"}},
-                "securityContext": {
-                    "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                **container,
-            }],
-        },
-    }
+    probe = ready_at(PORTS[0])
+    return restricted(name, {"app": name}, {"name": "main", "image": image, "readinessProbe": probe, **container})
 
 
 def start_namespaces():

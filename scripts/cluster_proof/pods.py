@@ -18,14 +18,13 @@ def share_programs(folder, namespaces):
         kubectl("create", "configmap", "programs", f"--from-file={folder}", namespace=namespace)
 
 
-def pod(name, program, *, labels=None, env=()):
-    """A pod that runs scripts/cluster_proof/programs/PROGRAM."""
+def restricted(name, labels, container, **spec):
+    """A pod with one container, as the Pod Security Standard `restricted` wants it."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": program.partition(".")[0], **(labels or {})}},
+        "metadata": {"name": name, "labels": labels},
         "spec": {
-            "restartPolicy": "Never",
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": 1,
@@ -34,22 +33,36 @@ def pod(name, program, *, labels=None, env=()):
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "containers": [{
-                "name": "program",
-                "image": PYTHON_NAME,
                 "imagePullPolicy": "IfNotPresent",
-                "command": ["python3", "-I", "-S", f"/programs/{program}"],
-                "env": list(env),
-                "readinessProbe": {"tcpSocket": {"port": READY_PORT}, "periodSeconds": 1},
                 "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "128Mi"}},
                 "securityContext": {
                     "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
                     "capabilities": {"drop": ["ALL"]},
                 },
-                "volumeMounts": [{"name": "programs", "mountPath": "/programs", "readOnly": True}],
+                **container,
             }],
-            "volumes": [{"name": "programs", "configMap": {"name": "programs"}}],
+            **spec,
         },
     }
+
+
+def ready_at(port):
+    return {"tcpSocket": {"port": port}, "periodSeconds": 1}
+
+
+def pod(name, program, *, labels=None, env=()):
+    """A pod that runs scripts/cluster_proof/programs/PROGRAM."""
+    container = {
+        "name": "program",
+        "image": PYTHON_NAME,
+        "command": ["python3", "-I", "-S", f"/programs/{program}"],
+        "env": list(env),
+        "readinessProbe": ready_at(READY_PORT),
+        "volumeMounts": [{"name": "programs", "mountPath": "/programs", "readOnly": True}],
+    }
+    volume = {"name": "programs", "configMap": {"name": "programs"}}
+    labels = {"app": program.partition(".")[0], **(labels or {})}
+    return restricted(name, labels, container, restartPolicy="Never", volumes=[volume])
 
 
 def start(*things, namespace=OWN):
