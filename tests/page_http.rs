@@ -444,7 +444,7 @@ fn states_become_known_while_the_scan_goes_on() {
     let all: Vec<_> = records.iter().map(states).collect();
     let (last, before) = all.split_last().unwrap();
     assert!(!before.is_empty(), "{records:?}");
-    // What is known stays, but for silence.
+    // A port keeps its state, unless it was silent.
     for pair in all.windows(2) {
         for (port, state) in pair[0].iter().filter(|(_, state)| *state != "silent") {
             assert_eq!(&pair[1][port], state, "{port}");

@@ -241,9 +241,7 @@ impl Answers {
             (None, None) => State::Refused,
         }
     }
-}
 
-impl Answers {
     /// The ports of a host that are open, not counting a host that accepts everything.
     pub(crate) fn open(&self, host: &Host) -> impl Iterator<Item = u16> + '_ {
         let answer = self.0.get(&host.to_string()).filter(|answer| !answer.accepts_everything);

@@ -1,4 +1,5 @@
-//! What asks, and what is asked: the two seams between the matrix and the world.
+//! The two traits by which a matrix reaches the world: who asks, and what a workload's name
+//! stands for.
 
 use std::sync::Arc;
 

@@ -177,13 +177,13 @@ pub(crate) fn settles(program: &Path, seed: u64) -> io::Result<Vec<String>> {
         filter.flip("80", None)?;
         thread::sleep(Duration::from_millis(300));
         filter.flip("80", Some("drop"))?;
-        // Many times the silence that is told, on a machine that does not run either
-        // program in time as well.
+        // Much longer than the shortest silence that the watch reports. A busy machine may
+        // run neither program for a while.
         thread::sleep(Duration::from_millis(500));
         let opened = filter.flip("80", None)?;
         let (code, end) = watch.end()?;
         let now = SystemTime::now();
-        let since = end["held_since"].as_str().and_then(|it| humantime::parse_rfc3339(it).ok());
+        let since = held_since(&end);
         let is_right = since.is_some_and(|since| {
             since + FAR >= opened.before && since + Duration::from_secs(1) <= now
         });
@@ -210,12 +210,16 @@ pub(crate) fn repeated_syns_date_nothing(program: &Path, seed: u64) -> io::Resul
     thread::sleep(Duration::from_millis(1500));
     watch.signal(Signal::SIGCONT)?;
     let (code, end) = watch.end()?;
-    let since = end["held_since"].as_str().and_then(|it| humantime::parse_rfc3339(it).ok());
-    let is_right = since.is_some_and(|since| since >= opened.before);
+    let is_right = held_since(&end).is_some_and(|since| since >= opened.before);
     if code == Some(0) && end["outcome"] == "met" && is_right {
         return Ok(Vec::new());
     }
     Ok(vec![format!("{code:?}, {end}, opened {:?}", opened.before)])
+}
+
+/// Since when the condition of a watch that has ended held.
+fn held_since(end: &serde_json::Value) -> Option<SystemTime> {
+    humantime::parse_rfc3339(end["held_since"].as_str()?).ok()
 }
 
 /// The share of a core that a watch of 100 ports takes, asked every 20 ms.

@@ -1,6 +1,7 @@
 //! A conversation with `open-ports vantage` in a container, through `kubectl`.
 
 use std::io::{self, Cursor};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,8 +65,7 @@ impl Session {
             }
         };
         if let Some(refusal) = answer.refusal {
-            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            return Err(NotAsked::new(format!("{refusal}: {}", reason(&said, None))));
+            return Err(NotAsked::new(format!("{refusal}: {}", self.reason(None))));
         }
         read_answers(Cursor::new(answer.records), question)
     }
@@ -100,9 +100,13 @@ impl Session {
         let status = timeout(FAREWELL, self.child.wait()).await.ok().and_then(Result::ok);
         // Its standard error ends with it.
         let _ = timeout(FAREWELL, &mut self.listener).await;
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let what = if asked { "its answer was cut off" } else { "it cannot be asked" };
-        NotAsked::new(format!("{what}: {}", reason(&said, status)))
+        NotAsked::new(format!("{what}: {}", self.reason(status)))
+    }
+
+    /// What it said last, or how it ended.
+    fn reason(&self, status: Option<ExitStatus>) -> String {
+        reason(&self.said.lock().unwrap_or_else(PoisonError::into_inner), status)
     }
 
     /// Lets the other side end.

@@ -1,4 +1,4 @@
-//! Probes that were not sent in time: counted at once, told now and then. No I/O, and
+//! Probes that were not sent in time: counted at once, reported now and then. No I/O, and
 //! no clock.
 
 use std::time::{Duration, Instant};
@@ -48,7 +48,7 @@ impl Shortfall {
     }
 }
 
-/// How often missed probes are told.
+/// How often missed probes are reported.
 pub(super) const TELL_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
             let news = shortfall.news(start + Duration::from_millis(ms));
             news.map(|it| match it {
                 WatchNews::Missed { probes, reason } => (reason.name(), probes),
-                WatchNews::Changed(_) => unreachable!("nothing else is told"),
+                WatchNews::Changed(_) => unreachable!("there is no other news"),
             })
             .collect::<Vec<_>>()
         };
