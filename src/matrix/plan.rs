@@ -94,9 +94,7 @@ impl Wanted {
         let to = rules.filter_map(|rule| rule.to.as_ref()).chain(&self.to);
         (each_once(from), each_once(to))
     }
-}
 
-impl Wanted {
     /// The namespaces of all workloads; `None` is that of kubectl's context.
     pub(crate) fn namespaces(&self) -> BTreeSet<Option<String>> {
         let (from, to) = self.peers();

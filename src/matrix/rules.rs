@@ -116,19 +116,18 @@ impl Rules {
             ANY => None,
             _ => Some(to.parse().map_err(|error| peer(to, error))?),
         };
-        let Connections { mut claim, others } = connections.parse()?;
+        let Connections { expected, mut ports, others } = connections.parse()?;
         if let Some(Target::Hosts(HostAndPort { port: Some(port), .. })) = &to {
-            if claim.ports.is_some() {
+            if ports.is_some() {
                 return Err(LineFault::PortsTwice);
             }
-            claim.ports = PortSet::from_ports([*port]);
+            ports = PortSet::from_ports([*port]);
         }
         for protocol in others {
             self.notes.push(format!("line {line}: {protocol} is not asked, only TCP"));
         }
-        // It says nothing of TCP.
-        if let Some(claim) = claim.into_claim() {
-            self.rules.push(Rule { line, from, to, claim });
+        if let Some(expected) = expected {
+            self.rules.push(Rule { line, from, to, claim: Claim { expected, ports } });
         }
         Ok(())
     }
@@ -136,22 +135,11 @@ impl Rules {
 
 /// What stands behind the colon.
 struct Connections {
-    claim: Named,
-    /// Protocols other than TCP.
-    others: Vec<&'static str>,
-}
-
-/// A claim as far as it was read.
-struct Named {
+    /// `None`: nothing is said of TCP.
     expected: Option<Expected>,
     ports: Option<PortSet>,
-}
-
-impl Named {
-    fn into_claim(self) -> Option<Claim> {
-        let Self { expected, ports } = self;
-        Some(Claim { expected: expected?, ports })
-    }
+    /// Protocols other than TCP.
+    others: Vec<&'static str>,
 }
 
 impl std::str::FromStr for Connections {
@@ -159,9 +147,7 @@ impl std::str::FromStr for Connections {
 
     fn from_str(text: &str) -> Result<Self, LineFault> {
         let text = text.trim();
-        let all = |expected| {
-            Ok(Self { claim: Named { expected: Some(expected), ports: None }, others: Vec::new() })
-        };
+        let all = |expected| Ok(Self { expected: Some(expected), ports: None, others: Vec::new() });
         let is = |words: &str| text.eq_ignore_ascii_case(words);
         if is("none") || is("no connections") {
             return all(Expected::Denied);
@@ -198,7 +184,7 @@ impl std::str::FromStr for Connections {
             return Err(foreign());
         }
         let expected = ports.is_some().then_some(expected);
-        Ok(Self { claim: Named { expected, ports }, others })
+        Ok(Self { expected, ports, others })
     }
 }
 
