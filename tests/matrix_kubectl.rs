@@ -235,6 +235,33 @@ fn a_copy_is_nothing_but_a_copy_and_is_removed() {
         "get --raw /api/v1/namespaces/shop/services",
     ];
     assert_eq!(fake.calls(), calls);
+    assert_not_asked(&fake.matrix("as shop/deploy/web", &[]), "with --image");
+}
+
+#[test]
+fn a_node_is_asked_by_a_pod_in_its_network_which_is_removed() {
+    let image = ["--image", "open-ports:dev"];
+    let mut web = pod("web-1", &json!({}), "example/web:1");
+    web["spec"]["nodeName"] = json!("worker-1");
+    let fake = Fake::new(&[web], &[]);
+    for name in ["node/worker-1", "node/work*"] {
+        let ended = fake.matrix(name, &image);
+        assert_open(&ended);
+        assert!(ended.stdout.contains(r#""vantage":"node/worker-1""#), "{ended:?}");
+        let why = "a pod of shop in the network of node/worker-1 is made, and removed at the end";
+        assert!(ended.stderr.contains(why), "{ended:?}");
+    }
+    let made = fake.body();
+    assert_eq!(made["metadata"]["namespace"], "shop");
+    let labels = made["metadata"]["labels"].as_object().unwrap();
+    assert_eq!(labels.keys().collect::<Vec<_>>(), ["open-ports-matrix"]);
+    assert_eq!(made["spec"]["nodeName"], "worker-1");
+    assert_eq!(made["spec"]["hostNetwork"], true);
+    assert_eq!(made["spec"]["containers"][0]["securityContext"]["runAsNonRoot"], true);
+    let removed = fake.calls().into_iter().filter(|call| call.starts_with("delete --raw "));
+    assert_eq!(removed.count(), 2);
+    assert_not_asked(&fake.matrix("node/other*", &image), "nothing there matches");
+    assert_not_asked(&fake.matrix("node/worker-1", &[]), "with --image");
 }
 
 #[test]
@@ -256,7 +283,6 @@ fn what_could_become_more_than_a_copy_is_not_copied() {
     let fake = Fake::new(&[of_deployment("a")], &[service]);
     let why = "the Service peers publishes pods that are not ready";
     assert_not_asked(&fake.matrix("as shop/deploy/web", &image), why);
-    assert_not_asked(&fake.matrix("as shop/deploy/web", &[]), "with --image");
 }
 
 #[test]

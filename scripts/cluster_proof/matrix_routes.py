@@ -1,11 +1,11 @@
 """The ways into pods without open-ports: an ephemeral container, and a copy of a workload
-that is nothing else of it."""
+that is nothing else of it. And the way to a node."""
 
 import signal
 import time
 
 from . import matrix as proof
-from .cluster import Failed, apply, get, kubectl, until, wait
+from .cluster import Failed, apply, get, kubectl, run, until, wait
 from .images import PYTHON_NAME
 
 # Under deny-all, like all of them.
@@ -34,6 +34,7 @@ def check(report, matrix):
         check_ephemeral(report, matrix)
         check_copy(report, matrix)
         check_interrupted(report, matrix)
+        check_node(report, matrix)
     finally:
         kubectl("delete", f"pod/{NAME}", f"deployment/{WORKLOAD}", f"service/{WORKLOAD}",
                 "--grace-period=1", namespace=NAMESPACE)
@@ -145,7 +146,22 @@ def check_interrupted(report, matrix):
     report.equal(left(), [], "copies that are left after SIGTERM")
 
 
-def left():
-    """Copies that nobody removes."""
-    items = get("pods", "-l", LABEL, namespace=NAMESPACE)["items"]
+def check_node(report, matrix):
+    """A node reaches its own pods, whatever the policies say of other pods."""
+    target = f"{NAMESPACE}/{NAME}[Pod]"
+    cells, summary, status, said = matrix.ask(
+        f"node/* => {target} : TCP 8080\nopen-ports-blue/web[Pod] => {target} : none TCP 8080\n")
+    found = {cell["vantage"].partition("/")[0]: cell["state"] for cell in cells}
+    if status or found != {"node": "open", "open-ports-blue": "filtered"}:
+        raise Failed(f"a node as a vantage: status {status}: {summary}\n{cells}\n{said}")
+    if "in the network of node/" not in said:
+        raise Failed(f"nobody said that a pod is made for a node: {said!r}")
+    namespace = run(["kubectl", "config", "view", "--minify", "--output=jsonpath={..namespace}"])
+    report.equal(left(namespace.strip() or "default"), [], "pods that are left after a node was asked")
+    report.passed("a node is a witness under deny-all, through a pod that is removed")
+
+
+def left(namespace=NAMESPACE):
+    """Pods of a run that nobody removes."""
+    items = get("pods", "-l", LABEL, namespace=namespace)["items"]
     return [item["metadata"]["name"] for item in items if "deletionTimestamp" not in item["metadata"]]

@@ -48,8 +48,8 @@ pub(super) struct MatrixArgs {
     /// the rules, or - for standard input
     #[argh(positional, arg_name = "reach.txt")]
     file: Option<String>,
-    /// vantages, separated by commas: local, a URL of open-ports, or a workload
-    /// like shop/web[Deployment]
+    /// vantages, separated by commas: local, a URL of open-ports, a workload
+    /// like shop/web[Deployment], or a node like node/worker-1
     #[argh(option, arg_name = "vantages")]
     from: Vec<String>,
     /// targets, separated by commas: names, addresses, networks, each with or
@@ -77,7 +77,7 @@ pub(super) struct MatrixArgs {
     #[argh(option, arg_name = "file")]
     token_file: Vec<String>,
     /// the image of open-ports for pods that do not have it: for ephemeral
-    /// containers, and for copies of workloads
+    /// containers, copies of workloads, and nodes
     #[argh(option, arg_name = "name")]
     image: Option<String>,
     /// the context of the kubeconfig (default: kubectl's current one)

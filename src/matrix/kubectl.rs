@@ -8,7 +8,7 @@
 //! |---------|-------|
 //! | a container with open-ports | get and exec, both by `kubectl exec` |
 //! | an ephemeral container | put, and get and attach by `kubectl attach` |
-//! | a copy of a workload | post, get and attach; one delete for all copies of a namespace |
+//! | a pod that is made: a copy of a workload, or one in a node's network | post, get and attach; one delete for all of a namespace |
 //!
 //! Questions and answers go through the streams of `exec` and `attach`, which no network
 //! policy can cut: the kubelet starts them on the node. `open-ports vantage` is at the
@@ -19,6 +19,8 @@ mod call;
 mod copy;
 mod debug;
 mod find;
+mod made;
+mod node;
 mod objects;
 mod pod_vantage;
 mod session;
@@ -32,6 +34,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::OnceCell;
 
 use self::call::Calls;
+use self::made::Manifest;
 use self::objects::{List, Pod, Service};
 use self::pod_vantage::{OfPod, PodVantage, Route};
 pub(crate) use self::session::DONE;
@@ -78,7 +81,7 @@ struct Shared {
     /// In the names of what this run makes, and the value of [`LABEL`].
     run: String,
     watcher: Watcher,
-    copies: copy::Copies,
+    made: made::Made,
 }
 
 impl Kubectl {
@@ -86,7 +89,7 @@ impl Kubectl {
         let calls = Calls::new(options.context);
         let shared = Shared {
             watcher: Watcher::new(calls.clone()),
-            copies: copy::Copies::default(),
+            made: made::Made::default(),
             calls,
             image: options.image,
             say,
@@ -157,7 +160,7 @@ impl Kubectl {
             return Ok(Arc::clone(known));
         }
         let route = Route::of(pod, self.shared.image.as_deref())?;
-        let asks = Arc::new(OfPod::new(Arc::clone(pod), route, &self.shared));
+        let asks = Arc::new(OfPod::new(route, &self.shared));
         asking.insert(pod.key(), Arc::clone(&asks));
         Ok(asks)
     }
@@ -185,20 +188,35 @@ impl Kubectl {
             }
             let (name, asks) = if is_copy {
                 let services = self.services().await?;
-                let manifest = copy::Manifest::try_new(pod, services, &self.shared)?;
-                let route = Route::Copy(Box::new(manifest));
-                let asks = Arc::new(OfPod::new(Arc::clone(pod), route, &self.shared));
-                (format!("as {}", found.name), asks)
+                let manifest = copy::manifest(pod, services, &self.shared)?;
+                (format!("as {}", found.name), self.made(manifest))
             } else {
                 (found.name.clone(), self.asks(pod)?)
             };
             asks.announce();
-            vantages.push(Arc::new(PodVantage::new(name, asks)));
+            vantages.push(Arc::new(PodVantage::of_workload(name, asks)));
         }
         if vantages.is_empty() {
             return Err(NotAsked::new(format!("no pod of {workload} is running")));
         }
         Ok(vantages)
+    }
+
+    async fn nodes_of(&self, pattern: &str) -> Result<Vec<Arc<dyn Vantage>>, NotAsked> {
+        let pods = if pattern.contains('*') { self.pods().await? } else { &[] };
+        let namespace = self.namespace(None).await?;
+        let mut vantages: Vec<Arc<dyn Vantage>> = Vec::new();
+        for name in node::names(pods, pattern) {
+            let asks = self.made(node::manifest(name, &namespace, &self.shared)?);
+            asks.announce();
+            vantages.push(Arc::new(PodVantage::of_node(name, asks)));
+        }
+        Ok(vantages)
+    }
+
+    /// What asks from a pod that is made for it.
+    fn made(&self, manifest: Manifest) -> Arc<OfPod> {
+        Arc::new(OfPod::new(Route::Made(Box::new(manifest)), &self.shared))
     }
 
     async fn targets_of(&self, workload: &Workload) -> Result<Vec<TargetHost>, NotAsked> {
@@ -273,7 +291,7 @@ impl Kubectl {
 
     fn target(&self, name: &str, pod: &Arc<Pod>) -> Option<TargetHost> {
         let address = pod.status.pod_ip?;
-        let witness = self.asks(pod).ok().map(|asks| PodVantage::new(pod.name(), asks));
+        let witness = self.asks(pod).ok().map(|asks| PodVantage::of_workload(pod.name(), asks));
         Some(TargetHost {
             name: name.to_owned(),
             group: Some(pod.metadata.namespace.clone()),
@@ -293,6 +311,13 @@ impl Cluster for Kubectl {
         self.vantages_of(workload, is_copy).boxed()
     }
 
+    fn nodes<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Arc<dyn Vantage>>, NotAsked>> {
+        self.nodes_of(name).boxed()
+    }
+
     fn targets<'a>(
         &'a self,
         workload: &'a Workload,
@@ -300,6 +325,9 @@ impl Cluster for Kubectl {
         self.targets_of(workload).boxed()
     }
 }
+
+/// The name of the image, of its program, and of what is made here.
+const OURS: &str = "open-ports";
 
 /// The label of what a run makes. Its value is the run.
 const LABEL: &str = "open-ports-matrix";

@@ -21,6 +21,8 @@ pub(crate) enum Peer {
     Workload(Workload),
     /// A pod of its own that looks like the workload: `as shop/deploy/web`.
     Copy(Workload),
+    /// A node of the cluster: `node/worker-1`. Each `*` in its name stands for any characters.
+    Node(String),
 }
 
 /// A target as written.
@@ -61,13 +63,15 @@ pub(crate) enum Kind {
 pub(crate) enum PeerError {
     #[error(
         "is no vantage; write local, a URL like http://probe.example:8080, a workload like \
-         shop/web[Deployment], or \"as\" and a workload"
+         shop/web[Deployment], \"as\" and a workload, or a node like node/worker-1"
     )]
     NotAVantage,
     #[error("is no URL of a service; write one like http://probe.example:8080")]
     Url,
     #[error("is a Service, from which nothing can be asked; name its workload")]
     Service,
+    #[error("is a node, which can be a vantage only; as a target write its address")]
+    Node,
     #[error("is no kind of workload; the kinds are {}", Kind::names())]
     Kind,
     #[error("is no workload; write one like shop/web, shop/web[Deployment] or shop/deploy/web")]
@@ -85,6 +89,13 @@ impl FromStr for Peer {
         }
         if text.starts_with("http://") || text.starts_with("https://") {
             return url(text).map(Self::Http);
+        }
+        if let Some(node) = node(text) {
+            return if is_name(node, true) {
+                Ok(Self::Node(node.to_owned()))
+            } else {
+                Err(PeerError::Workload)
+            };
         }
         let (workload, is_copy) = match text.strip_prefix("as ") {
             Some(rest) => (rest.trim_start(), true),
@@ -109,6 +120,7 @@ impl FromStr for Target {
             Ok(hosts) => Ok(Self::Hosts(hosts)),
             // A slash belongs to a network only behind an address.
             Err(error @ HostSpecError::Prefix(_)) => Err(PeerError::Host(error)),
+            Err(_) if node(text).is_some() => Err(PeerError::Node),
             Err(_) if text.contains('/') => text.parse().map(Self::Workload),
             Err(error) => Err(PeerError::Host(error)),
         }
@@ -141,6 +153,24 @@ impl FromStr for Workload {
     }
 }
 
+impl Peer {
+    /// The workload that it is, or that it is a copy of.
+    pub(crate) fn workload(&self) -> Option<&Workload> {
+        match self {
+            Self::Workload(workload) | Self::Copy(workload) => Some(workload),
+            Self::Local | Self::Http(_) | Self::Node(_) => None,
+        }
+    }
+
+    /// Whether it is several, by a `*`.
+    pub(crate) fn is_pattern(&self) -> bool {
+        match self {
+            Self::Node(name) => name.contains('*'),
+            peer => peer.workload().is_some_and(Workload::is_pattern),
+        }
+    }
+}
+
 impl Workload {
     /// Whether it is several, by a `*`.
     pub(crate) fn is_pattern(&self) -> bool {
@@ -149,20 +179,25 @@ impl Workload {
 
     /// Whether its name, with its `*`, is that of `name`.
     pub(crate) fn has_name(&self, name: &str) -> bool {
-        let mut parts = self.name.split('*');
-        let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
-            return false;
-        };
-        let mut parts: Vec<&str> = parts.collect();
-        let Some(last) = parts.pop() else { return rest.is_empty() };
-        for part in parts {
-            match rest.split_once(part) {
-                Some((_, after)) => rest = after,
-                None => return false,
-            }
-        }
-        rest.ends_with(last)
+        is_like(name, &self.name)
     }
+}
+
+/// Whether `name` is `pattern`, in which each `*` stands for any characters.
+pub(crate) fn is_like(name: &str, pattern: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 impl Kind {
@@ -210,6 +245,7 @@ impl fmt::Display for Peer {
             Self::Http(url) => f.write_str(url),
             Self::Workload(workload) => workload.fmt(f),
             Self::Copy(workload) => write!(f, "as {workload}"),
+            Self::Node(name) => write!(f, "{NODE}{name}"),
         }
     }
 }
@@ -227,6 +263,11 @@ impl fmt::Display for Workload {
             }
         }
     }
+}
+
+/// The name behind `node/`, if that is all there is.
+fn node(text: &str) -> Option<&str> {
+    text.strip_prefix(NODE).filter(|name| !name.contains(['/', '[']))
 }
 
 /// A URL without a path, a query or a user.
@@ -253,6 +294,7 @@ fn is_name(name: &str, with_stars: bool) -> bool {
 }
 
 const LOCAL: &str = "local";
+const NODE: &str = "node/";
 
 #[cfg(test)]
 mod tests {
@@ -298,6 +340,9 @@ mod tests {
         let copy = Peer::Copy(web);
         assert_eq!("as shop/deploy/web".parse(), Ok(copy.clone()));
         assert_eq!(copy.to_string().parse(), Ok(copy));
+        for text in ["node/worker-1", "node/*"] {
+            assert_eq!(text.parse::<Peer>().map(|node| node.to_string()), Ok(text.into()));
+        }
         for (text, error) in [
             ("web", PeerError::NotAVantage),
             ("as web", PeerError::NotAVantage),
@@ -306,6 +351,7 @@ mod tests {
             ("http://web/open-ports", PeerError::Url),
             ("shop/svc/web", PeerError::Service),
             ("shop/web[Thing]", PeerError::Kind),
+            ("node/", PeerError::Workload),
         ] {
             assert_eq!(text.parse::<Peer>(), Err(error), "{text}");
         }
@@ -321,6 +367,7 @@ mod tests {
         }
         assert!(matches!("10.0.0.0/33".parse::<Target>(), Err(PeerError::Host(_))));
         assert!(matches!("-web".parse::<Target>(), Err(PeerError::Host(_))));
+        assert_eq!("node/worker-1".parse::<Target>(), Err(PeerError::Node));
     }
 
     #[test]

@@ -98,10 +98,7 @@ impl Wanted {
     /// The namespaces of all workloads; `None` is that of kubectl's context.
     pub(crate) fn namespaces(&self) -> BTreeSet<Option<String>> {
         let (from, to) = self.peers();
-        let vantages = from.iter().filter_map(|peer| match peer {
-            Peer::Workload(workload) | Peer::Copy(workload) => Some(workload),
-            Peer::Local | Peer::Http(_) => None,
-        });
+        let vantages = from.iter().filter_map(Peer::workload);
         let targets = to.iter().filter_map(|target| match target {
             Target::Workload(workload) => Some(workload),
             Target::Hosts(_) => None,

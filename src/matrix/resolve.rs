@@ -45,13 +45,14 @@ impl World<'_> {
     }
 
     async fn seats(&self, peer: &Peer) -> Vec<Seat> {
-        let (workload, is_copy) = match peer {
+        let found = match peer {
             Peer::Local => return vec![Seat::of(Arc::clone(&self.local))],
             Peer::Http(url) => return vec![Seat::of((self.remote)(url))],
-            Peer::Workload(workload) => (workload, false),
-            Peer::Copy(workload) => (workload, true),
+            Peer::Workload(workload) => self.cluster.vantages(workload, false).await,
+            Peer::Copy(workload) => self.cluster.vantages(workload, true).await,
+            Peer::Node(name) => self.cluster.nodes(name).await,
         };
-        let reason = match self.cluster.vantages(workload, is_copy).await {
+        let reason = match found {
             Ok(vantages) if !vantages.is_empty() => {
                 return vantages.into_iter().map(Seat::of).collect();
             }
@@ -60,7 +61,7 @@ impl World<'_> {
         };
         vec![Seat {
             name: peer.to_string(),
-            group: workload.namespace.clone(),
+            group: peer.workload().and_then(|workload| workload.namespace.clone()),
             vantage: Err(reason),
         }]
     }

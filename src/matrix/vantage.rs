@@ -60,6 +60,11 @@ pub(crate) trait Cluster: Send + Sync {
         is_copy: bool,
     ) -> BoxFuture<'a, Result<Vec<Arc<dyn Vantage>>, NotAsked>>;
 
+    /// The nodes with this name: several with a `*`, of those that run pods of the
+    /// namespaces that are named. Like [`Cluster::vantages`], it makes nothing yet.
+    fn nodes<'a>(&'a self, name: &'a str)
+    -> BoxFuture<'a, Result<Vec<Arc<dyn Vantage>>, NotAsked>>;
+
     /// The hosts that `workload` stands for: all its ready pods, or its Service.
     fn targets<'a>(
         &'a self,

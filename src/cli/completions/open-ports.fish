@@ -126,14 +126,14 @@ complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s 4 -l ipv
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s 6 -l ipv6 -d 'short for --family ipv6'
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s q -l quiet -d 'print no notes; changes and errors stay'
 complete -c open-ports -n "__fish_open_ports_using_subcommand watch" -s h -l help -d 'Print help'
-complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l from -d 'vantages, separated by commas: local, a URL of open-ports, or a workload like shop/web[Deployment]' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l from -d 'vantages, separated by commas: local, a URL of open-ports, a workload like shop/web[Deployment], or a node like node/worker-1' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l to -d 'targets, separated by commas: names, addresses, networks, each with or without a port, or workloads' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -s p -l ports -d 'ports to ask of every target, besides those of its rules: numbers, ranges or services, separated by commas' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l settle -d 'ask again until every verdict has been the same for this time, like 1s' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l within -d 'ask again until all is as the rules say, at most for this time, like 30s' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l parallel -d 'how many vantages are asked at once (default: 16)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l token-file -d 'a file with the token of the vantages that are URLs, or of one, written like http://10.0.0.7:8080=file. Repeat it for more' -r -F
-complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l image -d 'the image of open-ports for pods that do not have it: for ephemeral containers, and for copies of workloads' -r -f
+complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l image -d 'the image of open-ports for pods that do not have it: for ephemeral containers, copies of workloads, and nodes' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l context -d 'the context of the kubeconfig (default: kubectl\'s current one)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l timeout-ms -d 'how long a port may take to answer: milliseconds, or with a unit, like 2s (default: 2000)' -r -f
 complete -c open-ports -n "__fish_open_ports_using_subcommand matrix" -l deadline-ms -d 'how long a vantage may take: milliseconds, or with a unit, like 5m (default: 60000)' -r -f

@@ -119,7 +119,7 @@ module completions {
 
   # Check which vantages reach which targets, against rules.
   export extern "open-ports matrix" [
-    --from: string            # vantages, separated by commas: local, a URL of open-ports, or a workload like shop/web[Deployment]
+    --from: string            # vantages, separated by commas: local, a URL of open-ports, a workload like shop/web[Deployment], or a node like node/worker-1
     --to: string              # targets, separated by commas: names, addresses, networks, each with or without a port, or workloads
     --ports(-p): string       # ports to ask of every target, besides those of its rules: numbers, ranges or services, separated by commas
     --strict                  # judge what no rule mentions, too: it ought to be denied
@@ -127,7 +127,7 @@ module completions {
     --within: string          # ask again until all is as the rules say, at most for this time, like 30s
     --parallel: string        # how many vantages are asked at once (default: 16)
     --token-file: path        # a file with the token of the vantages that are URLs, or of one, written like http://10.0.0.7:8080=file. Repeat it for more
-    --image: string           # the image of open-ports for pods that do not have it: for ephemeral containers, and for copies of workloads
+    --image: string           # the image of open-ports for pods that do not have it: for ephemeral containers, copies of workloads, and nodes
     --context: string         # the context of the kubeconfig (default: kubectl's current one)
     --timeout-ms: string      # how long a port may take to answer: milliseconds, or with a unit, like 2s (default: 2000)
     --deadline-ms: string     # how long a vantage may take: milliseconds, or with a unit, like 5m (default: 60000)

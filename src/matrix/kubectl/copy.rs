@@ -11,134 +11,56 @@
 //!   nobody opens. Of a Service that publishes pods that are not ready, none is copied.
 //! - A disruption budget and an autoscaler count it for nothing, because it is not ready.
 //!
-//! Copies are removed by a label, with one call for all of a namespace, even if making one
-//! failed half way. If this process is killed, a copy ends with its input or after
-//! [`MOST_SECONDS`], and its record goes with the controller of the workload.
+//! If nobody removes it, its record goes with the controller of the workload.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::call::{Calls, namespaced};
-use super::debug::asking;
+use super::made::Manifest;
 use super::objects::{Metadata, Owner, Pod, Service};
-use super::pod_vantage::OURS;
 use super::{LABEL, Shared};
 use crate::matrix::answers::NotAsked;
 
-/// What is posted.
-#[derive(Debug)]
-pub(super) struct Manifest(Value);
-
-impl Manifest {
-    /// A copy of `pod`.
-    ///
-    /// # Errors
-    /// When it could become more than a copy.
-    pub(super) fn try_new(
-        pod: &Pod,
-        services: &[Service],
-        shared: &Shared,
-    ) -> Result<Self, NotAsked> {
-        let name = pod.name();
-        let no = |why: &str| Err(NotAsked::new(format!("{name} is not copied: {why}")));
-        let Some(image) = &shared.image else {
-            return no("name the image of the copy with --image");
-        };
-        if pod.spec.host_network {
-            return no("it uses the network of its node, where no policy applies");
-        }
-        if let Some(Owner { kind, .. }) = pod.controller().filter(|owner| adopts(owner, pod)) {
-            return no(&format!("its {kind} would adopt the copy"));
-        }
-        let mut labels: BTreeMap<String, String> = pod.metadata.labels.clone();
-        labels.retain(|key, _| !of_controllers(key));
-        labels.insert(LABEL.into(), shared.run.clone());
-        let publishes = services.iter().find(|service| {
-            let copied = Metadata { labels: labels.clone(), ..pod.metadata.clone() };
-            service.spec.publish_not_ready_addresses && service.selects(&copied)
-        });
-        if let Some(service) = publishes {
-            let service = &service.metadata.name;
-            return no(&format!("the Service {service} publishes pods that are not ready"));
-        }
-        let mut container = asking(OURS, image);
-        container["resources"] = json!({
-            "requests": { "cpu": "10m", "memory": "32Mi" },
-            "limits": { "memory": "128Mi" },
-        });
-        let owners: Vec<Value> = pod.controller().map(owned_by).into_iter().collect();
-        Ok(Self(json!({
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {
-                "generateName": format!("{OURS}-{}-", shared.run),
-                "namespace": pod.metadata.namespace,
-                "labels": labels,
-                "ownerReferences": owners,
-            },
-            "spec": {
-                "restartPolicy": "Never",
-                "activeDeadlineSeconds": MOST_SECONDS,
-                "terminationGracePeriodSeconds": 1,
-                "automountServiceAccountToken": false,
-                "enableServiceLinks": false,
-                "serviceAccountName": pod.spec.service_account_name,
-                "readinessGates": [{ "conditionType": LABEL }],
-                "nodeSelector": pod.spec.node_selector,
-                "tolerations": pod.spec.tolerations,
-                "imagePullSecrets": pod.spec.image_pull_secrets,
-                "containers": [container],
-            },
-        })))
+/// A copy of `pod`.
+///
+/// # Errors
+/// When it could become more than a copy.
+pub(super) fn manifest(
+    pod: &Pod,
+    services: &[Service],
+    shared: &Shared,
+) -> Result<Manifest, NotAsked> {
+    let name = pod.name();
+    let no = |why: &str| Err(NotAsked::new(format!("{name} is not copied: {why}")));
+    if pod.spec.host_network {
+        return no("it uses the network of its node, where no policy applies");
     }
+    if let Some(Owner { kind, .. }) = pod.controller().filter(|owner| adopts(owner, pod)) {
+        return no(&format!("its {kind} would adopt the copy"));
+    }
+    let mut labels: BTreeMap<String, String> = pod.metadata.labels.clone();
+    labels.retain(|key, _| key != LABEL && !of_controllers(key));
+    let publishes = services.iter().find(|service| {
+        let copied = Metadata { labels: labels.clone(), ..pod.metadata.clone() };
+        service.spec.publish_not_ready_addresses && service.selects(&copied)
+    });
+    if let Some(service) = publishes {
+        let service = &service.metadata.name;
+        return no(&format!("the Service {service} publishes pods that are not ready"));
+    }
+    let spec = json!({
+        "serviceAccountName": pod.spec.service_account_name,
+        "readinessGates": [{ "conditionType": LABEL }],
+        "nodeSelector": pod.spec.node_selector,
+        "tolerations": pod.spec.tolerations,
+        "imagePullSecrets": pod.spec.image_pull_secrets,
+    });
+    let owners: Vec<Value> = pod.controller().map(owned_by).into_iter().collect();
+    let namespace = &pod.metadata.namespace;
+    let made = Manifest::try_new(shared, namespace, format!("a pod like {name}"), spec)?;
+    Ok(made.with_metadata(labels.iter(), owners))
 }
-
-/// The copies that are there, by namespace.
-#[derive(Debug, Default)]
-pub(super) struct Copies(Mutex<HashMap<String, usize>>);
-
-impl Copies {
-    /// Makes one; returns its name.
-    pub(super) async fn make(
-        &self,
-        calls: &Calls,
-        namespace: &str,
-        manifest: &Manifest,
-    ) -> Result<String, NotAsked> {
-        // Before the call, which may be cut off when the pod is made.
-        self.change(namespace, |count| count + 1);
-        let body = manifest.0.to_string();
-        let path = namespaced(namespace, "pods");
-        let made = calls.raw("create", &path, Some(body.as_bytes())).await?;
-        let made: Pod = serde_json::from_slice(&made)
-            .map_err(|error| NotAsked::new(format!("kubectl create: {error}")))?;
-        Ok(made.metadata.name)
-    }
-
-    /// Notes that a copy is not needed any more. With the last one, all are removed.
-    pub(super) async fn leave(
-        &self,
-        calls: &Calls,
-        namespace: &str,
-        run: &str,
-    ) -> Result<(), NotAsked> {
-        if self.change(namespace, |count| count.saturating_sub(1)) > 0 {
-            return Ok(());
-        }
-        let path = namespaced(namespace, &format!("pods?labelSelector={LABEL}%3D{run}"));
-        calls.raw("delete", &path, None).await.map(drop)
-    }
-
-    fn change(&self, namespace: &str, to: impl FnOnce(usize) -> usize) -> usize {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(namespace.to_owned()).or_default();
-        *count = to(*count);
-        *count
-    }
-}
-
 /// Whether a controller takes a pod for its own that has the labels of `pod` but those
 /// that [`of_controllers`] tells.
 fn adopts(owner: &Owner, pod: &Pod) -> bool {
@@ -173,6 +95,3 @@ fn owned_by(owner: &Owner) -> Value {
         "uid": owner.uid,
     })
 }
-
-/// The longest that a copy runs: longer than a run of hundreds of vantages takes.
-const MOST_SECONDS: u32 = 3600;

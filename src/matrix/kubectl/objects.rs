@@ -72,6 +72,7 @@ pub(super) struct PodSpec {
     pub(super) ephemeral_containers: Vec<Value>,
     pub(super) service_account_name: Option<String>,
     pub(super) host_network: bool,
+    pub(super) node_name: Option<String>,
     pub(super) node_selector: Option<Value>,
     pub(super) tolerations: Option<Value>,
     pub(super) image_pull_secrets: Option<Value>,

@@ -7,37 +7,37 @@ use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::Mutex;
 
 use super::call::Calls;
-use super::copy::Manifest;
+use super::made::Manifest;
 use super::objects::Pod;
 use super::session::Session;
-use super::{Shared, debug};
+use super::{OURS, Shared, debug};
 use crate::matrix::answers::{Answers, NotAsked, Question};
 use crate::matrix::vantage::Vantage;
 
 /// How a pod is made to ask.
 #[derive(Debug)]
 pub(super) enum Route {
-    /// A container of it has open-ports.
-    Exec { container: String },
-    /// It gets an ephemeral container of this image.
-    Debug { image: String },
-    /// A copy of it is made.
-    Copy(Box<Manifest>),
+    /// A container of the pod has open-ports.
+    Exec { pod: Arc<Pod>, container: String },
+    /// The pod gets an ephemeral container of this image.
+    Debug { pod: Arc<Pod>, image: String },
+    /// A pod is made.
+    Made(Box<Manifest>),
 }
 
 /// A pod that asks, under one name.
 pub(super) struct PodVantage {
     name: String,
+    group: Option<String>,
     asks: Arc<OfPod>,
 }
 
 /// What asks from a pod. All questions of the run go through one session.
 pub(super) struct OfPod {
-    pod: Arc<Pod>,
     route: Route,
     shared: Arc<Shared>,
     state: Mutex<State>,
-    /// Whether a copy was made, or may have been.
+    /// Whether a pod was made, or may have been.
     is_made: AtomicBool,
     /// Whether it was said what it changes in the cluster.
     is_announced: AtomicBool,
@@ -55,7 +55,7 @@ impl Route {
     ///
     /// # Errors
     /// When there is no image for what it would take.
-    pub(super) fn of(pod: &Pod, image: Option<&str>) -> Result<Self, NotAsked> {
+    pub(super) fn of(pod: &Arc<Pod>, image: Option<&str>) -> Result<Self, NotAsked> {
         let mut containers = pod.spec.containers.iter();
         let has_it = containers.find(|container| {
             let is_running =
@@ -63,27 +63,42 @@ impl Route {
             let is_ours = image == Some(&*container.image) || repository(&container.image) == OURS;
             is_running && is_ours
         });
+        let own = Arc::clone(pod);
         match (has_it, image) {
-            (Some(container), _) => Ok(Self::Exec { container: container.name.clone() }),
-            (None, Some(image)) => Ok(Self::Debug { image: image.to_owned() }),
+            (Some(container), _) => Ok(Self::Exec { pod: own, container: container.name.clone() }),
+            (None, Some(image)) => Ok(Self::Debug { pod: own, image: image.to_owned() }),
             (None, None) => Err(NotAsked::new(format!(
                 "{} has no open-ports; name the image of an ephemeral container with --image",
                 pod.name()
             ))),
         }
     }
+
+    /// Where it asks.
+    fn namespace(&self) -> &str {
+        match self {
+            Self::Exec { pod, .. } | Self::Debug { pod, .. } => &pod.metadata.namespace,
+            Self::Made(manifest) => &manifest.namespace,
+        }
+    }
 }
 
 impl PodVantage {
-    pub(super) fn new(name: String, asks: Arc<OfPod>) -> Self {
-        Self { name, asks }
+    /// A workload, which folds with those of its namespace.
+    pub(super) fn of_workload(name: String, asks: Arc<OfPod>) -> Self {
+        let group = Some(asks.route.namespace().to_owned());
+        Self { name, group, asks }
+    }
+
+    /// A node, which belongs to no namespace.
+    pub(super) fn of_node(name: &str, asks: Arc<OfPod>) -> Self {
+        Self { name: format!("node/{name}"), group: None, asks }
     }
 }
 
 impl OfPod {
-    pub(super) fn new(pod: Arc<Pod>, route: Route, shared: &Arc<Shared>) -> Self {
+    pub(super) fn new(route: Route, shared: &Arc<Shared>) -> Self {
         Self {
-            pod,
             route,
             shared: Arc::clone(shared),
             state: Mutex::new(State::New),
@@ -94,13 +109,13 @@ impl OfPod {
 
     /// Says once what happens to the cluster when this is asked.
     pub(super) fn announce(&self) {
-        let pod = self.pod.name();
         let text = match &self.route {
             Route::Exec { .. } => return,
-            Route::Debug { image } => format!(
-                "{pod} gets an ephemeral container of {image}, which stays in the pod's record"
+            Route::Debug { pod, image } => format!(
+                "{} gets an ephemeral container of {image}, which stays in the pod's record",
+                pod.name()
             ),
-            Route::Copy(_) => format!("a pod like {pod} is made, and removed at the end"),
+            Route::Made(manifest) => format!("{} is made, and removed at the end", manifest.what),
         };
         if !self.is_announced.swap(true, Ordering::Relaxed) {
             (self.shared.say)(&text);
@@ -109,28 +124,29 @@ impl OfPod {
 
     async fn start(&self) -> Result<Session, NotAsked> {
         self.announce();
-        let Shared { calls, run, watcher, copies, .. } = &*self.shared;
-        let (namespace, pod) = self.pod.key();
+        let Shared { calls, run, watcher, made, .. } = &*self.shared;
+        let namespace = self.route.namespace();
         match &self.route {
-            Route::Exec { container } => {
-                let words = ["exec", "--stdin", "--quiet", "--namespace", &namespace, &pod];
+            Route::Exec { pod, container } => {
+                let pod = &pod.metadata.name;
+                let words = ["exec", "--stdin", "--quiet", "--namespace", namespace, pod];
                 let command = ["--container", container, "--", "/open-ports", "vantage"];
                 Session::start(calls, &[&words[..], &command].concat())
             }
-            Route::Debug { image } => {
+            Route::Debug { pod, image } => {
                 let container = format!("{OURS}-{run}");
-                let following = watcher.follow(&namespace);
-                debug::add(calls, &self.pod, &container, image).await?;
-                following.runs(&self.pod.key(), &container).await?;
-                attach(calls, (&namespace, &pod), &container)
+                let following = watcher.follow(namespace);
+                debug::add(calls, pod, &container, image).await?;
+                following.runs(&pod.key(), &container).await?;
+                attach(calls, (namespace, &pod.metadata.name), &container)
             }
-            Route::Copy(manifest) => {
-                let following = watcher.follow(&namespace);
+            Route::Made(manifest) => {
+                let following = watcher.follow(namespace);
                 self.is_made.store(true, Ordering::Relaxed);
-                let name = copies.make(calls, &namespace, manifest).await?;
-                let key = (namespace, name);
+                let name = made.make(calls, manifest).await?;
+                let key = (namespace.to_owned(), name);
                 following.runs(&key, OURS).await?;
-                attach(calls, (&key.0, &key.1), OURS)
+                attach(calls, (namespace, &key.1), OURS)
             }
         }
     }
@@ -171,8 +187,8 @@ impl OfPod {
             session.close().await;
         }
         if self.is_made.swap(false, Ordering::Relaxed) {
-            let Shared { calls, run, copies, say, .. } = &*self.shared;
-            if let Err(error) = copies.leave(calls, &self.pod.metadata.namespace, run).await {
+            let Shared { calls, run, made, say, .. } = &*self.shared;
+            if let Err(error) = made.leave(calls, self.route.namespace(), run).await {
                 say(&format!("a pod was not removed: {error}"));
             }
         }
@@ -185,7 +201,7 @@ impl Vantage for PodVantage {
     }
 
     fn group(&self) -> Option<&str> {
-        Some(&self.asks.pod.metadata.namespace)
+        self.group.as_deref()
     }
 
     fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answers, NotAsked>> {
@@ -211,6 +227,3 @@ fn repository(image: &str) -> &str {
     let last = image.rsplit('/').next().unwrap_or(image);
     last.split(['@', ':']).next().unwrap_or(last)
 }
-
-/// The name of the image, of its program, and of what is made here.
-pub(super) const OURS: &str = "open-ports";

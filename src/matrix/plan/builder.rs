@@ -252,7 +252,7 @@ fn add_ports(column: &mut Column, other: &Column) {
 fn rank_of_peer(peer: Option<&Peer>) -> u8 {
     match peer {
         None => 0,
-        Some(Peer::Workload(workload) | Peer::Copy(workload)) if workload.is_pattern() => 1,
+        Some(peer) if peer.is_pattern() => 1,
         Some(_) => EXACT,
     }
 }
