@@ -182,3 +182,33 @@ fn what_looks_alike_is_folded() {
         ]
     );
 }
+
+#[test]
+fn many_vantages_of_a_namespace_that_see_the_same_share_a_column() {
+    let vantages = |count: usize| -> Vec<String> {
+        let shop = (1..count).map(|number| format!("shop/web-{number}"));
+        shop.chain(["ops/cron".into()]).collect()
+    };
+    let table = |count: usize| {
+        let vantages = vantages(count);
+        let rules: String =
+            vantages.iter().map(|name| format!("{name} => db : none TCP 22\n")).collect();
+        let answer = |name: &String| {
+            let state = if name == "shop/web-7" { State::Open } else { SILENT };
+            Ok(Answers::of([("db", 22, state)]))
+        };
+        written("table", &plan(&rules), vantages.iter().map(answer).collect())
+    };
+    let folded = table(25);
+    for part in [
+        "1  shop/* (23 alike)\n2  shop/web-7\n3  ops/cron\n\n",
+        "TARGET  PORT   1  2  3\n",
+        "db      22     X [.] X\n",
+        "25 cells in 1.23 s: 24 ok, 1 unexpected",
+        "unexpected: shop/web-7 => db : TCP 22 is open",
+    ] {
+        assert!(folded.contains(part), "{part}: {folded}");
+    }
+    // Up to 24 columns fit on a screen.
+    assert!(table(24).contains("24  ops/cron\n"), "{}", table(24));
+}
