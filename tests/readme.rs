@@ -18,6 +18,7 @@ use support::targets::Listeners;
 support::trials::main! {
     the_scans_of_readme_do_what_it_shows: OwnNetwork | OwnNames,
     the_checks_of_readme_fail_where_nothing_is_open: OwnNetwork | OwnNames,
+    what_readme_shows_of_changes_is_run: OwnNetwork | OwnNames,
 }
 
 /// A command of README, and the output that it shows.
@@ -33,7 +34,7 @@ fn the_scans_of_readme_do_what_it_shows() {
         let address = IpAddr::V4(Ipv4Addr::from(address));
         Listeners::bind_at(address, port).unwrap()
     });
-    let examples = examples("$ open-ports scan ");
+    let examples = examples("console", "$ open-ports scan ");
     assert!(examples.len() >= 4, "{examples:?}");
     for example in examples {
         let folder = tempfile::tempdir().unwrap();
@@ -61,7 +62,7 @@ fn the_scans_of_readme_do_what_it_shows() {
 
 fn the_checks_of_readme_fail_where_nothing_is_open() {
     set_up_network();
-    let checks = examples("$ open-ports scan ");
+    let checks = examples("console", "$ open-ports scan ");
     let checks = checks.iter().filter(|example| example.command.contains("--expect "));
     assert!(checks.clone().count() >= 2);
     for check in checks {
@@ -93,22 +94,63 @@ fn set_up_network() {
     }
 }
 
-/// The examples that begin with `prompt`, without the prompt's `$ `.
-fn examples(prompt: &str) -> Vec<Example> {
+/// Today's scan against yesterday's, a learned baseline, and a wait for a port.
+fn what_readme_shows_of_changes_is_run() {
+    set_up_network();
+    let _listeners = OPEN.map(|(address, port)| {
+        let address = IpAddr::V4(Ipv4Addr::from(address));
+        Listeners::bind_at(address, port).unwrap()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let run = |line: &str| run_in(folder.path(), line);
+    let only = |prompt: &str| {
+        let found = examples("sh", prompt).into_iter().next();
+        found.unwrap_or_else(|| panic!("nothing shows {prompt:?}")).command
+    };
+
+    let against = only("open-ports scan web.internal -p 1-1024 --against ");
+    let (scan, yesterday) = against.split_once(" --against ").unwrap();
+    let ended = run(&format!("{scan} --output {yesterday}"));
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let ended = run(&against);
+    assert_eq!(ended.status.code(), Some(0), "{against}: {ended:?}");
+    let new = Listeners::bind_at(IpAddr::from([10, 0, 1, 6]), 80).unwrap();
+    let ended = run(&against);
+    assert_eq!(ended.status.code(), Some(5), "{against}: {ended:?}");
+    assert!(ended.stderr.contains(": + web.internal:80 open\n"), "{against}: {ended:?}");
+    drop(new);
+
+    let learn = only("open-ports scan web.internal db.internal -p all --learn ");
+    assert_eq!(run(&learn).status.code(), Some(0), "{learn}");
+    let ended = run(&only("open-ports scan --expect-file ports.txt -p all"));
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""), "{ended:?}");
+
+    let watch = only("open-ports watch db.internal --until ");
+    let ended = run(&watch);
+    assert_eq!(ended.status.code(), Some(0), "{watch}: {ended:?}");
+}
+
+/// The examples in blocks of a `language` that begin with `prompt`, without a `$ ` of it.
+fn examples(language: &str, prompt: &str) -> Vec<Example> {
     let shown = concat!(include_str!("../README.md"), include_str!("../docs/command.md"));
-    let blocks = shown.split("```console\n").skip(1);
+    let fence = format!("```{language}\n");
+    let blocks = shown.split(&*fence).skip(1);
     let blocks = blocks.map(|rest| rest.split("```").next().unwrap());
     let mut found = Vec::new();
     for block in blocks {
         let mut lines = block.lines().peekable();
         while let Some(line) = lines.next() {
             let mut shown = String::new();
-            while let Some(output) = lines.next_if(|line| !line.starts_with("$ ")) {
+            // In other blocks each line is a command.
+            while let Some(output) =
+                lines.next_if(|line| language == "console" && !line.starts_with("$ "))
+            {
                 shown += output;
                 shown += "\n";
             }
             if line.starts_with(prompt) {
-                found.push(Example { command: line[2..].to_owned(), shown });
+                let command = line.strip_prefix("$ ").unwrap_or(line).to_owned();
+                found.push(Example { command, shown });
             }
         }
     }
