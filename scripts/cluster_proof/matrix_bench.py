@@ -5,6 +5,7 @@ import argparse
 import os
 import platform
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -97,10 +98,13 @@ def many(tool):
 
 
 def measure(options, scratch):
-    for name, file in ((DEV_NAME, options.program), (NC_IMAGE, options.busybox)):
+    # In its image it has the name of its file.
+    program = scratch / "open-ports"
+    shutil.copy(options.program, program)
+    for name, file in ((DEV_NAME, program), (NC_IMAGE, options.busybox)):
         run([*options.load, name, str(file)], timeout=180)
     start_pods()
-    tool = matrix.Matrix(scratch, Path(options.program).resolve())
+    tool = matrix.Matrix(scratch, program)
     expected = matrix_truth.isolated()
     matrix.apply_all(matrix_truth.deny_all())
     matrix.compare(tool.ask(matrix_truth.rules(expected), *matrix.SETTLING), expected, "deny-all")
