@@ -140,18 +140,20 @@ def a_refusal_names_its_rule(browser, service):
 
 
 def a_busy_service_says_when_to_come_back(browser, service):
-    with serving("busy", "--max-scans-per-caller", "1") as busy, opened(browser, busy) as page:
-        other = threading.Thread(target=busy.get, args=("/open-ports",), kwargs={"domain": SILENT, "ports": "1-50", "deadlineMs": "3000", "timeoutMs": "30000"})
-        other.start()
-        wait_until("a scan", lambda: busy.probes() > 0)
-        run(page, HOST, ports="22")
-        line = page.locator("#problem [role=timer]")
-        said = line.inner_text()
-        assert re.fullmatch(r"Come back in [1-4] s\.", said), said
-        wait_for(page, "document.querySelector('#problem [role=timer]').textContent.includes('now')")
-        other.join()
-        run(page, HOST, ports="22")
-        assert "1 open port" in page.inner_text("#status")
+    # Its quota for a caller is used up, or it has no place for anybody.
+    for limit, status in (("--max-scans-per-caller", 429), ("--max-scans", 503)):
+        with serving(f"busy-{status}", limit, "1") as busy, opened(browser, busy) as page:
+            other = threading.Thread(target=busy.get, args=("/open-ports",), kwargs={"domain": SILENT, "ports": "1-50", "deadlineMs": "3000", "timeoutMs": "30000"})
+            other.start()
+            wait_until("a scan", lambda: busy.probes() > 0)
+            run(page, HOST, ports="22")
+            assert busy.requests(status) == 1, limit
+            said = page.locator("#problem [role=timer]").inner_text()
+            assert re.fullmatch(r"Come back in [1-4] s\.", said), said
+            wait_for(page, "document.querySelector('#problem [role=timer]').textContent.includes('now')")
+            other.join()
+            run(page, HOST, ports="22")
+            assert "1 open port" in page.inner_text("#status")
 
 
 def a_token_is_asked_for_and_kept_for_the_tab(browser, service):
