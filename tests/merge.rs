@@ -85,6 +85,30 @@ fn merged_records_equal_those_on_the_whole() {
 }
 
 #[test]
+fn a_host_that_accepts_everything_still_does_when_it_is_merged() {
+    let network = Network::new();
+    let shards = Shards::of(&network.port, &network.network, 2, "ndjson");
+    // As such a host would be: loopback has none.
+    let host = network.listeners[0].address.to_string();
+    let record = format!(
+        r#"{{"type":"host","host":"{host}","complete":true,"accepts_everything":["{host}"]}}"#
+    );
+    let with = shards.paths.iter().find(|path| read(path).contains(&host)).unwrap();
+    let text = read(with);
+    let end = text.rfind(r#"{"type":"end""#).unwrap();
+    fs::write(with, format!("{}{record}\n{}", &text[..end], &text[end..])).unwrap();
+    let merged = shards.merge(&["--format", "ndjson"]);
+    let note = format!("open-ports: {host} accepts connections on ports that nobody uses\n");
+    assert_eq!((merged.status.code(), &*merged.stderr), (Some(0), &*note), "{merged:?}");
+    let hosts: Vec<&str> =
+        merged.stdout.lines().filter(|line| line.contains(r#""type":"host""#)).collect();
+    assert_eq!(hosts, [record]);
+    let table = shards.merge(&["--format", "table"]);
+    assert_eq!((table.status.code(), &*table.stderr), (Some(0), &*note), "{table:?}");
+    assert!(table.stdout.contains(&host), "{table:?}");
+}
+
+#[test]
 fn files_may_be_pipes_and_standard_input() {
     let network = Network::new();
     for format in ["json", "ndjson"] {

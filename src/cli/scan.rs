@@ -7,7 +7,7 @@ pub(super) mod flags;
 mod job;
 mod learn;
 mod line;
-mod notes;
+pub(super) mod notes;
 mod outputs;
 mod session;
 mod shard;

@@ -82,7 +82,7 @@ fn ours(from: impl BufRead) -> Result<Survey, BaselineError> {
             Piece::Host(report) => survey.add_report(&report),
             Piece::Found { host, finding, .. } => records.found(host, &finding),
             Piece::NotScanned { host, reason, .. } => records.not_scanned(&host, reason),
-            Piece::AcceptsEverything(_) | Piece::Remark(_) => {}
+            Piece::AcceptsEverything { .. } | Piece::Remark(_) => {}
         }
         Ok(())
     });

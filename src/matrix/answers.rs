@@ -103,7 +103,7 @@ impl<'a> Gathered<'a> {
                 self.row(&host, finding.port, (finding.state, finding.reason));
             }
             Piece::NotScanned { host, reason, detail } => self.not_scanned(&host, reason, detail),
-            Piece::AcceptsEverything(host) => {
+            Piece::AcceptsEverything { host, .. } => {
                 if let Some(answer) = self.host(&host) {
                     answer.accepts_everything = true;
                 }

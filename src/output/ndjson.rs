@@ -58,7 +58,11 @@ impl NothingOpen {
 
     pub(super) fn note(&mut self, report: &Report) {
         let facts = &report.facts;
-        let is_silent = facts.addresses.iter().all(|address| address.rows().next().is_none());
+        // One that accepts everything has a record.
+        let is_silent = facts
+            .addresses
+            .iter()
+            .all(|address| address.rows().next().is_none() && !address.accepts_everything);
         if !(facts.is_complete() && facts.open_ports.is_empty() && is_silent) {
             return;
         }

@@ -40,7 +40,12 @@ pub(crate) enum Piece {
         detail: Option<String>,
     },
     /// A host that accepts connections on ports that nobody uses, in records.
-    AcceptsEverything(String),
+    AcceptsEverything {
+        /// The host as typed.
+        host: String,
+        /// Those of its addresses that do.
+        addresses: Vec<IpAddr>,
+    },
     /// A line of the scan's standard error, which logs of containers mix with its
     /// output.
     Remark(String),
@@ -136,7 +141,8 @@ fn records(mut from: impl BufRead, visit: &mut Visit<'_>) -> Result<Option<Summa
             }
             Ok(ReadRecord::Host { host, reason, detail, accepts_everything }) => {
                 if !accepts_everything.is_empty() {
-                    visit(Piece::AcceptsEverything(host.clone()))?;
+                    let (host, addresses) = (host.clone(), accepts_everything);
+                    visit(Piece::AcceptsEverything { host, addresses })?;
                 }
                 if let Some(reason) = reason {
                     visit(Piece::NotScanned { host, reason, detail })?;

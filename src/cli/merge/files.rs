@@ -119,7 +119,7 @@ impl Counted {
                 self.details |= *state == PortState::Filtered;
                 self.widen(host, &address.to_string());
             }
-            Piece::NotScanned { .. } | Piece::AcceptsEverything(_) | Piece::Remark(_) => {}
+            Piece::NotScanned { .. } | Piece::AcceptsEverything { .. } | Piece::Remark(_) => {}
         }
     }
 

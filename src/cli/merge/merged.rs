@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::files::File;
+use crate::cli::scan::notes;
 use crate::cli::scan::sink::Sink;
 use crate::cli::{Exit, print_error};
 use crate::output::{Format, Printer};
@@ -21,10 +22,18 @@ pub(super) struct Merged {
     merge: Merge,
     /// The gravest thing that has happened.
     exit: Exit,
-    /// Findings of a file of records, for formats that have hosts in order.
-    gathered: BTreeMap<Arc<str>, BTreeMap<IpAddr, Vec<Finding>>>,
+    /// What a file of records has besides the findings that are written at once: for
+    /// formats that have hosts in order, those as well.
+    gathered: BTreeMap<Arc<str>, BTreeMap<IpAddr, Gathered>>,
     /// What was written, kept only if a file is cut: that may have the same.
     written: Option<Written>,
+}
+
+/// What records say of an address.
+#[derive(Default)]
+struct Gathered {
+    found: Vec<Finding>,
+    accepts_everything: bool,
 }
 
 /// What files that are cut must not add again.
@@ -89,7 +98,7 @@ impl Merged {
                     return self.found(host, finding, at.unwrap_or_else(SystemTime::now));
                 }
                 let of_host = self.gathered.entry(host).or_default();
-                of_host.entry(finding.address).or_default().push(finding);
+                of_host.entry(finding.address).or_default().found.push(finding);
                 Ok(())
             }
             Piece::NotScanned { host, reason, .. } => {
@@ -97,8 +106,15 @@ impl Merged {
                 self.judge(&report);
                 self.printer.host(&Arc::new(report))
             }
-            // Remarks were printed when the file was looked at.
-            Piece::AcceptsEverything(_) | Piece::Remark(_) => Ok(()),
+            Piece::AcceptsEverything { host, addresses } => {
+                let of_host = self.gathered.entry(host.into()).or_default();
+                for address in addresses {
+                    of_host.entry(address).or_default().accepts_everything = true;
+                }
+                Ok(())
+            }
+            // They were printed when the file was looked at.
+            Piece::Remark(_) => Ok(()),
         }
     }
 
@@ -138,9 +154,10 @@ impl Merged {
     fn write_gathered(&mut self) -> io::Result<()> {
         for (host, addresses) in std::mem::take(&mut self.gathered) {
             let tallies: Vec<AddressTally> =
-                addresses.into_iter().map(|(address, found)| tally(address, found)).collect();
+                addresses.into_iter().map(|(address, gathered)| tally(address, gathered)).collect();
             let timing = ScanTiming::default();
             let report = Report::new(&self.subject(&host), &tallies, &timing, Duration::ZERO);
+            self.judge(&report);
             self.printer.host(&Arc::new(report))?;
         }
         Ok(())
@@ -157,8 +174,9 @@ impl Merged {
         written.found.insert((Arc::clone(host), finding.address, finding.port))
     }
 
-    /// Ends as the scan of the host would have.
+    /// Says what the scan of the host would have said, and ends as it would have.
     fn judge(&mut self, Report { facts, comparison, .. }: &Report) {
+        notes::accepts_everything(facts).for_each(|note| print_error(&note));
         if facts.reason == Some(IncompleteReason::NotResolved) {
             self.exit = self.exit.min(Exit::NotResolved);
         }
@@ -194,7 +212,7 @@ impl Merged {
     }
 }
 
-fn tally(address: IpAddr, found: Vec<Finding>) -> AddressTally {
+fn tally(address: IpAddr, Gathered { found, accepts_everything }: Gathered) -> AddressTally {
     let mut filtered = [0; Reason::ALL.len()];
     let is_open = |finding: &&Finding| finding.state == PortState::Open;
     let open = u32::try_from(found.iter().filter(is_open).count()).unwrap_or(u32::MAX);
@@ -209,6 +227,6 @@ fn tally(address: IpAddr, found: Vec<Finding>) -> AddressTally {
         filtered,
         not_scanned: 0,
         shortage: None,
-        accepts_everything: false,
+        accepts_everything,
     }
 }

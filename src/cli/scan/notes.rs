@@ -69,6 +69,13 @@ pub(super) fn left_out(Facts { domain, left_out, .. }: &Facts) -> Option<String>
     Some(format!("{domain} has {count}, not scanned: {shown}{more}"))
 }
 
+/// Which addresses of a host accept connections that prove nothing.
+pub(in crate::cli) fn accepts_everything(facts: &Facts) -> impl Iterator<Item = String> + '_ {
+    let addresses = facts.addresses.iter().filter(|address| address.accepts_everything);
+    addresses
+        .map(|facts| format!("{} accepts connections on ports that nobody uses", facts.address))
+}
+
 fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -249,10 +249,7 @@ impl Session {
         if let Some(note) = notes::left_out(facts) {
             print_error(&note);
         }
-        for address in facts.addresses.iter().filter(|address| address.accepts_everything) {
-            let address = address.address;
-            print_error(&format!("{address} accepts connections on ports that nobody uses"));
-        }
+        notes::accepts_everything(facts).for_each(|note| print_error(&note));
     }
 
     /// Prints the end of the output, and returns the exit status.

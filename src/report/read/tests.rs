@@ -10,7 +10,7 @@ fn pieces(text: &str) -> Result<(Form, Option<Summary>, Vec<String>), String> {
             Piece::Host(report) => report.facts.domain,
             Piece::Found { host, finding, .. } => format!("{host}:{}", finding.port),
             Piece::NotScanned { host, reason, .. } => format!("{host}: {reason}"),
-            Piece::AcceptsEverything(host) => format!("{host}: accepts everything"),
+            Piece::AcceptsEverything { host, .. } => format!("{host}: accepts everything"),
             Piece::Remark(line) => line,
         });
         Ok(())
