@@ -162,6 +162,8 @@ fn an_output_that_cannot_be_finished_leaves_no_file() {
         command.stderr(writer);
     });
     scan.wait_for("the output to be begun", |_| names(folder.path()).len() == 1);
+    // Before its first complaint it could still finish the file.
+    scan.wait_for("a complaint to wait for its reader", Scan::is_writing_to_a_pipe);
     assert_eq!(scan.stopped_by(Signal::TERM), Some(143));
     assert_eq!(names(folder.path()), [""; 0]);
 }
@@ -201,6 +203,15 @@ impl Scan {
         let status = self.file("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         line.map_or(0, |line| line.trim().trim_end_matches(" kB").parse().unwrap())
+    }
+
+    /// Whether a thread of it waits until a pipe has room.
+    fn is_writing_to_a_pipe(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
+        // A thread may have ended meanwhile.
+        let waits =
+            threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("wchan")).ok());
+        waits.into_iter().any(|wait| wait.contains("pipe_w"))
     }
 
     /// Whether a signal no longer has its default action.
