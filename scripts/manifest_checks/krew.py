@@ -117,6 +117,6 @@ def check(findings, scratch):
 
 def files_of_dist():
     """What scripts/dist puts into an archive."""
-    copied = re.search(r'^ *cp "\$\{CARGO_TARGET_DIR.*/open-ports" (.*) "\$work/\$name"$',
+    copied = re.search(r'^ *cp (.*) "\$work/\$name"$',
                        Path("scripts/dist").read_text(), re.MULTILINE)
     return ["open-ports", *copied[1].split()]
