@@ -1,5 +1,5 @@
-//! The two traits by which a matrix reaches the world: who asks, and what a workload's name
-//! stands for.
+//! Two traits. A [`Vantage`] scans hosts for the matrix. A [`Cluster`] finds the vantages and
+//! the hosts that the names of workloads and nodes stand for.
 
 use std::sync::Arc;
 
