@@ -61,6 +61,7 @@ pub(super) fn manifest(
     let made = Manifest::try_new(shared, namespace, format!("a pod like {name}"), spec)?;
     Ok(made.with_metadata(labels.iter(), owners))
 }
+
 /// Whether a controller takes a pod for its own that has the labels of `pod` but those
 /// that [`of_controllers`] tells.
 fn adopts(owner: &Owner, pod: &Pod) -> bool {
