@@ -107,7 +107,12 @@ impl Merged {
                 self.printer.host(&Arc::new(report))
             }
             Piece::AcceptsEverything { host, addresses } => {
-                let of_host = self.gathered.entry(host.into()).or_default();
+                let host: Arc<str> = host.into();
+                let is_new = self.note_host(&host);
+                if is_cut && !is_new {
+                    return Ok(());
+                }
+                let of_host = self.gathered.entry(host).or_default();
                 for address in addresses {
                     of_host.entry(address).or_default().accepts_everything = true;
                 }
@@ -120,11 +125,9 @@ impl Merged {
 
     fn host(&mut self, report: &Arc<Report>, is_cut: bool) -> io::Result<()> {
         let host: Arc<str> = report.facts.domain.as_str().into();
-        if let Some(written) = &mut self.written {
-            let is_new = written.hosts.insert(Arc::clone(&host));
-            if is_cut && !is_new {
-                return Ok(());
-            }
+        let is_new = self.note_host(&host);
+        if is_cut && !is_new {
+            return Ok(());
         }
         if is_cut {
             self.merge.summary.count(report);
@@ -172,6 +175,12 @@ impl Merged {
     fn note(&mut self, host: &Arc<str>, finding: &Finding) -> bool {
         let Some(written) = &mut self.written else { return true };
         written.found.insert((Arc::clone(host), finding.address, finding.port))
+    }
+
+    /// The same of a host with a report, or a record.
+    fn note_host(&mut self, host: &Arc<str>) -> bool {
+        let Some(written) = &mut self.written else { return true };
+        written.hosts.insert(Arc::clone(host))
     }
 
     /// Says what the scan of the host would have said, and ends as it would have.
